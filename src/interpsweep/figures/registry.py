@@ -1,0 +1,62 @@
+"""Every figure the workflow knows how to draw: what it is called and what it reads.
+
+The planner turns each entry into items, so this module imports nothing but the standard library.
+The drawing code of figure ``name`` lives in ``interpsweep.figures.<module>``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Scope = Literal["sweep", "site", "family"]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One entry of the catalogue.
+
+    ``scope`` says how many items there are and which inputs each one gets: ``sweep`` is a single
+    item over everything, ``site`` one item per model and site with that site's inputs only,
+    ``family`` one item per (site, architecture, sparsity, seed) with that family's inputs only.
+    ``needs`` are the stages whose items are the inputs; the input role is the stage's name and
+    its value a list of digests in the order of the plan.
+    """
+
+    name: str
+    title: str
+    scope: Scope
+    needs: tuple[str, ...]
+    category: str
+    caption: str
+
+    @property
+    def module(self) -> str:
+        """Dotted name of the module that holds ``table`` and ``draw``."""
+        return f"interpsweep.figures.{self.name}"
+
+
+def _figure(name: str, title: str, scope: Scope, needs: tuple[str, ...], category: str) -> Figure:
+    return Figure(name, title, scope, needs, category, f"{name}.md")
+
+
+# In reading order: the report shows categories and figures in this order.
+_ENTRIES = (
+    _figure("concepts", "Known concepts in activation space", "sweep", ("concepts",), "Concepts"),
+    _figure("recovery", "Planted structure against what was found", "sweep", ("claims",), "Calibration"),
+    _figure("pareto", "Reconstruction against sparsity", "sweep", ("claims",), "Dictionaries"),
+    _figure("widths", "Reconstruction and dead features by width", "sweep", ("claims",), "Dictionaries"),
+    _figure("training", "Training curves", "site", ("train",), "Dictionaries"),
+    _figure("matching", "Similarity across widths and seeds", "site", ("match",), "Matching"),
+    _figure("edges", "Typed edges between widths", "site", ("tree",), "Trees"),
+    _figure("families", "What becomes of features as width grows", "sweep", ("claims",), "Trees"),
+    _figure("forest", "The largest lineages", "family", ("tree", "encode"), "Trees"),
+    _figure("census", "Census of shapes, observed minus null", "sweep", ("claims", "geometry"), "Geometry"),
+    _figure("panels", "The clearest clusters", "site", ("geometry",), "Geometry"),
+    _figure("embedding", "Map of the dictionary", "site", ("geometry",), "Geometry"),
+    _figure("spectrum", "Spectrum and features per dimension", "site", ("geometry",), "Geometry"),
+)
+
+FIGURES: dict[str, Figure] = {figure.name: figure for figure in _ENTRIES}
+
+CATEGORIES: tuple[str, ...] = tuple(dict.fromkeys(figure.category for figure in _ENTRIES))
