@@ -1,0 +1,150 @@
+"""What a stage may know about the run it is part of: nothing here can change a result."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+from interpsweep.blockmap import block_map
+from interpsweep.errors import UserError
+from interpsweep.store.lease import me
+
+Block = TypeVar("Block")
+Result = TypeVar("Result")
+
+REPORT_EVERY = 1.0  # seconds between writes of the progress file
+LOG_EVERY = 15.0  # seconds between progress lines in a log
+
+
+class Bar:
+    """Progress of one piece of work; see `Context.bar`."""
+
+    def __init__(self, context: Context, total: float, what: str, unit: str) -> None:
+        self.total, self.what, self.unit, self.done = total, what, unit, 0.0
+        self._context = context
+        self._began = self._logged = time.monotonic()
+        self._written = 0.0
+
+    def advance(self, amount: float = 1) -> None:
+        """Say that `amount` more units are done."""
+        self.done += amount
+        now = time.monotonic()
+        if now - self._written >= REPORT_EVERY:
+            self._written = now
+            self._context.report(what=self.what, done=self.done, total=self.total, unit=self.unit)
+        if now - self._logged >= LOG_EVERY:
+            self._logged = now
+            self._context.log(self.line(now))
+
+    def line(self, now: float) -> str:
+        """One line of text: how far, how fast, how long still."""
+        rate = self.done / max(now - self._began, 1e-9)
+        left = (self.total - self.done) / rate if rate > 0 else float("inf")
+        share = 100 * self.done / self.total if self.total else 100
+        return f"{self.what}: {share:.0f}% ({rate:,.0f} {self.unit}/s, {left:,.0f} s left)"
+
+
+class Context:
+    """Device, workers, outside files, progress and the stop flag of one job.
+
+    Everything here may differ between two runs of the same job without changing a byte of what
+    the job makes.
+    """
+
+    def __init__(
+        self,
+        *,
+        device: str = "auto",
+        threads: int = 1,
+        engine: str = "threads",
+        workers: int = 1,
+        externals: dict[str, dict[str, Any]] | None = None,
+        progress: Path | None = None,
+        job: str = "",
+    ) -> None:
+        self._device, self.threads = device, threads
+        self.engine, self.workers = engine, workers
+        self._externals = externals or {}
+        self._progress, self._job = progress, job
+        self.stopping = False
+        self.record_: dict[str, Any] = {}
+
+    @cached_property
+    def device(self) -> str:
+        """The torch device: as configured, or the GPU if there is one."""
+        if self._device != "auto":
+            return self._device
+        import torch
+
+        return "cuda" if torch.cuda.is_available() else "cpu"
+
+    def external(self, identity: str) -> Path:
+        """The file or folder outside the store whose content digest is `identity`.
+
+        Raises UserError if the lock does not name it, it is gone, or it changed since.
+        """
+        if identity not in self._externals:
+            raise UserError(f"{identity}: not in the lock file; run `interpsweep lock` again")
+        from interpsweep.lock import check  # only jobs with outside input need it
+
+        return check(identity, self._externals[identity])
+
+    def block_map(
+        self, function: Callable[[Block], Result], blocks: Iterable[Block], what: str = "blocks"
+    ) -> Iterator[Result]:
+        """`blockmap.block_map` with this run's engine and workers, and progress."""
+        blocks = list(blocks)
+        with self.bar(len(blocks), what, unit="blocks") as bar:
+            results = block_map(function, blocks, engine=self.engine, workers=self.workers)  # type: ignore[arg-type]
+            for result in results:
+                yield result
+                bar.advance()
+
+    @contextmanager
+    def bar(self, total: float, what: str, unit: str = "items") -> Iterator[Bar]:
+        """Show progress of `total` units of work: ``bar.advance(n)`` as they get done."""
+        bar = Bar(self, total, what, unit)
+        bar.advance(0)
+        yield bar
+        self.report(what=what, done=bar.done, total=total, unit=unit)
+
+    def record(self, **facts: Any) -> None:
+        """Keep facts about this run (throughput, memory, batch halvings) in run.json."""
+        self.record_.update(facts)
+
+    def log(self, message: str) -> None:
+        """Write a line to the job's log."""
+        print(message, file=sys.stderr, flush=True)
+
+    def report(self, **state: Any) -> None:
+        """Write the progress file that `interpsweep status` and the live display read."""
+        if self._progress is None:
+            return
+        self._progress.parent.mkdir(parents=True, exist_ok=True)
+        partial = self._progress.with_suffix(".partial")
+        partial.write_text(json.dumps({**me(self._job), **state, "time": time.time()}))
+        partial.replace(self._progress)
+
+    def finish(self) -> None:
+        """Remove the progress file."""
+        if self._progress is not None:
+            self._progress.unlink(missing_ok=True)
+
+    def stop_on_sigterm(self) -> None:
+        """Turn SIGTERM into the flag `stopping`: long stages checkpoint at the end of a step."""
+
+        def handler(_signal: int, _frame: object) -> None:
+            self.stopping = True
+
+        signal.signal(signal.SIGTERM, handler)
+
+
+class Stopped(Exception):
+    """A stage saved its state because it was asked to stop; the same command continues it."""

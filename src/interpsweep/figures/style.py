@@ -1,0 +1,196 @@
+"""House style: one look for every figure, and helpers that keep text and colour consistent."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from interpsweep.config.pictures import FigureStyle
+
+# Okabe and Ito's palette: told apart under the common forms of colour blindness.
+ORANGE, SKY, GREEN, YELLOW = "#E69F00", "#56B4E9", "#009E73", "#F0E442"
+BLUE, RED, PINK, GREY = "#0072B2", "#D55E00", "#CC79A7", "#9A9A9A"
+INK, PALE = "#222222", "#D9D9D9"
+CATEGORICAL = (BLUE, ORANGE, GREEN, PINK, RED, SKY, "#7A5195", "#8C6D31", GREY, YELLOW)
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+
+# One colour per kind of edge, the same in every figure and in the atlas.
+EDGE_COLOURS = {
+    "identity": BLUE,
+    "holes": SKY,
+    "absorption": RED,
+    "split": ORANGE,
+    "specialisation": GREEN,
+    "composition": "#7A5195",
+    "merge": "#8C6D31",
+    "novel": PINK,
+    "other": GREY,
+    "rare": PALE,
+}
+
+
+@contextmanager
+def house(style: FigureStyle) -> Iterator[None]:
+    """Apply the style for the figures drawn inside; restores everything afterwards."""
+    small = style.font_size * 0.85
+    settings = {
+        "font.family": [style.font],
+        "font.size": style.font_size,
+        "axes.titlesize": style.font_size,
+        "axes.labelsize": style.font_size,
+        "xtick.labelsize": small,
+        "ytick.labelsize": small,
+        "legend.fontsize": small,
+        "legend.title_fontsize": small,
+        "figure.titlesize": style.font_size * 1.1,
+        "axes.titlelocation": "left",
+        "axes.edgecolor": INK,
+        "axes.linewidth": 0.6,
+        "xtick.major.width": 0.6,
+        "ytick.major.width": 0.6,
+        "xtick.minor.width": 0.4,
+        "ytick.minor.width": 0.4,
+        "lines.linewidth": 1.3,
+        "lines.markersize": 4.5,
+        "legend.frameon": False,
+        "figure.constrained_layout.use": True,
+        "savefig.dpi": style.dpi,
+        "svg.fonttype": "none",  # text stays text: searchable, and editable for a paper
+        "svg.hashsalt": "interpsweep",  # element names depend on the content alone
+    }
+    with plt.rc_context(), warnings.catch_warnings():
+        # Tokens may be in scripts the font lacks; a browser finds another font for the SVG.
+        warnings.filterwarnings("ignore", message=".*Glyph .* missing from font.*")
+        sns.set_theme(style="ticks", rc=settings)
+        try:
+            yield
+        finally:
+            plt.close("all")
+
+
+def plain(text: object, limit: int = 40) -> str:
+    """Any string as one line of literal text: no mathematics, no control characters, cut short."""
+    line = "".join(c if c.isprintable() else "↵" if c == "\n" else " " for c in str(text)).strip()
+    if len(line) > limit:
+        line = line[: limit - 1] + "…"
+    return line.replace("$", r"\$")
+
+
+def short_site(site: object) -> str:
+    """``blocks.8.hook_resid_pre`` as ``L8 resid_pre``; other names unchanged."""
+    parts = str(site).split(".")
+    if len(parts) >= 3 and parts[0] == "blocks" and parts[1].isdigit():
+        return plain(f"L{parts[1]} " + ".".join(parts[2:]).replace("hook_", ""))
+    return plain(site)
+
+
+def order_sites(table: pd.DataFrame) -> list[tuple[str, str]]:
+    """The (model, site) pairs of `table`, by model, then layer number, then name."""
+
+    def key(pair: tuple[str, str]) -> tuple[str, list[tuple[int, str]]]:
+        pieces = [(int(p), "") if p.isdigit() else (-1, p) for p in pair[1].split(".")]
+        return pair[0], pieces
+
+    pairs = table[["model", "site"]].astype(str).drop_duplicates()
+    return sorted(pairs.itertuples(index=False, name=None), key=key)
+
+
+def site_title(model: object, site: object, several_models: bool) -> str:
+    """Panel title of a site; the model is named only where the figure holds several."""
+    return f"{plain(model, 24)}, {short_site(site)}" if several_models else short_site(site)
+
+
+def evenly(items: Sequence, most: int) -> list:
+    """At most `most` of `items`, evenly spread, first and last included."""
+    if len(items) <= most:
+        return list(items)
+    if most == 1:
+        return [items[0]]
+    return [items[round(i * (len(items) - 1) / (most - 1))] for i in range(most)]
+
+
+def ramp(values: Sequence) -> dict:
+    """Ordered values (widths, layers) -> colours from light to dark; both ends stay readable."""
+    if len(values) == 1:
+        return {values[0]: BLUE}
+    colours = sns.color_palette("viridis_r", as_cmap=True)
+    return {v: colours(0.12 + 0.83 * i / (len(values) - 1)) for i, v in enumerate(values)}
+
+
+def categorical(values: Sequence) -> dict:
+    """Unordered values -> colours; more than ten values start again with the first colour."""
+    return {v: CATEGORICAL[i % len(CATEGORICAL)] for i, v in enumerate(values)}
+
+
+def edge_colour(kind: str) -> str:
+    """Colour of an edge type; unknown types are grey."""
+    return EDGE_COLOURS.get(kind, GREY)
+
+
+def panels(
+    style: FigureStyle, count: int, columns: int, aspect: float = 0.8, **kwargs: object
+) -> tuple[Figure, list[Axes]]:
+    """A grid of `count` panels, `columns` wide; `aspect` is height over width of a panel."""
+    columns = max(1, min(columns, count))
+    rows = math.ceil(count / columns)
+    height = rows * style.width / columns * aspect
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(style.width, height), squeeze=False, **kwargs
+    )
+    flat = list(axes.flat)
+    for spare in flat[count:]:
+        spare.set_visible(False)
+    return figure, flat[:count]
+
+
+def notice(style: FigureStyle, text: str) -> Figure:
+    """A figure that says in words why there is nothing to draw."""
+    figure = plt.figure(figsize=(style.width, 1.2))
+    figure.text(0.5, 0.5, text, ha="center", va="center", wrap=True, color="#555555")
+    return figure
+
+
+def width_axis(axis: Axes, widths: Sequence[int], name: str = "dictionary width (features)") -> None:
+    """A logarithmic axis over dictionary widths, labelled at the widths themselves."""
+    axis.set_xscale("log", base=2)
+    shown = evenly(sorted(set(widths)), 6)
+    axis.set_xticks(shown, [count(w) for w in shown])
+    axis.xaxis.set_minor_locator(matplotlib.ticker.NullLocator())
+    if len(set(widths)) == 1:
+        axis.set_xlim(shown[0] / 2, shown[0] * 2)
+    axis.set_xlabel(name)
+
+
+def count(number: float) -> str:
+    """A count with k or M: 512, 4k, 24.6k, 1M. Powers of two above 1,000 are cut as usual (2k)."""
+    number = int(number)
+    for size, unit in ((1_000_000, "M"), (1_000, "k")):
+        if number >= size:
+            binary = size if unit == "k" else size
+            exact = number / binary
+            if number % 1024 == 0 and unit == "k":
+                return f"{number // 1024}k"
+            return f"{exact:.1f}".rstrip("0").rstrip(".") + unit
+    return str(number)
+
+
+def finish(axis: Axes) -> None:
+    """Drop the frame's top and right lines."""
+    sns.despine(ax=axis)
+
+
+def legend_outside(figure: Figure, handles: Sequence, title: str | None = None) -> None:
+    """One legend for the whole figure, to its right, where it can never cover data."""
+    figure.legend(handles=list(handles), loc="outside right upper", title=title)

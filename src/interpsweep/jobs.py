@@ -1,0 +1,154 @@
+"""Running a job: the items of it that are missing, each under a lease, each published when done.
+
+A job file (``store/.specs/<digest>.json``) names a stage and item digests; `run_job` is what every
+rule of the workflow calls, and what a user calls by hand to repeat one.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import resource
+import socket
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from interpsweep.context import Context, Stopped
+from interpsweep.errors import UserError
+from interpsweep.spec import Spec, canonical_json
+from interpsweep.stages import STAGES, Stage
+from interpsweep.store import Store
+from interpsweep.store.attempt import open_attempt, publish
+from interpsweep.store.layout import write_atomic
+from interpsweep.store.lease import Lease
+
+Inputs = dict[str, Any]  # role -> Path, or list of Paths
+POLL = 2.0  # seconds between looks at an item that another job is making
+
+
+@dataclass
+class Item:
+    """One item that this job is to make."""
+
+    digest: str
+    spec: Spec
+    inputs: Inputs
+    out: Path
+    _store: Store
+    _lease: Lease
+    _context: Context
+    _began: float = field(default_factory=time.monotonic)
+
+    def publish(self, metrics: dict[str, Any]) -> None:
+        """Move the finished item into the store. Call it the moment the item is done."""
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        record = {
+            "host": socket.gethostname(),
+            "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+            "seconds": round(time.monotonic() - self._began, 3),
+            "peak_memory_bytes": usage.ru_maxrss * 1024,
+            **self._context.record_,
+        }
+        place = publish(self._store, self.spec, self.digest, self.out, metrics, record)
+        self._lease.release()
+        self._context.log(f"made {place}")
+
+    def abandon(self) -> None:
+        """Give the lease back; the attempt folder stays for the next try."""
+        self._lease.release()
+
+
+def run_job(store: Store, job_file: Path, index: Path | None = None) -> None:
+    """Make the missing items of a job, then write its index file.
+
+    Raises UserError for anything the user can fix and `Stopped` after a SIGTERM that a stage
+    answered with a checkpoint.
+    """
+    job = json.loads(job_file.read_text(encoding="utf-8"))
+    stage, digest = STAGES[job["stage"]], job_file.stem
+    context = Context(**job.get("run", {}), progress=store.progress_path(digest), job=digest)
+    context.stop_on_sigterm()
+    try:
+        while missing := [item for item in job["items"] if not store.exists(item)]:
+            _work_through(store, stage, missing, context)
+            if context.stopping:
+                raise Stopped(f"{stage.name}: stopped on request; run the same command to continue")
+    finally:
+        context.finish()
+    if index is not None:
+        write_atomic(index, canonical_json(_index(store, digest, job)) + "\n")
+
+
+def _work_through(store: Store, stage: Stage, missing: list[str], context: Context) -> None:
+    """Make what can be leased of `missing`; if all of it is in other hands, wait a little."""
+    run = importlib.import_module(stage.module).run
+    if stage.bank:
+        items = [item for digest in missing if (item := _claim(store, digest, context))]
+        try:
+            if items:
+                run(items, context)
+        finally:
+            for item in items:
+                item.abandon()
+    else:
+        items = []
+        for digest in missing:
+            item = _claim(store, digest, context)
+            if item is None:
+                continue
+            items.append(item)
+            try:
+                item.publish(run(item.spec, item.inputs, item.out, context))
+            finally:
+                item.abandon()
+            if context.stopping:
+                break
+    if not items:
+        time.sleep(POLL)
+
+
+def _claim(store: Store, digest: str, context: Context) -> Item | None:
+    """Lease an item; None if another live job holds it or it is there by now."""
+    spec = store.read_spec(digest)
+    lease = Lease(store.lease_path(digest), digest)
+    holder = lease.acquire()
+    if holder is not None:
+        context.log(f"{store.path(spec, digest)}: being made by {holder}; waiting")
+        return None
+    if store.exists(digest):
+        lease.release()
+        return None
+    try:
+        inputs = find_inputs(store, spec)
+        return Item(digest, spec, inputs, open_attempt(store, digest), store, lease, context)
+    except BaseException:
+        lease.release()
+        raise
+
+
+def find_inputs(store: Store, spec: Spec) -> Inputs:
+    """The folders of an item's inputs. Raises UserError if one is missing or reclaimed."""
+
+    def locate(digest: str) -> Path:
+        path = store.find(digest)
+        if not store.exists(digest):
+            raise UserError(f"{path}: this input of {spec['stage']} is missing; run the sweep")
+        if store.manifest(digest).get("reclaimed"):
+            raise UserError(f"{path}: its data were reclaimed; run the sweep to make them again")
+        return path
+
+    return {
+        role: [locate(d) for d in wanted] if isinstance(wanted, list) else locate(wanted)
+        for role, wanted in spec["inputs"].items()
+    }
+
+
+def _index(store: Store, digest: str, job: dict[str, Any]) -> dict[str, Any]:
+    """What Snakemake sees of a finished job: a small file that names its items."""
+    items = []
+    for item in job["items"]:
+        place = store.find(item).relative_to(store.root).as_posix()
+        items.append({"digest": item, "path": place, "metrics": store.manifest(item)["metrics"]})
+    return {"job": digest, "stage": job["stage"], "items": items}

@@ -1,0 +1,56 @@
+"""The stages of a sweep: name, version, module and the kind of artifact each makes.
+
+`version` goes up whenever a change of code changes results: it is part of every spec of the
+stage, so raising it remakes the stage's items and whatever depends on them. Nothing heavy is
+imported here; a job imports its stage's module when it runs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One kind of work. `bank` stages make several items in one pass over shared data."""
+
+    name: str
+    kind: str  # folder in the store
+    module: str
+    version: int = 1
+    bank: bool = False
+    gpu: bool = False  # profits from a GPU where there is one
+    face: str = ""  # the readable name under results/ and of the target a user types
+
+
+_ALL = (
+    Stage("model", "models", "interpsweep.models.train", gpu=True, face="model"),
+    Stage("corpus", "corpora", "interpsweep.corpora.build", face="corpus"),
+    Stage(
+        "capture",
+        "activations",
+        "interpsweep.activations.capture",
+        bank=True,
+        gpu=True,
+        face="activations",
+    ),
+    Stage("train", "saes", "interpsweep.saes.train", bank=True, gpu=True, face="saes"),
+    Stage(
+        "evaluate",
+        "evaluations",
+        "interpsweep.saes.evaluate",
+        bank=True,
+        gpu=True,
+        face="evaluations",
+    ),
+    Stage("encode", "codes", "interpsweep.saes.encode", gpu=True, face="codes"),
+    Stage("match", "matches", "interpsweep.matching.match", face="matches"),
+    Stage("tree", "trees", "interpsweep.matching.tree", face="trees"),
+    Stage("geometry", "geometries", "interpsweep.geometry.geometry", face="geometry"),
+    Stage("concepts", "concepts", "interpsweep.geometry.concepts", face="concepts"),
+    Stage("claims", "claims", "interpsweep.claims.claims", face="claims"),
+    Stage("figures", "figures", "interpsweep.figures.draw", face="figures"),
+    Stage("report", "reports", "interpsweep.report.report", face="report"),
+    Stage("bundle", "bundles", "interpsweep.report.bundle", face="bundle"),
+)
+STAGES: dict[str, Stage] = {stage.name: stage for stage in _ALL}

@@ -1,0 +1,127 @@
+"""Leases: at most one live job makes an item.
+
+A lease is a file created with O_EXCL that names its holder and is touched every few seconds. It
+is stale when its holder is a dead process of this machine, or when nobody touched it for
+`EXPIRY` seconds. A lost race costs time, never bytes: publishing is a rename that fails if the
+item is there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import threading
+import time
+import uuid
+from pathlib import Path
+
+HEARTBEAT = 5.0  # seconds between touches
+EXPIRY = 120.0  # seconds without a touch after which a lease of another machine is stale
+
+
+def me(job: str = "") -> dict[str, object]:
+    """Who this process is: host, pid, and the pid's start time (pids are reused)."""
+    pid = os.getpid()
+    slurm = os.environ.get("SLURM_JOB_ID", "")
+    return {
+        "host": socket.gethostname(),
+        "pid": pid,
+        "started": started(pid),
+        "job": job,
+        "slurm": slurm,
+    }
+
+
+def started(pid: int) -> str:
+    """The kernel's start time of a process, or "" if it is gone (or this is not Linux)."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    except (OSError, IndexError):
+        return ""
+    return "" if fields[0] == "Z" else fields[19]
+
+
+def alive(holder: dict[str, object], touched: float) -> bool:
+    """Whether the process that `holder` describes can still be working."""
+    if holder.get("host") == socket.gethostname() and Path("/proc/self/stat").exists():
+        now = started(int(str(holder.get("pid", -1))))
+        return bool(now) and now == holder.get("started")
+    return time.time() - touched < EXPIRY
+
+
+def read(path: Path) -> tuple[dict[str, object], float] | None:
+    """The holder of a lease file and when it was last touched; None if there is no lease."""
+    try:
+        touched = path.stat().st_mtime
+        return json.loads(path.read_text(encoding="utf-8") or "{}"), touched
+    except FileNotFoundError:
+        return None
+    except json.JSONDecodeError:  # its holder died while writing it
+        return {"host": "?"}, touched
+
+
+class Lease:
+    """One lease file, held until `release`."""
+
+    def __init__(self, path: Path, job: str) -> None:
+        self.path = path
+        self._text = json.dumps(me(job), sort_keys=True)
+        self._stop = threading.Event()
+
+    def acquire(self) -> dict[str, object] | None:
+        """Take the lease; return None on success, else its live holder."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        while True:
+            if self._create():
+                threading.Thread(target=self._beat, daemon=True).start()
+                return None
+            found = read(self.path)
+            if found is None:
+                continue  # released between the two calls
+            if alive(*found):
+                return found[0]
+            self._break()
+
+    def release(self) -> None:
+        """Give the lease back, if it is still ours."""
+        self._stop.set()
+        try:
+            if self.path.read_text(encoding="utf-8") == self._text:
+                self.path.unlink()
+        except FileNotFoundError:
+            pass
+
+    def _create(self) -> bool:
+        # link() of a finished file: a lease is never seen empty, and only one of two links wins
+        draft = self.path.with_name(f".{self.path.name}.{uuid.uuid4().hex[:8]}")
+        draft.write_text(self._text, encoding="utf-8")
+        try:
+            os.link(draft, self.path)
+            return True
+        except FileExistsError:
+            return False
+        finally:
+            draft.unlink()
+
+    def _break(self) -> None:
+        """Remove a stale lease; of several breakers one rename wins."""
+        grave = self.path.with_name(f".{self.path.name}.{uuid.uuid4().hex[:8]}.stale")
+        try:
+            self.path.rename(grave)
+        except FileNotFoundError:
+            return
+        found = read(grave)
+        if found is not None and alive(*found):  # it changed hands under us: put it back
+            try:
+                os.link(grave, self.path)
+            except FileExistsError:
+                pass
+        grave.unlink(missing_ok=True)
+
+    def _beat(self) -> None:
+        while not self._stop.wait(HEARTBEAT):
+            try:
+                os.utime(self.path)
+            except FileNotFoundError:
+                return

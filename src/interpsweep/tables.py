@@ -1,0 +1,37 @@
+"""Deterministic tables and JSON: the same values always give the same bytes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def write_parquet(frame: pd.DataFrame, path: Path) -> None:
+    """Write `frame` without its index; no pandas metadata, so bytes depend on the values alone."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None)
+    pq.write_table(table, path, compression="zstd")
+
+
+def read_parquet(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
+    """Read a table written by `write_parquet`."""
+    import pandas as pd
+
+    return pd.read_parquet(path, columns=columns)
+
+
+def write_json(value: Any, path: Path) -> None:
+    """Write JSON with sorted keys and two-space indentation; NaN is refused."""
+    text = json.dumps(value, sort_keys=True, indent=2, allow_nan=False, ensure_ascii=False)
+    path.write_text(text + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file."""
+    return json.loads(path.read_text(encoding="utf-8"))
