@@ -1,0 +1,198 @@
+"""Settings of the analysis stages: match, tree, geometry, concepts and claims.
+
+Every field that is part of a stage's identity changes the digest of what the stage makes. What the planner adds
+per item (``direction`` of a match, ``index`` of the claims) travels beside these fields in ``spec["settings"]``;
+`own_fields` takes the section's own fields out of such a mapping.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, TypeVar
+
+from interpsweep.config.base import Section, field
+
+SectionT = TypeVar("SectionT", bound=Section)
+
+
+def own_fields(section: type[SectionT], settings: Mapping[str, Any]) -> SectionT:
+    """The section built from those entries of `settings` that it declares."""
+    return section(**{name: settings[name] for name in section.model_fields if name in settings})
+
+
+class MatchSettings(Section):
+    """How the latents of two SAEs are compared."""
+
+    directions: tuple[Literal["width", "seed", "layer"], ...] = field(
+        ("width", "seed"),
+        "Which neighbours are matched: the next width of a family, the next seed at one width, the next site.",
+        identity=False,
+    )
+    top_k: int = field(
+        8, "Neighbours kept per latent and per ranking (cosine, co-firing).", unit="latents", ge=1
+    )
+    cosine_floor: float = field(
+        0.3, "Every pair above this decoder cosine is kept as well.", ge=0.0, le=1.0
+    )
+    overlap_floor: float = field(
+        0.5, "Every pair with P(a|b) or P(b|a) above this share is kept as well.", gt=0.0, le=1.0
+    )
+    block: int = field(
+        2048, "Rows of one block of the cosine product.", unit="latents", ge=16, identity=False
+    )
+    assignment_limit: int = field(
+        4096,
+        "Largest width for which the dense Hungarian assignment is computed.",
+        unit="latents",
+        ge=0,
+    )
+    null_draws: int = field(19, "Random dictionaries drawn for each null.", unit="draws", ge=1)
+    confidence: float = field(
+        0.95,
+        "One-sided level of the Wilson lower bounds of conditional frequencies.",
+        gt=0.5,
+        lt=1.0,
+    )
+    seed: int = field(0, "Seed of the null draws.", ge=0)
+
+
+class TreeSettings(Section):
+    """Thresholds of the decision list that names the edges of a width ladder (docs/methods.md)."""
+
+    min_firings: int = field(
+        30, "A latent with fewer firings is called rare and not classified.", unit="tokens", ge=1
+    )
+    covered: float = field(
+        0.9, "Lower bound of P(narrow|wide) from which wide is covered by narrow.", gt=0, le=1
+    )
+    identity_cosine: float = field(
+        0.9, "Decoder cosine from which mutual neighbours are the same latent.", gt=0, le=1
+    )
+    holes_cosine: float = field(
+        0.8,
+        "Decoder cosine from which mutual neighbours are the same latent with holes.",
+        gt=0,
+        le=1,
+    )
+    silent: float = field(
+        0.1, "Largest P(match|child) at which the parent's match counts as absorbed.", ge=0, lt=1
+    )
+    projection_share: float = field(
+        0.4,
+        "Share of the parent's projection an absorber must carry, above the random-direction null.",
+        ge=0,
+        le=1,
+    )
+    discriminator_tolerance: float = field(
+        0.1,
+        "Largest |R_match - 1| of an absorbing child (its contribution holds the match's whole).",
+        gt=0,
+    )
+    discriminator_gap: float = field(
+        0.15, "Smallest R_match - R_child of an absorbing child.", gt=0
+    )
+    attenuation: float = field(
+        0.8,
+        "Relative strength of the match beside a child below which the child absorbs it partly.",
+        gt=0,
+        le=1,
+    )
+    coverage: float = field(
+        0.9, "Share of the parent's firings that the children of a split must cover.", gt=0, le=1
+    )
+    composition_r2: float = field(
+        0.8, "Smallest R2 of a wide direction as a sum of narrow parents.", gt=0, le=1
+    )
+    composition_gain: float = field(
+        0.15, "Smallest R2 gain of several parents over the best single one.", gt=0
+    )
+    composition_parents: int = field(3, "Most parents of a composition.", unit="latents", ge=2)
+    novel_cosine: float = field(
+        0.7,
+        "Cosine below which a latent can be novel where the data cannot calibrate it (Youden).",
+        gt=0,
+        le=1,
+    )
+    novel_npmi: float = field(
+        0.2, "Largest NPMI with any narrow latent of a novel latent.", gt=-1, le=1
+    )
+
+
+class GeometrySettings(Section):
+    """Clusters of decoder directions and the census of their shapes."""
+
+    min_cluster: int = field(4, "Smallest cluster that is tested.", unit="latents", ge=4)
+    max_cluster: int = field(50, "Largest cluster that is kept whole.", unit="latents", ge=5)
+    min_firings: int = field(30, "A latent with fewer firings is left out.", unit="tokens", ge=0)
+    linkage_limit: int = field(
+        4096,
+        "Most latents in one linkage; wider dictionaries are bisected first.",
+        unit="latents",
+        ge=64,
+    )
+    components: int = field(8, "Principal components of a cluster that the tests see.", ge=2, le=16)
+    draws: int = field(199, "Random draws of each shape null.", unit="draws", ge=99)
+    null_dictionaries: int = field(
+        12,
+        "Covariance-matched dictionaries clustered for the selection-aware p.",
+        unit="draws",
+        ge=1,
+    )
+    null_latents: int = field(1024, "Most latents of one null dictionary.", unit="latents", ge=64)
+    cloud_points: int = field(
+        2000, "Most tokens of one cluster's activation cloud.", unit="tokens", ge=100
+    )
+    cloud_clusters: int = field(
+        24, "Clusters whose activation cloud is measured.", unit="clusters", ge=0
+    )
+    cloud_draws: int = field(
+        19, "Random decoder draws behind an activation cloud.", unit="draws", ge=1
+    )
+    panels: int = field(12, "Clusters drawn as panels.", unit="clusters", ge=0)
+    panel_points: int = field(400, "Tokens drawn in one panel.", unit="tokens", ge=10)
+    embedding: Literal["pca", "spectral"] = field("pca", "The 2-D map of all directions.")
+    level: float = field(0.05, "Level at which a shape counts as found within one SAE.", gt=0, lt=1)
+    seed: int = field(0, "Seed of clustering, nulls and subsampling.", ge=0)
+
+
+class ConceptsSettings(Section):
+    """The supervised companion of the census: class means of labelled concepts."""
+
+    components: int = field(
+        6, "Principal components of the class means searched for a circle.", ge=2, le=12
+    )
+    min_tokens: int = field(
+        20, "A value with fewer labelled tokens is left out.", unit="tokens", ge=2
+    )
+    exact_limit: int = field(
+        8, "Most values for which every permutation is counted.", unit="values", ge=3, le=8
+    )
+    draws: int = field(9999, "Random permutations above that limit.", unit="draws", ge=99)
+    ridge: float = field(
+        1e-3, "Ridge of the held-out probe, relative to the mean activation variance.", gt=0
+    )
+    seed: int = field(0, "Seed of the permutations.", ge=0)
+
+
+class ClaimsSettings(Section):
+    """How the tables of a sweep become claims."""
+
+    q: float = field(0.05, "False-discovery rate of a family of tests.", gt=0, lt=1)
+    f1: float = field(0.8, "F1 from which a latent is said to hold a concept value.", gt=0, le=1)
+    overlap: float = field(
+        0.5, "Share of members that two clusters must have in common to replicate.", gt=0, le=1
+    )
+    closure: float = field(
+        2.0,
+        "Largest distance of the first and last value, in mean neighbour distances, of a closed circle.",
+        gt=1,
+    )
+    held_out_r2: float = field(
+        0.2, "Smallest held-out R2 of a concept that counts as present at a site.", ge=0, le=1
+    )
+    cofiring: float = field(
+        0.9,
+        "P(parent latent | child latent) from which a child value sits below its parent.",
+        gt=0,
+        le=1,
+    )
