@@ -106,7 +106,7 @@ TAXONOMY = {
 FRAME = (
     "<bos>", ".", "on", "in", "we", "they", "then", "comes", "after", "before", "follows", "precedes",
     "plus", "minus", "is", "count", "down", "less", "more", "than", "and", "between", "add", "a", "the",
-    "every", "some", "like", "both", "are", "that", "one-of", "kind", "of",
+    "every", "some", "like", "both", "are", "that", "kind", "of",
 )  # fmt: skip
 
 _ONSETS = ("b", "d", "f", "g", "k", "l", "m", "n", "p", "r", "s", "t", "v", "z", "br", "kl")
