@@ -1,0 +1,128 @@
+"""Settings of models: trained here on the planted language, from a folder, or from the hub."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from interpsweep.config.base import Section, field
+from interpsweep.config.corpora import LanguageSettings
+from interpsweep.models.sites import expand_sites
+
+Dtype = Literal["float32", "float16", "bfloat16"]
+
+
+class Architecture(Section):
+    """Shape of a small transformer that the workflow trains itself (pre-norm, learned positions)."""
+
+    n_layers: int = field(2, "Number of blocks", unit="blocks", ge=1, le=48)
+    d_model: int = field(64, "Width of the residual stream", unit="dimensions", ge=8, le=8192)
+    n_heads: int = field(4, "Attention heads per block", unit="heads", ge=1, le=128)
+    d_mlp: int = field(256, "Hidden width of the MLPs", unit="dimensions", ge=8, le=65536)
+    n_ctx: int = field(64, "Longest context", unit="tokens", ge=4, le=8192)
+    act_fn: Literal["gelu", "gelu_new", "relu", "silu"] = field(
+        "gelu", "Activation function of the MLPs"
+    )
+    normalization: Literal["LN", "LNPre", "RMS", "RMSPre"] = field(
+        "LN", "Normalisation before attention, MLP and unembedding; the Pre forms have no parameters"
+    )
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> Architecture:
+        if self.d_model % self.n_heads:
+            raise ValueError(f"d_model ({self.d_model}) must be a multiple of n_heads ({self.n_heads})")
+        return self
+
+
+class TrainingSettings(Section):
+    """How a model is trained: AdamW, linear warm-up, then a cosine down to zero."""
+
+    steps: int = field(900, "Optimiser steps", unit="steps", ge=1)
+    batch_size: int = field(32, "Contexts of n_ctx tokens per step", unit="contexts", ge=1)
+    learning_rate: float = field(3e-3, "Peak learning rate", gt=0, le=1)
+    warmup_steps: int = field(50, "Steps of linear warm-up", unit="steps", ge=0)
+    weight_decay: float = field(0.01, "Decoupled weight decay of matrices", ge=0)
+    max_gradient_norm: float = field(1.0, "Gradients are scaled down to this norm", gt=0)
+
+
+class _Named(Section):
+    name: str = field(
+        description="Name of the model in results and figures",
+        identity=False,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
+        max_length=64,
+    )
+    sites: tuple[str, ...] = field(
+        description="Hook names where activations are read; `blocks.{0..5}.hook_resid_post` "
+        "stands for six of them",
+        identity=False,
+        min_length=1,
+    )
+
+    @field_validator("sites")
+    @classmethod
+    def _expand(cls, sites: tuple[str, ...]) -> tuple[str, ...]:
+        return expand_sites(sites)
+
+
+class TrainModelSettings(Section):
+    """Settings of one item of stage ``model``."""
+
+    source: Literal["trained"] = field("trained", "The workflow trains the model itself")
+    architecture: Architecture = field(Architecture, "Shape of the model")
+    training: TrainingSettings = field(TrainingSettings, "Optimisation")
+    language: LanguageSettings = field(LanguageSettings, "The planted language it is trained on")
+    seed: int = field(0, "Seed of the initial weights and of the training data", ge=0)
+
+
+class TrainedModel(TrainModelSettings, _Named):
+    """A small model trained by the workflow on the planted language, whose structure is known."""
+
+
+class PathModel(_Named):
+    """A checkpoint directory on this machine (Hugging Face layout, safetensors weights)."""
+
+    source: Literal["path"] = field("path", "A checkpoint directory")
+    path: str = field(
+        description="The folder; `package:NAME/folder` is a folder inside an installed Python package",
+        identity=False,
+        min_length=1,
+    )
+    sha256: str | None = field(
+        None,
+        "Refuse any other checkpoint than the one with this digest, as `interpsweep lock` prints it",
+        identity=False,
+        pattern=r"^(sha256:)?[0-9a-f]{64}$",
+    )
+    dtype: Dtype = field("float32", "Numbers that the forward pass computes in")
+
+
+class HubModel(_Named):
+    """A model of the Hugging Face hub, pinned to a commit by `interpsweep lock`."""
+
+    source: Literal["hub"] = field("hub", "The Hugging Face hub")
+    repo: str = field(
+        description="Repository, such as `openai-community/gpt2`",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?$",
+    )
+    revision: str = field(
+        "main", "Branch, tag or commit; the lock keeps the commit it stood for", identity=False
+    )
+    dtype: Dtype = field("float32", "Numbers that the forward pass computes in")
+
+
+Model = Annotated[TrainedModel | PathModel | HubModel, Field(discriminator="source")]
+
+
+def model_identity(model: Model, *, weights: str = "", commit: str = "") -> dict[str, Any]:
+    """What later stages know a model by: goes into ``settings["model"]`` of their specs.
+
+    `weights` is the digest of a path model's checkpoint, `commit` that of a hub model; a trained
+    model is known by the digest among the spec's inputs.
+    """
+    if isinstance(model, PathModel):
+        return {"source": "path", "weights": weights, "dtype": model.dtype}
+    if isinstance(model, HubModel):
+        return {"source": "hub", "repo": model.repo, "commit": commit, "dtype": model.dtype}
+    return {"source": "trained"}
