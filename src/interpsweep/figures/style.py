@@ -26,10 +26,10 @@ INK, PALE = "#222222", "#D9D9D9"
 CATEGORICAL = (BLUE, ORANGE, GREEN, PINK, RED, SKY, "#7A5195", "#8C6D31", GREY, YELLOW)
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 
-# One colour per kind of edge, the same in every figure and in the atlas.
+# One colour per type of edge, the same in every figure and in the atlas; in reading order.
 EDGE_COLOURS = {
     "identity": BLUE,
-    "holes": SKY,
+    "identity_with_holes": SKY,
     "absorption": RED,
     "split": ORANGE,
     "specialisation": GREEN,
@@ -38,6 +38,16 @@ EDGE_COLOURS = {
     "novel": PINK,
     "other": GREY,
     "rare": PALE,
+}
+
+# One colour per shape of the census; "unresolved" passed some test but no shape fits best.
+SHAPE_COLOURS = {
+    "circle": RED,
+    "line": BLUE,
+    "tree": GREEN,
+    "simplex": ORANGE,
+    "unresolved": "#6B6B6B",
+    "": PALE,
 }
 
 
@@ -134,9 +144,9 @@ def categorical(values: Sequence) -> dict:
     return {v: CATEGORICAL[i % len(CATEGORICAL)] for i, v in enumerate(values)}
 
 
-def edge_colour(kind: str) -> str:
-    """Colour of an edge type; unknown types are grey."""
-    return EDGE_COLOURS.get(kind, GREY)
+def words(name: str) -> str:
+    """A column or type name as words: ``identity_with_holes`` -> ``identity with holes``."""
+    return name.replace("_", " ")
 
 
 def panels(
