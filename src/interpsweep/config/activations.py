@@ -10,8 +10,8 @@ from interpsweep.config.base import Section, field
 from interpsweep.models.sites import expand_sites
 
 
-class ActivationsSection(Section):
-    """How activations are computed and stored."""
+class CaptureSettings(Section):
+    """How activations are computed and stored: the section `capture` of a config."""
 
     dtype: Literal["float16", "bfloat16", "float32"] = field(
         "float16", "Numbers on disk. float16 is exact to 0.05 %, up to 65504; beyond, take bfloat16"
@@ -39,8 +39,8 @@ class ActivationsSection(Section):
     )
 
 
-class CaptureSettings(ActivationsSection):
-    """Settings of one item of stage ``capture``: one site of one model on one corpus."""
+class CaptureItem(CaptureSettings):
+    """The settings of one item of stage ``capture``: one site of one model on one corpus."""
 
     model: dict[str, Any] = field(description="Identity of the model")
     site: str = field(description="Hook name")

@@ -46,6 +46,17 @@ class TrainingSettings(Section):
     max_gradient_norm: float = field(1.0, "Gradients are scaled down to this norm", gt=0)
 
 
+class SiteEntry(Section):
+    """One entry of `sites` with settings of its own."""
+
+    site: str = field(
+        description="Hook name; `blocks.{0..5}.hook_resid_post` stands for six", min_length=1
+    )
+    overrides: dict[str, Any] = field(
+        dict, "Sections below the model (capture, train, ...) as they hold for these sites only"
+    )
+
+
 class _Named(Section):
     name: str = field(
         description="Name of the model in results and figures",
@@ -53,17 +64,39 @@ class _Named(Section):
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
         max_length=64,
     )
-    sites: tuple[str, ...] = field(
+    sites: tuple[str | SiteEntry, ...] = field(
         description="Hook names where activations are read; `blocks.{0..5}.hook_resid_post` "
-        "stands for six of them",
+        "stands for six of them. An entry may be an object with `site` and `overrides`",
         identity=False,
         min_length=1,
+    )
+    overrides: dict[str, Any] = field(
+        dict,
+        "Sections below the model (corpus, capture, train, ...) as they hold for this model only",
+        identity=False,
     )
 
     @field_validator("sites")
     @classmethod
-    def _expand(cls, sites: tuple[str, ...]) -> tuple[str, ...]:
-        return expand_sites(sites)
+    def _sites_exist(cls, sites: tuple[str | SiteEntry, ...]) -> tuple[str | SiteEntry, ...]:
+        expand_sites(_pattern(entry) for entry in sites)  # raises on a bad name, or one named twice
+        return sites
+
+    @property
+    def site_names(self) -> tuple[str, ...]:
+        """Every site, ranges written out, in the order of the config."""
+        return expand_sites(_pattern(entry) for entry in self.sites)
+
+    def site_overrides(self, site: str) -> dict[str, Any]:
+        """What the entry that `site` comes from overrides."""
+        for entry in self.sites:
+            if site in expand_sites([_pattern(entry)]):
+                return {} if isinstance(entry, str) else entry.overrides
+        raise KeyError(site)
+
+
+def _pattern(entry: str | SiteEntry) -> str:
+    return entry if isinstance(entry, str) else entry.site
 
 
 class TrainModelSettings(Section):
