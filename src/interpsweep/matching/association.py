@@ -1,0 +1,94 @@
+"""Association of two firing patterns from their counts (formulas: docs/methods.md, "pairwise scores")."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import gammaln
+from scipy.stats import norm
+
+Floats = NDArray[np.float64]
+
+
+def wilson_lower(hits: NDArray, trials: NDArray, confidence: float = 0.95) -> Floats:
+    """One-sided Wilson lower bound of a proportion; 0 where there was no trial."""
+    z = norm.ppf(confidence)
+    n = np.maximum(np.asarray(trials, float), 1)
+    p = np.asarray(hits, float) / n
+    middle = p + z**2 / (2 * n)
+    spread = z * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+    return np.where(np.asarray(trials) > 0, (middle - spread) / (1 + z**2 / n), 0.0)
+
+
+def share(hits: NDArray, trials: NDArray) -> Floats:
+    """hits / trials, 0 where there was no trial."""
+    trials = np.asarray(trials, float)
+    return np.where(trials > 0, np.asarray(hits, float) / np.where(trials > 0, trials, 1), 0.0)
+
+
+def scores(n_ab: NDArray, n_a: NDArray, n_b: NDArray, rows: int) -> dict[str, Floats]:
+    """Lift, NPMI, phi and Jaccard of firing counts over `rows` tokens.
+
+    NPMI is -1 for pairs that never fire together; phi of a latent that always or never fires is 0.
+    """
+    n11, na, nb = (np.asarray(x, float) for x in (n_ab, n_a, n_b))
+    expected = na * nb / rows
+    lift = share(n11, expected)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        npmi = np.where(n11 >= rows, 1.0, np.log(lift) / -np.log(np.where(n11 > 0, n11, 1) / rows))
+    variance = na * (rows - na) * nb * (rows - nb)
+    phi = np.where(
+        variance > 0, (n11 * rows - na * nb) / np.sqrt(np.where(variance > 0, variance, 1)), 0.0
+    )
+    return {
+        "lift": lift,
+        "npmi": np.where(n11 > 0, npmi, -1.0),
+        "phi": phi,
+        "jaccard": share(n11, na + nb - n11),
+    }
+
+
+def log_upper_tail(n_ab: NDArray, n_a: NDArray, n_b: NDArray, rows: int) -> Floats:
+    """Natural log of P(X >= n_ab) for the hypergeometric X: overlap of random sets of n_a and n_b rows.
+
+    Sums the tail on the short side of the mode by the ratio of neighbouring terms, so it is exact in
+    log space where a p-value itself underflows. Tokens of one context are not independent: read it
+    as a ranking and use the shifted-codes null for a calibrated statement.
+    """
+    k, a, b = (np.atleast_1d(np.asarray(x, float)) for x in (n_ab, n_a, n_b))
+    k, a, b = np.broadcast_arrays(k, a, b)
+    low = np.maximum(0.0, a + b - rows)
+    upper = k > (a + 1) * (b + 1) / (rows + 2)  # above the mode: sum upwards
+    start = np.where(upper, k, k - 1)
+    terms = _relative_tail(start, a, b, rows, np.where(upper, 1.0, -1.0))
+    with np.errstate(divide="ignore"):
+        log_tail = _log_probability(start, a, b, rows) + np.log(terms)
+        result = np.where(upper, log_tail, np.log1p(-np.minimum(np.exp(log_tail), 1.0)))
+    return np.where(k <= low, 0.0, np.minimum(result, 0.0))
+
+
+def _log_probability(k: Floats, a: Floats, b: Floats, rows: int) -> Floats:
+    def choose(n: Floats, r: Floats) -> Floats:
+        return gammaln(n + 1) - gammaln(r + 1) - gammaln(n - r + 1)
+
+    inside = (k >= np.maximum(0.0, a + b - rows)) & (k <= np.minimum(a, b))
+    safe = np.where(inside, k, np.maximum(0.0, a + b - rows))
+    value = choose(a, safe) + choose(rows - a, b - safe) - choose(np.full_like(a, rows), b)
+    return np.where(inside, value, -np.inf)
+
+
+def _relative_tail(start: Floats, a: Floats, b: Floats, rows: int, step: Floats) -> Floats:
+    """Sum over the tail from `start` in direction `step` of P(j) / P(start)."""
+    total, term, j = np.ones_like(start), np.ones_like(start), start.copy()
+    active = np.arange(len(start))
+    while len(active):
+        ja, aa, ba, up = j[active], a[active], b[active], step[active] > 0
+        rise_bottom = (ja + 1) * (rows - aa - ba + ja + 1)
+        rise = (aa - ja) * (ba - ja) / np.where(rise_bottom > 0, rise_bottom, 1)
+        fall_top, fall_bottom = ja * (rows - aa - ba + ja), (aa - ja + 1) * (ba - ja + 1)
+        fall = fall_top / np.where(fall_bottom > 0, fall_bottom, 1)
+        term[active] *= np.maximum(np.where(up, rise, fall), 0.0)
+        total[active] += term[active]
+        j[active] += step[active]
+        active = active[term[active] > 1e-17 * total[active]]
+    return total

@@ -1,0 +1,279 @@
+"""The decision list that names how each wide latent relates to the narrow dictionary.
+
+Order and thresholds are those of docs/methods.md ("edge types"); the first rule that holds names the
+latent. Every edge keeps the evidence of all rules, whatever its name.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.optimize import nnls
+
+from interpsweep.config.analysis import TreeSettings
+from interpsweep.matching.association import share
+
+TYPES = (
+    "rare",
+    "identity",
+    "identity_with_holes",
+    "composition",
+    "absorption",
+    "split",
+    "specialisation",
+    "novel",
+    "merge",
+    "other",
+)
+EVIDENCE = (
+    "cosine",
+    "encoder_cosine",
+    "p_n_given_w",
+    "lb_n_given_w",
+    "p_w_given_n",
+    "lb_w_given_n",
+    "lift",
+    "npmi",
+    "phi",
+    "jaccard",
+    "log_p",
+    "p_cosine",
+    "projection_share",
+    "projection_share_null",
+)
+
+
+class Level(NamedTuple):
+    """One dictionary of the ladder: unit decoder rows (n, d), firing counts and mean activations (n,)."""
+
+    decoder: NDArray[np.float32]
+    count: NDArray[np.int64]
+    mean: NDArray[np.float64]
+
+
+def evidence(pairs: pd.DataFrame, narrow: Level, wide: Level) -> pd.DataFrame:
+    """The match table in the words of the ladder (n, w), with what the rules are stated in.
+
+    `r_match` and `r_child` are the split discriminator: with v = mean activation * direction,
+    R_i = (v_w . v_i) / |v_i|^2 and R_w = (v_i . v_w) / |v_w|^2, where i is the match of n.
+    """
+    table = pairs.rename(
+        columns={
+            "a": "n",
+            "b": "w",
+            "n_a": "count_n",
+            "n_b": "count_w",
+            "p_a_given_b": "p_n_given_w",
+            "p_b_given_a": "p_w_given_n",
+            "lb_a_given_b": "lb_n_given_w",
+            "lb_b_given_a": "lb_w_given_n",
+            "match_of_a": "match",
+        }
+    ).copy()
+    n, w, match = (table[c].to_numpy(np.int64) for c in ("n", "w", "match"))
+    has = match >= 0
+    i = np.where(has, match, 0)
+    between = np.einsum("ij,ij->i", wide.decoder[i], wide.decoder[w])
+    strength_i, strength_w = wide.mean[i], wide.mean[w]
+    to_n = np.einsum("ij,ij->i", wide.decoder[i], narrow.decoder[n])
+    own = table["mean_match_with_a"].to_numpy(float) * to_n
+    nan = np.nan
+    table["p_match_given_w"] = np.where(has, share(table["n_match_b"], table["count_w"]), nan)
+    table["r_match"] = np.where(
+        has & (strength_i > 0), between * _over(strength_w, strength_i), nan
+    )
+    table["r_child"] = np.where(
+        has & (strength_w > 0), between * _over(strength_i, strength_w), nan
+    )
+    table["attenuation"] = np.where(
+        has & (table["mean_match_without_b"] > 0),
+        _over(table["mean_match_with_b"], table["mean_match_without_b"]),
+        nan,
+    )
+    table["conservation"] = np.where(
+        has & (own > 0), _over(table["mean_b"] * table["cosine"], own), nan
+    )
+    table["holes"] = np.where(has, 1 - share(table["n_match_a"], table["count_n"]), nan)
+    table["p_n_given_w_null"] = share(table["n_ab_shifted"], table["count_w"]).astype(np.float32)
+    table["p"] = np.maximum(
+        np.exp(table["log_p"].to_numpy(float)), table["p_cosine"].to_numpy(float)
+    )
+    table["score"] = table["lb_n_given_w"] * table["cosine"]
+    return table
+
+
+def _over(top: Any, bottom: Any) -> NDArray[np.float64]:
+    top, bottom = np.asarray(top, float), np.asarray(bottom, float)
+    return top / np.where(bottom > 0, bottom, 1)
+
+
+def composition(
+    direction: NDArray[np.float32], parents: NDArray[np.float32], most: int
+) -> tuple[float, float, list[int]]:
+    """Best non-negative combination of at most `most` parents: (R2 of the best one, R2, parents).
+
+    R2 = 1 - |d - sum|^2 for a unit direction d; parents are chosen greedily by the residual.
+    """
+    chosen: list[int] = []
+    residual, single, best = direction.astype(np.float64), 0.0, 0.0
+    for _ in range(min(most, len(parents))):
+        gain = parents @ residual
+        gain[chosen] = -np.inf
+        chosen.append(int(np.argmax(gain)))
+        weights, error = nnls(parents[chosen].T.astype(np.float64), direction.astype(np.float64))
+        best = 1 - error**2
+        single = best if len(chosen) == 1 else single
+        residual = direction - weights @ parents[chosen]
+    return single, best, chosen
+
+
+def classify(
+    table: pd.DataFrame,
+    narrow: Level,
+    wide: Level,
+    delta_mse: NDArray[np.floating],
+    cosine_null: float,
+    novel_threshold: float | None,
+    settings: TreeSettings,
+) -> pd.DataFrame:
+    """Typed edges of one width step: rows of `table` that carry a relation, one primary per latent.
+
+    `delta_mse` (n_w,) is the stitching effect, `cosine_null` the .999 quantile of the largest cosine
+    of covariance-matched latents, `novel_threshold` the calibrated cosine of novelty.
+    """
+    threshold = settings.novel_cosine if novel_threshold is None else novel_threshold
+    rows = _rules(table, cosine_null, settings)
+    by_child = dict(tuple(rows.groupby("w", sort=True)))
+    merged = _merges(rows, settings)
+    chosen = []
+    for w in range(len(wide.count)):
+        mine = by_child.get(w)
+        name, picked, extra = _name(w, mine, merged, narrow, wide, delta_mse, threshold, settings)
+        chosen.append(_edge_rows(w, mine, name, picked, extra, delta_mse, settings))
+    edges = pd.concat(chosen, ignore_index=True)
+    edges["cosine_null"] = np.float32(cosine_null)
+    return _families(edges)
+
+
+def _rules(table: pd.DataFrame, cosine_null: float, s: TreeSettings) -> pd.DataFrame:
+    """Which rules each pair satisfies, in columns is_*."""
+    covered = table["lb_n_given_w"] >= s.covered
+    covers = table["lb_w_given_n"] >= s.covered
+    t = table.copy()
+    t["is_identity"] = t["mutual"] & (t["cosine"] >= s.identity_cosine) & covered & covers
+    t["is_holes"] = t["mutual"] & (t["cosine"] >= s.holes_cosine) & covered & ~covers
+    t["is_parent"] = covered
+    child = covered & ~covers & ~t["mutual"]
+    matched = t["match"] >= 0
+    share_above = t["projection_share"] - t["projection_share_null"]
+    t["is_absorption"] = (
+        child
+        & matched
+        & (t["p_match_given_w"] <= s.silent)
+        & (share_above >= s.projection_share)
+        & ((t["r_match"] - 1).abs() <= s.discriminator_tolerance)
+        & (t["r_match"] - t["r_child"] >= s.discriminator_gap)
+    )
+    symmetric = (t["r_match"] < 1 - s.discriminator_tolerance) | (
+        t["r_match"] - t["r_child"] < s.discriminator_gap
+    )
+    beside = matched & (t["p_match_given_w"] >= s.covered)
+    alone = matched & ~beside
+    t["is_split"] = child & (t["cosine"] > cosine_null) & (~matched | (alone & symmetric))
+    t["is_split"] |= covered & ~covers & t["mutual"] & (t["cosine"] > cosine_null) & ~t["is_holes"]
+    t["is_specialisation"] = child & beside
+    return t
+
+
+def _merges(rows: pd.DataFrame, s: TreeSettings) -> dict[int, NDArray[np.int64]]:
+    """Wide latents that are nobody's match and nearly always fire with two or more narrow ones."""
+    within = rows[rows["lb_w_given_n"] >= s.covered]
+    mutual = set(rows.loc[rows["mutual"], "w"])
+    groups = {int(w): g["n"].to_numpy(np.int64) for w, g in within.groupby("w")}
+    return {w: n for w, n in groups.items() if len(n) >= 2 and w not in mutual}
+
+
+def _name(
+    w: int,
+    mine: pd.DataFrame | None,
+    merged: dict[int, NDArray[np.int64]],
+    narrow: Level,
+    wide: Level,
+    delta_mse: NDArray[np.floating],
+    threshold: float,
+    s: TreeSettings,
+) -> tuple[str, list[int], dict[str, float]]:
+    """(type, narrow parents with the primary one first, extra evidence) of one wide latent."""
+    if wide.count[w] < s.min_firings:
+        return "rare", [], {}
+    if mine is None:
+        return ("novel" if delta_mse[w] < 0 else "other"), [], {}
+    for rule, name in (("is_identity", "identity"), ("is_holes", "identity_with_holes")):
+        if mine[rule].any():
+            return name, [_best(mine[mine[rule]])], {}
+    parents = mine.loc[mine["is_parent"] & (mine["cosine"] > 0.1), "n"].to_numpy(np.int64)
+    extra: dict[str, float] = {}
+    if len(parents) >= 2:
+        single, together, order = composition(
+            wide.decoder[w], narrow.decoder[parents], s.composition_parents
+        )
+        extra = {"nnls_r2_single": single, "nnls_r2": together}
+        if together >= s.composition_r2 and together - single >= s.composition_gain:
+            return "composition", [int(parents[k]) for k in order], extra
+    for rule in ("absorption", "split", "specialisation"):
+        if mine[f"is_{rule}"].any():
+            return rule, [_best(mine[mine[f"is_{rule}"]])], extra
+    if mine["cosine"].max() <= threshold and delta_mse[w] < 0 and mine["npmi"].max() < s.novel_npmi:
+        return "novel", [], extra
+    if w in merged:
+        order = mine[mine["n"].isin(merged[w])].sort_values(
+            ["cosine", "n"], ascending=[False, True]
+        )
+        return "merge", [int(n) for n in order["n"]], extra
+    return "other", [], extra
+
+
+def _best(rows: pd.DataFrame) -> int:
+    """The parent with the largest score, ties by NPMI, then by number."""
+    order = rows.sort_values(["score", "npmi", "n"], ascending=[False, False, True])
+    return int(order["n"].iloc[0])
+
+
+def _edge_rows(
+    w: int,
+    mine: pd.DataFrame | None,
+    name: str,
+    parents: list[int],
+    extra: dict[str, float],
+    delta_mse: NDArray[np.floating],
+    s: TreeSettings,
+) -> pd.DataFrame:
+    """Edges of one latent: one per parent; without a parent its best candidate as evidence."""
+    if mine is None:
+        rows = pd.DataFrame({"n": [-1], "w": [w], "match": [-1]})
+    elif parents:
+        rows = mine.set_index("n").loc[parents].reset_index()
+    else:
+        rows = mine[mine["n"] == _best(mine)].copy()
+    partial = name == "specialisation" and bool((rows["attenuation"] < s.attenuation).any())
+    return rows.assign(
+        type=name,
+        subtype="partial_absorption" if partial else "",
+        related=bool(parents),
+        primary=[k == 0 for k in range(len(rows))],
+        nnls_r2_single=extra.get("nnls_r2_single", np.nan),
+        nnls_r2=extra.get("nnls_r2", np.nan),
+        delta_mse=np.float32(delta_mse[w]),
+    )
+
+
+def _families(edges: pd.DataFrame) -> pd.DataFrame:
+    """A match with holes whose siblings are split children and none absorbing is itself a split child."""
+    split = set(edges.loc[edges["type"] == "split", "n"])
+    absorbed = set(edges.loc[edges["type"] == "absorption", "n"])
+    victims = edges["type"].eq("identity_with_holes") & edges["n"].isin(split - absorbed)
+    edges.loc[victims, "type"] = "split"
+    return edges

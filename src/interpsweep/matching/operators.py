@@ -1,0 +1,106 @@
+"""Matching operators on whole dictionaries and the null dictionaries they are compared with."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+
+from interpsweep.matching.cosine import Floats, Ints, nearest, unit_rows
+
+
+class Assignment(NamedTuple):
+    """One-to-one pairs (a[i], b[i]) that maximise the sum of cosines, and those cosines."""
+
+    a: Ints
+    b: Ints
+    cosine: Floats
+
+
+def mutual_neighbours(a_to_b: Ints, b_to_a: Ints) -> Ints:
+    """For each a, the b that is its nearest and whose nearest is a, or -1; (n_a,)."""
+    here = np.arange(len(a_to_b))
+    return np.where(b_to_a[a_to_b] == here, a_to_b, -1)
+
+
+def assignment(a: Floats, b: Floats) -> Assignment:
+    """Hungarian assignment on the dense cosines; memory n_a * n_b, so for moderate widths only."""
+    dense = a @ b.T
+    rows, columns = linear_sum_assignment(dense, maximize=True)
+    return Assignment(rows, columns, dense[rows, columns])
+
+
+def mmcs(largest: Floats) -> float:
+    """Mean over a dictionary of each latent's largest cosine with the other one."""
+    return float(np.mean(largest, dtype=np.float64)) if len(largest) else 0.0
+
+
+def rotated(a: Floats, rng: np.random.Generator) -> Floats:
+    """`a` under a Haar-random rotation: keeps every angle within a, breaks all angles to others."""
+    normal = rng.standard_normal((a.shape[1], a.shape[1]))
+    q, r = np.linalg.qr(normal)
+    return unit_rows(a @ (q * np.sign(np.diag(r))).astype(np.float32))
+
+
+def covariance_matched(a: Floats, count: int, rng: np.random.Generator) -> Floats:
+    """`count` Gaussian rows with the mean and covariance of the rows of `a`, scaled to length one.
+
+    Keeps the anisotropy of the dictionary and breaks everything finer (null N1 of docs/methods.md).
+    """
+    centred = a - a.mean(axis=0)
+    # rows of centred / sqrt(n), mixed by Gaussian weights, have exactly the sample covariance
+    if len(a) <= a.shape[1]:
+        weights = rng.standard_normal((count, len(a)), dtype=np.float32)
+        return unit_rows(weights @ (centred / np.sqrt(len(a))) + a.mean(axis=0))
+    values, vectors = np.linalg.eigh(centred.T.astype(np.float64) @ centred / len(a))
+    root = (vectors * np.sqrt(np.maximum(values, 0))).T
+    normal = rng.standard_normal((count, a.shape[1]), dtype=np.float32)
+    return unit_rows(normal @ root.astype(np.float32) + a.mean(axis=0))
+
+
+class Nulls(NamedTuple):
+    """What matching gives between unrelated dictionaries."""
+
+    rotated_ab: NDArray[np.float64]  # (draws,) MMCS of a rotated a
+    rotated_ba: NDArray[np.float64]
+    rotated_mcc: NDArray[np.float64]  # few draws: an assignment each
+    covariance_ab: NDArray[np.float64]  # (draws,) MMCS with a replaced by its Gaussian twin
+    covariance_ba: NDArray[np.float64]
+    largest_b: Floats  # sorted largest cosines of b's Gaussian twins with dictionary a, pooled
+    largest_a: Floats  # the same with the roles exchanged
+    typical: float  # mean absolute cosine of one of b's twins with one latent of a
+
+
+def null_matches(
+    a: Floats, b: Floats, draws: int, rng: np.random.Generator, block: int, with_mcc: bool
+) -> Nulls:
+    """Rotated and covariance-matched nulls of all matching statistics."""
+    turned, mcc, twins_a, twins_b = [], [], [], []
+    for draw in range(draws):
+        spun = rotated(a, rng)
+        turned.append(
+            (mmcs(nearest(spun, b, 1, block).cosine), mmcs(nearest(b, spun, 1, block).cosine))
+        )
+        if with_mcc and draw < 3:
+            mcc.append(mmcs(assignment(spun, b).cosine))
+        twins_a.append(nearest(covariance_matched(a, len(a), rng), b, 1, block).cosine[:, 0])
+        twins_b.append(nearest(covariance_matched(b, len(b), rng), a, 1, block).cosine[:, 0])
+    both = np.array(turned)
+    return Nulls(
+        rotated_ab=both[:, 0],
+        rotated_ba=both[:, 1],
+        rotated_mcc=np.array(mcc),
+        covariance_ab=np.array([mmcs(t) for t in twins_a]),
+        covariance_ba=np.array([mmcs(t) for t in twins_b]),
+        largest_b=np.sort(np.concatenate(twins_b)),
+        largest_a=np.sort(np.concatenate(twins_a)),
+        typical=float(np.mean(np.abs(covariance_matched(b, 1024, rng) @ a[:4096].T))),
+    )
+
+
+def upper_p(observed: NDArray | float, sorted_null: NDArray) -> NDArray[np.float64]:
+    """(1 + #{null >= observed}) / (1 + #null) for each observed value."""
+    below = np.searchsorted(sorted_null, observed, side="left")
+    return (1 + len(sorted_null) - below) / (1 + len(sorted_null))

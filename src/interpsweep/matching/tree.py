@@ -1,0 +1,215 @@
+"""Stage `tree`: the splitting and absorption forest of one family, from the narrowest width up."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import networkx as nx
+import numpy as np
+import pandas as pd
+
+from interpsweep.config.analysis import TreeSettings, own_fields
+from interpsweep.context import Context
+from interpsweep.matching import coverage as covering
+from interpsweep.matching import edges as rules
+from interpsweep.matching import forest
+from interpsweep.matching.coactivation import firing_statistics
+from interpsweep.matching.cosine import unit_rows
+from interpsweep.saes.artifact import Dictionary
+from interpsweep.saes.codes import Codes
+from interpsweep.spec import Spec
+from interpsweep.tables import read_json, read_parquet, write_json, write_parquet
+
+EDGE_COLUMNS = (
+    ["source", "target", "level", "d_narrow", "d_wide", "n", "w", "type", "subtype", "primary"]
+    + ["related", "score", *rules.EVIDENCE, "p", "p_n_given_w_null", "cosine_null", "match"]
+    + ["p_match_given_w", "r_match", "r_child", "attenuation", "conservation", "holes"]
+    + ["coverage", "nnls_r2_single", "nnls_r2", "delta_mse"]
+)
+WIDE_FLOATS = ("log_p", "p")
+
+
+class Step(NamedTuple):
+    """The match table between two neighbouring widths."""
+
+    pairs: pd.DataFrame
+    delta_mse: np.ndarray
+    cosine_null: float
+    novel_threshold: float | None
+
+
+def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str, Any]:
+    """Classify all edges of the family ``inputs["saes"]`` (narrow to wide) and grow its forest."""
+    settings = own_fields(TreeSettings, spec["settings"])
+    codes = [Codes.open(path) for path in inputs["codes"]]
+    levels = []
+    for path, reader in zip(inputs["saes"], codes, strict=True):
+        count, mean = firing_statistics(reader, ctx.block_map)
+        levels.append(rules.Level(unit_rows(np.asarray(Dictionary.open(path).W_dec)), count, mean))
+    steps = [read_step(path) for path in inputs["matches"]]
+    nodes, edges, summary = build(levels, codes, steps, settings, ctx)
+    write_parquet(nodes.drop(columns="rare"), out / "nodes.parquet")
+    write_parquet(edges, out / "edges.parquet")
+    write_json(summary, out / "summary.json")
+    write_json(forest.nested(nodes), out / "tree.json")
+    nx.write_graphml(forest.graph(nodes, edges), out / "forest.graphml", encoding="utf-8")
+    return {key: summary[key] for key in ("roots", "births", "nodes", "depth", "trees")}
+
+
+def read_step(path: Path) -> Step:
+    """Read what the tree needs of a finished match."""
+    features, summary = read_parquet(path / "features.parquet"), read_json(path / "summary.json")
+    wide = features[features["side"] == "b"].sort_values("feature")
+    return Step(
+        read_parquet(path / "edges.parquet"),
+        wide["delta_mse"].to_numpy(),
+        float(summary["null_covariance"]["q999"]),
+        summary["stitching"]["threshold"],
+    )
+
+
+def build(
+    levels: list[rules.Level], codes: list[Any], steps: list[Step], settings: TreeSettings, ctx: Any
+) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
+    """Nodes, edges and summary of a family; `steps[k]` links level k with level k + 1."""
+    all_edges, measured = [], []
+    for level, step in enumerate(steps, start=1):
+        narrow, wide = levels[level - 1], levels[level]
+        table = rules.evidence(step.pairs, narrow, wide)
+        edges = rules.classify(
+            table, narrow, wide, step.delta_mse, step.cosine_null, step.novel_threshold, settings
+        )
+        cover = cover_step(edges, table, codes[level - 1], codes[level], narrow, wide, ctx)
+        all_edges.append(_label(accept_splits(edges, cover, settings), level, narrow, wide))
+        children = children_of(all_edges[-1], table, narrow, wide)
+        measured.append(
+            covering.measure(codes[level - 1], codes[level], children, narrow.count, ctx.block_map)
+        )
+    edges = _finish(all_edges)
+    nodes = forest.grow(node_table(levels, edges, measured, codes, settings), edges)
+    return nodes, edges, summarise(nodes, levels, steps)
+
+
+def cover_step(
+    edges: pd.DataFrame,
+    table: pd.DataFrame,
+    narrow_codes: Any,
+    wide_codes: Any,
+    narrow: rules.Level,
+    wide: rules.Level,
+    ctx: Any,
+) -> covering.Coverage:
+    """Coverage of all narrow latents by the children named so far."""
+    children = children_of(edges, table, narrow, wide)
+    return covering.measure(narrow_codes, wide_codes, children, narrow.count, ctx.block_map)
+
+
+def children_of(
+    edges: pd.DataFrame, table: pd.DataFrame, narrow: rules.Level, wide: rules.Level
+) -> covering.Children:
+    """Child sets by type; the match of a latent is its mutual nearest neighbour."""
+    shape = (len(wide.count), len(narrow.count))
+    primary = edges[edges["primary"] & edges["related"]]
+
+    def sets(rows: pd.DataFrame) -> Any:
+        return covering.membership(rows["w"].to_numpy(int), rows["n"].to_numpy(int), shape)
+
+    return covering.Children(
+        all=sets(primary),
+        split=sets(primary[primary["type"] == "split"]),
+        absorbing=sets(primary[primary["type"] == "absorption"]),
+        match=sets(table[table["mutual"]]),
+    )
+
+
+def accept_splits(
+    edges: pd.DataFrame, cover: covering.Coverage, settings: TreeSettings
+) -> pd.DataFrame:
+    """Keep a split family only if its children cover the parent; else they become "other"."""
+    n = edges["n"].to_numpy(int)
+    edges = edges.assign(coverage=np.where(n >= 0, cover.split_coverage[np.maximum(n, 0)], np.nan))
+    refused = (edges["type"] == "split") & (edges["coverage"] < settings.coverage)
+    edges.loc[refused, "type"] = "other"
+    edges.loc[refused, "subtype"] = "coverage_refused"
+    edges.loc[refused, "related"] = False
+    return edges
+
+
+def _label(edges: pd.DataFrame, level: int, narrow: rules.Level, wide: rules.Level) -> pd.DataFrame:
+    named = [forest.node_name(level - 1, n) if n >= 0 else "" for n in edges["n"]]
+    return edges.assign(
+        source=named,
+        target=[forest.node_name(level, w) for w in edges["w"]],
+        level=level,
+        d_narrow=len(narrow.count),
+        d_wide=len(wide.count),
+    )
+
+
+def _finish(all_edges: list[pd.DataFrame]) -> pd.DataFrame:
+    """One table with the documented columns and types."""
+    edges = pd.concat(all_edges, ignore_index=True).reindex(columns=EDGE_COLUMNS)
+    whole = ["level", "d_narrow", "d_wide", "n", "w", "match"]
+    edges[whole] = edges[whole].fillna(-1).astype(np.int32)
+    text = ["source", "target", "type", "subtype"]
+    floats = [c for c in EDGE_COLUMNS if c not in whole + text + ["primary", "related"]]
+    for column in floats:
+        edges[column] = edges[column].astype(np.float64 if column in WIDE_FLOATS else np.float32)
+    return edges.astype({"primary": bool, "related": bool})
+
+
+def node_table(
+    levels: list[rules.Level],
+    edges: pd.DataFrame,
+    measured: list[covering.Coverage],
+    codes: list[Any],
+    settings: TreeSettings,
+) -> pd.DataFrame:
+    """One row per latent of every level, before the forest is grown."""
+    types = edges[edges["primary"]].set_index("target")["type"]
+    tables = []
+    for level, here in enumerate(levels):
+        size = len(here.count)
+        names = [forest.node_name(level, latent) for latent in range(size)]
+        after = measured[level]._asdict() if level < len(measured) else {}
+        shares = {
+            name: np.asarray(after.get(name, np.full(size, np.nan)), np.float32)
+            for name in ("coverage", "exclusivity", "hole_rate", "absorption_rate")
+        }
+        tables.append(
+            pd.DataFrame(
+                {
+                    "node": names,
+                    "level": np.int32(level),
+                    "d_sae": np.int32(size),
+                    "latent": np.arange(size, dtype=np.int32),
+                    "count": here.count,
+                    "density": (here.count / max(codes[level].n_rows, 1)).astype(np.float32),
+                    "mean": here.mean.astype(np.float32),
+                    "type": "root" if level == 0 else types.reindex(names).to_numpy(),
+                    "rare": here.count < settings.min_firings,
+                    **shares,
+                }
+            )
+        )
+    return pd.concat(tables, ignore_index=True)
+
+
+def summarise(nodes: pd.DataFrame, levels: list[rules.Level], steps: list[Step]) -> dict[str, Any]:
+    """The family in numbers: what becomes of latents at each step, and the size of the forest."""
+    made = [
+        forest.step_summary(nodes, level, step.novel_threshold)
+        for level, step in enumerate(steps, start=1)
+    ]
+    tops = nodes[nodes["parent"] == ""]
+    return {
+        "widths": [len(level.count) for level in levels],
+        "steps": made,
+        "nodes": len(nodes),
+        "roots": int((nodes["level"] == 0).sum()),
+        "births": sum(step["births"] for step in made),
+        "depth": int(nodes["depth"].max()),
+        "trees": int((tops["size"] > 1).sum()),
+        "largest_tree": int(nodes["size"].max()),
+    }

@@ -1,0 +1,212 @@
+"""The width ladder on dictionaries written down by formula: what the tree must say about them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from interpsweep.config.analysis import MatchSettings, TreeSettings
+from interpsweep.matching import coactivation
+from interpsweep.matching.cosine import unit_rows
+from interpsweep.matching.edges import Level
+from interpsweep.matching.match import Side, match
+from interpsweep.matching.tree import Step, build
+
+TOKENS, DIM, PARENTS, CHILDREN, OTHERS = 40_000, 64, 3, 3, 8
+
+
+class Matrix:
+    """Codes or activations held in memory, behind the readers' interface."""
+
+    def __init__(self, values: Any) -> None:
+        self.values, self.n_rows, self.d_sae = values, values.shape[0], values.shape[1]
+        self.rows = (0, self.n_rows)
+
+    def read(self, start: int, stop: int) -> Any:
+        return self.values[start:stop]
+
+    def chunks(self) -> list[tuple[int, int]]:
+        return [(s, min(s + 10_000, self.n_rows)) for s in range(0, self.n_rows, 10_000)]
+
+
+class Plain:
+    """A context that maps in order."""
+
+    @staticmethod
+    def block_map(function: Any, blocks: Any, what: str = "") -> Any:
+        return map(function, blocks)
+
+
+class World:
+    """Parents with exclusive children and independent features, all orthonormal."""
+
+    def __init__(self, child_p: float, child_size: float, seed: int = 0) -> None:
+        rng = np.random.default_rng(seed)
+        q, _ = np.linalg.qr(rng.standard_normal((DIM, DIM)))
+        self.parent = q[:PARENTS]
+        self.child = q[PARENTS : PARENTS + PARENTS * CHILDREN].reshape(PARENTS, CHILDREN, DIM)
+        self.other = q[-OTHERS:]
+        self.on = rng.random((TOKENS, PARENTS)) < 0.15
+        draw = rng.random((TOKENS, PARENTS))
+        which = np.where(draw < CHILDREN * child_p, (draw / child_p).astype(int), -1)
+        self.which = np.where(self.on, which, -1)
+        self.other_on = rng.random((TOKENS, OTHERS)) < 0.05
+        self.size, self.p = child_size, child_p
+        self.x = self.on @ self.parent + self.other_on @ self.other
+        for i in range(PARENTS):
+            for c in range(CHILDREN):
+                self.x += child_size * (self.which[:, i] == c)[:, None] * self.child[i, c]
+
+    def narrow(self) -> tuple[np.ndarray, np.ndarray]:
+        """Top eigenvector of E[x x' | parent] and the projection on it; the others as they are."""
+        q, m = self.p, self.size
+        second = np.zeros((4, 4))
+        second[0] = second[:, 0] = [1, *[q * m] * 3]
+        second[1:, 1:] = np.diag([q * m * m] * 3)
+        top = np.abs(np.linalg.eigh(second)[1][:, -1])
+        rows = [top[0] * self.parent[i] + top[1:] @ self.child[i] for i in range(PARENTS)]
+        strength = [
+            np.where(self.on[:, i], top[0] + m * top[1] * (self.which[:, i] >= 0), 0)
+            for i in range(PARENTS)
+        ]
+        return np.vstack([rows, self.other]), np.column_stack([*strength, self.other_on])
+
+    def absorbing(self) -> tuple[np.ndarray, np.ndarray]:
+        """Parents silent where a child is on; children carry parent + child."""
+        rows, codes = (
+            [*self.parent],
+            [self.on[:, i] & (self.which[:, i] < 0) for i in range(PARENTS)],
+        )
+        for i in range(PARENTS):
+            for c in range(CHILDREN):
+                rows.append(self.parent[i] + self.size * self.child[i, c])
+                codes.append(self.which[:, i] == c)
+        return np.vstack([*rows, self.other]), np.column_stack([*codes, self.other_on])
+
+    def splitting(self) -> tuple[np.ndarray, np.ndarray]:
+        """No parent latents: one latent per child, parent and child together."""
+        rows, codes = self.absorbing()
+        return rows[PARENTS:], codes[:, PARENTS:]
+
+    def cofiring(self) -> tuple[np.ndarray, np.ndarray]:
+        """Parents always fire, children only add themselves (what a nested SAE should learn)."""
+        rows, codes = self.absorbing()
+        rows, codes = rows.copy(), codes.astype(float)
+        codes[:, :PARENTS] = self.on
+        for i in range(PARENTS):
+            for c in range(CHILDREN):
+                rows[PARENTS + CHILDREN * i + c] = 0.5 * self.parent[i] + self.child[i, c]
+        return rows, codes
+
+
+def side(rows: np.ndarray, codes: np.ndarray) -> Side:
+    folded = Matrix(sp.csr_matrix(codes * np.linalg.norm(rows, axis=1), dtype=np.float32))
+    count, mean = coactivation.firing_statistics(folded, Plain.block_map)
+    return Side(unit_rows(rows), unit_rows(rows), np.zeros(DIM, np.float32), folded, count, mean)
+
+
+def ladder(world: World, wide: tuple[np.ndarray, np.ndarray]) -> tuple[Any, ...]:
+    a, b = side(*world.narrow()), side(*wide)
+    x = Matrix(world.x.astype(np.float32))
+    pairs, features, summary = match(a, b, x, 0, MatchSettings(), Plain())
+    step = Step(
+        pairs,
+        features.loc[features["side"] == "b", "delta_mse"].to_numpy(),
+        summary["null_covariance"]["q999"],
+        summary["stitching"]["threshold"],
+    )
+    levels = [Level(s.decoder, s.count, s.mean) for s in (a, b)]
+    nodes, edges, made = build(levels, [a.codes, b.codes], [step], TreeSettings(), Plain())
+    return nodes, edges, made, pairs, summary
+
+
+@pytest.fixture(scope="module")
+def absorption() -> tuple[Any, ...]:
+    world = World(child_p=0.2, child_size=1.0)
+    return ladder(world, world.absorbing())
+
+
+@pytest.fixture(scope="module")
+def split() -> tuple[Any, ...]:
+    world = World(child_p=1 / 3, child_size=0.5)
+    return ladder(world, world.splitting())
+
+
+def test_absorption_ladder_has_exactly_its_edges(absorption: tuple[Any, ...]) -> None:
+    counts = absorption[2]["steps"][0]["counts"]
+    assert {k: n for k, n in counts.items() if n} == {
+        "identity": 8,
+        "identity_with_holes": 3,
+        "absorption": 9,
+    }
+
+
+def test_absorption_numbers(absorption: tuple[Any, ...]) -> None:
+    edges = absorption[1]
+    holes = edges[edges["type"] == "identity_with_holes"]
+    child = edges[edges["type"] == "absorption"]
+    # top eigenvector of E[xx'|parent]: cosine .937 with the parent, .202 with each child
+    np.testing.assert_allclose(holes["cosine"], 0.937, atol=0.001)
+    np.testing.assert_allclose(child["cosine"], (0.937 + 0.202) / np.sqrt(2), atol=0.001)
+    np.testing.assert_allclose(holes["p_w_given_n"], 0.40, atol=0.03)
+    np.testing.assert_allclose(child["p_w_given_n"], 0.20, atol=0.03)
+    np.testing.assert_allclose(child["p_match_given_w"], 0, atol=1e-9)
+    np.testing.assert_allclose(child["r_match"], 1, atol=1e-5)
+    np.testing.assert_allclose(child["r_child"], 0.5, atol=1e-5)
+    assert (edges["p"] < 0.05).all()  # 19 null dictionaries of 20 latents: 1/381 at best
+
+
+def test_absorption_is_conserved_and_measured(absorption: tuple[Any, ...]) -> None:
+    nodes, edges = absorption[0], absorption[1]
+    child = edges[edges["type"] == "absorption"]
+    # E[a_w C_wn] / E[a_i C_in]: (.937 + .202) / .937, the narrow latent being hedged by the children
+    np.testing.assert_allclose(child["conservation"], 1 + 0.202 / 0.937, atol=0.01)
+    # a_w C_wn over x . d_n: all of the parent's projection, up to the independent features
+    np.testing.assert_allclose(child["projection_share"], 1, atol=0.01)
+    parents = nodes[(nodes["level"] == 0) & (nodes["latent"] < PARENTS)]
+    np.testing.assert_allclose(parents["hole_rate"], 0.6, atol=0.03)
+    np.testing.assert_allclose(parents["absorption_rate"], 0.6, atol=0.03)
+    np.testing.assert_allclose(parents["coverage"], 1, atol=1e-6)
+    np.testing.assert_allclose(parents["exclusivity"], 1, atol=1e-6)
+
+
+def test_split_ladder(split: tuple[Any, ...]) -> None:
+    nodes, edges, made, *_ = split
+    counts = made["steps"][0]["counts"]
+    assert {k: n for k, n in counts.items() if n} == {"identity": 8, "split": 9}
+    children = edges[edges["type"] == "split"]
+    np.testing.assert_allclose(children["p_w_given_n"], 1 / 3, atol=0.03)
+    np.testing.assert_allclose(children["cosine"], 0.93, atol=0.01)
+    np.testing.assert_allclose(children["coverage"], 1, atol=1e-6)
+    parents = nodes[(nodes["level"] == 0) & (nodes["latent"] < PARENTS)]
+    assert not parents["survives"].any()
+    assert (parents["n_children"] == CHILDREN).all()
+    assert made["steps"][0]["branching_max"] == 3
+
+
+def test_cofiring_children_are_specialisations() -> None:
+    world = World(child_p=0.2, child_size=1.0)
+    counts = ladder(world, world.cofiring())[2]["steps"][0]["counts"]
+    assert counts["identity"] == PARENTS + OTHERS
+    assert counts["specialisation"] == PARENTS * CHILDREN
+
+
+def test_forest_is_a_forest(absorption: tuple[Any, ...]) -> None:
+    nodes = absorption[0].set_index("node")
+    assert (nodes.loc[nodes["level"] == 0, "parent"] == "").all()
+    below = nodes[nodes["parent"] != ""]
+    assert (nodes.loc[below["parent"], "level"].to_numpy() == below["level"].to_numpy() - 1).all()
+    assert nodes.loc[nodes["parent"] == "", "size"].sum() == len(nodes)
+
+
+def test_nulls_of_the_match(absorption: tuple[Any, ...]) -> None:
+    pairs, summary = absorption[3], absorption[4]
+    assert summary["mmcs_ab"] > 0.95 > summary["null_rotated"]["mmcs_ab"] + 0.3
+    assert summary["p_mmcs_rotated"] == pytest.approx(1 / 20)
+    assert summary["shifted"]["pairs_covered"] >= 20
+    assert summary["shifted"]["pairs_covered_null"] == 0
+    shifted = pairs["n_ab_shifted"] * TOKENS / (pairs["n_a"] * pairs["n_b"])
+    assert abs(np.average(shifted, weights=pairs["n_a"] * pairs["n_b"]) - 1) < 0.02
