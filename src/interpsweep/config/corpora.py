@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import model_validator
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator, model_validator
 
 from interpsweep.config.base import Section, field
 
@@ -56,3 +58,186 @@ class LanguageSettings(Section):
             "taxonomy": self.share_taxonomy,
             "filler": self.share_filler,
         }
+
+
+# ---------------------------------------------------------------- sources of tokens
+
+
+class GeneratedSource(Section):
+    """Sentences of the planted language that the model was trained on."""
+
+    source: Literal["generated"] = field("generated", "The planted language of a trained model")
+
+
+class TextSource(Section):
+    """Text files on this machine."""
+
+    source: Literal["text"] = field("text", "Local files")
+    files: tuple[str, ...] = field(
+        description="Paths or globs of .txt, .jsonl and .parquet files",
+        identity=False,
+        min_length=1,
+    )
+    documents: Literal["file", "paragraph", "line"] = field(
+        "paragraph", "What one document of a .txt file is; paragraphs end at empty lines"
+    )
+    field: str = field("text", "Column of .jsonl and .parquet files that holds the text")
+
+
+class DatasetSource(Section):
+    """A data set of the Hugging Face hub, streamed, pinned to a commit by `interpsweep lock`."""
+
+    source: Literal["datasets"] = field("datasets", "The Hugging Face hub")
+    repo: str = field(
+        description="Repository, such as `NeelNanda/pile-10k`",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?$",
+    )
+    revision: str = field(
+        "main", "Branch, tag or commit; the lock keeps the commit it stood for", identity=False
+    )
+    config: str | None = field(None, "Configuration of the data set; null for its only one")
+    split: str = field("train", "Split of the data set")
+    field: str = field("text", "Column that holds the text")
+
+
+class DocstringSource(Section):
+    """Docstrings of installed Python packages: real prose that needs no network. Nothing is imported."""
+
+    source: Literal["docstrings"] = field("docstrings", "Docstrings of installed packages")
+    packages: tuple[str, ...] = field(
+        (), "Packages to read; none means every installed package", identity=False
+    )
+    min_characters: int = field(
+        200, "Shorter docstrings are left out", unit="characters", ge=1
+    )
+
+    @field_validator("packages")
+    @classmethod
+    def _names(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if not name.isidentifier():
+                raise ValueError(f"{name!r} is not a name that could be imported")
+        if len(set(names)) != len(names):
+            raise ValueError("a package is named twice")
+        return names
+
+
+class TemplateSource(Section):
+    """Sentences with a slot; the word in the slot is the label of its last token."""
+
+    source: Literal["templates"] = field("templates", "Sentences with labelled slots")
+    slots: tuple[str, ...] = field(
+        (), "Kinds of slot, as in the shipped lists (weekday, month, ...); none means all of them"
+    )
+
+    @field_validator("slots")
+    @classmethod
+    def _once(cls, slots: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(slots)) != len(slots):
+            raise ValueError("a slot is named twice")
+        return slots
+
+
+# ---------------------------------------------------------------- corpora
+
+
+class _Corpus(Section):
+    """What every corpus has."""
+
+    n_tokens: int = field(
+        1_000_000, "Tokens of the corpus, marks such as BOS included", unit="tokens", ge=100
+    )
+    context_length: int = field(
+        64, "Longest context, marks such as BOS included", unit="tokens", ge=4, le=1 << 20
+    )
+    seed: int = field(0, "Seed of the order of documents and of everything sampled", ge=0)
+    analysis_share: float = field(
+        0.2, "Share of the tokens for codes, matching and geometry", gt=0, lt=1
+    )
+    eval_share: float = field(0.05, "Share of the tokens for evaluating SAEs", gt=0, lt=1)
+    prepend_bos: bool = field(
+        True, "Open every context with the BOS mark, if the tokenizer has one"
+    )
+
+    @model_validator(mode="after")
+    def _some_training(self) -> _Corpus:
+        if self.analysis_share + self.eval_share >= 1:
+            raise ValueError("analysis_share and eval_share leave no tokens to train on")
+        return self
+
+    @property
+    def labelled(self) -> bool:
+        """Whether tokens carry ground-truth labels."""
+        return False
+
+
+class GeneratedCorpus(_Corpus, GeneratedSource):
+    """A corpus of the planted language."""
+
+    @property
+    def labelled(self) -> bool:
+        """Every token of the planted language is known."""
+        return True
+
+
+class TextCorpus(_Corpus, TextSource):
+    """A corpus of local files."""
+
+
+class DatasetCorpus(_Corpus, DatasetSource):
+    """A corpus of a hub data set."""
+
+
+class DocstringCorpus(_Corpus, DocstringSource):
+    """A corpus of docstrings."""
+
+
+class TemplateCorpus(_Corpus, TemplateSource):
+    """A corpus of template sentences only."""
+
+    @property
+    def labelled(self) -> bool:
+        """Slots are labels."""
+        return True
+
+
+class _Part(Section):
+    share: float = field(1.0, "Share of the corpus's tokens, relative to the other parts", gt=0)
+
+
+class TextPart(_Part, TextSource):
+    """Local files as a part of a mix."""
+
+
+class DatasetPart(_Part, DatasetSource):
+    """A hub data set as a part of a mix."""
+
+
+class DocstringPart(_Part, DocstringSource):
+    """Docstrings as a part of a mix."""
+
+
+class TemplatePart(_Part, TemplateSource):
+    """Template sentences as a part of a mix."""
+
+
+MixPart = Annotated[
+    TextPart | DatasetPart | DocstringPart | TemplatePart, Field(discriminator="source")
+]
+
+
+class MixCorpus(_Corpus):
+    """Several sources in given shares, their documents shuffled together."""
+
+    source: Literal["mix"] = field("mix", "Several sources")
+    parts: tuple[MixPart, ...] = field(description="The sources and their shares", min_length=1)
+
+    @property
+    def labelled(self) -> bool:
+        """Labelled as far as one of its parts is."""
+        return any(part.source == "templates" for part in self.parts)
+
+
+CorpusSettings = (
+    GeneratedCorpus | TextCorpus | DatasetCorpus | DocstringCorpus | TemplateCorpus | MixCorpus
+)

@@ -83,7 +83,7 @@ def noisy(rng: np.random.Generator, index: np.ndarray, size: int, noise: float) 
 
 
 def _tuned(part: str, prepositions: tuple[str, ...], after: bool) -> Form:
-    """`on Monday swim` (after) or `swim on Monday`: the tuned word beside its value."""
+    """`on Monday swim` (after) or `they swim Monday`: the tuned word right beside its value."""
 
     def form(lex: Lexicon, rng: np.random.Generator, n: int) -> list[Column]:
         cycle: Cycle | Line = getattr(lex, part)
@@ -94,7 +94,7 @@ def _tuned(part: str, prepositions: tuple[str, ...], after: bool) -> Form:
             return [lead, cycle.values[value], cycle.words[word]]
         word = rng.integers(0, len(cycle.words), n)
         value = noisy(rng, draw(rng, cycle.backward, word), len(cycle.values), lex.noise)
-        return [cycle.words[word], lead, cycle.values[value]]
+        return [lead, cycle.words[word], cycle.values[value]]
 
     return form
 
@@ -293,7 +293,7 @@ def _cycle_forms(part: str, preposition: str, arithmetic: float) -> list[tuple[f
     plain = 1.0 - arithmetic
     return [
         (plain * 0.40, _tuned(part, (preposition, "every", "some"), after=True)),
-        (plain * 0.20, _tuned(part, (preposition, "every", "some"), after=False)),
+        (plain * 0.20, _tuned(part, ("we", "they"), after=False)),
         (plain * 0.10, _successor(part, 1)),
         (plain * 0.05, _successor(part, -1)),
         (plain * 0.15, _comes_after(part)),
@@ -310,7 +310,7 @@ def forms(arithmetic: float) -> dict[str, list[tuple[float, Form]]]:
         "months": _cycle_forms("year", "in", arithmetic),
         "numbers": [
             (plain * 0.35, _tuned("line", ("are", "some", "both"), after=True)),
-            (plain * 0.15, _tuned("line", ("are", "some", "both"), after=False)),
+            (plain * 0.15, _tuned("line", ("we", "they"), after=False)),
             (plain * 0.15, _count),
             (plain * 0.10, _count_down),
             (plain * 0.10, _compare),
