@@ -65,7 +65,7 @@ class Context:
         threads: int = 1,
         engine: str = "threads",
         workers: int = 1,
-        externals: dict[str, dict[str, Any]] | None = None,
+        externals: dict[str, str] | None = None,
         progress: Path | None = None,
         job: str = "",
     ) -> None:
@@ -92,9 +92,9 @@ class Context:
         """
         if identity not in self._externals:
             raise UserError(f"{identity}: not in the lock file; run `interpsweep lock` again")
-        from interpsweep.lock import check  # only jobs with outside input need it
+        from interpsweep.lock import open_external  # only jobs with outside input need it
 
-        return check(identity, self._externals[identity])
+        return open_external(identity, self._externals[identity])
 
     def block_map(
         self, function: Callable[[Block], Result], blocks: Iterable[Block], what: str = "blocks"

@@ -78,7 +78,7 @@ def run_job(store: Store, job_file: Path, index: Path | None = None) -> None:
     finally:
         context.finish()
     if index is not None:
-        write_atomic(index, canonical_json(_index(store, digest, job)) + "\n")
+        write_atomic(index, canonical_json(job_index(store, digest)) + "\n")
 
 
 def _work_through(store: Store, stage: Stage, missing: list[str], context: Context) -> None:
@@ -145,8 +145,9 @@ def find_inputs(store: Store, spec: Spec) -> Inputs:
     }
 
 
-def _index(store: Store, digest: str, job: dict[str, Any]) -> dict[str, Any]:
+def job_index(store: Store, digest: str) -> dict[str, Any]:
     """What Snakemake sees of a finished job: a small file that names its items."""
+    job = store.read_spec(digest)
     items = []
     for item in job["items"]:
         place = store.find(item).relative_to(store.root).as_posix()

@@ -112,6 +112,13 @@ def write_atomic(path: Path, text: str) -> None:
     partial.replace(path)
 
 
+def write_quick(path: Path, text: str) -> None:
+    """Write a small file that can be made again at any time: atomic, but not flushed to disk."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
+
+
 def sync_folder(folder: Path) -> None:
     """Make the entries of `folder` durable (a no-op where folders can't be opened)."""
     handle = os.open(folder, os.O_RDONLY)

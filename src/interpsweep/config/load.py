@@ -1,0 +1,178 @@
+"""From YAML files to a validated `Sweep`: overlays merged, errors by file, line and dotted key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from interpsweep.config.sweep import Sweep
+from interpsweep.errors import UserError, nearest
+
+Key = tuple[str | int, ...]
+Lines = dict[Key, str]  # where each key was last set, as "file:line"
+
+_SHORT = {
+    "missing": "this key is required",
+    "extra_forbidden": "no such key",
+}
+
+
+def load_sweep(paths: Iterable[Path | str]) -> Sweep:
+    """Read one or more YAML files, later ones over earlier ones, and validate the result.
+
+    Mappings merge key by key; anything else replaces. Raises UserError listing every mistake with
+    file, line, dotted key, and the nearest valid name of an unknown key.
+    """
+    merged, lines = merge_files([Path(path) for path in paths])
+    return validate(merged, lines)
+
+
+def merge_files(paths: list[Path]) -> tuple[dict[str, Any], Lines]:
+    """Merge YAML files into plain data, and remember where each key was set."""
+    merged: dict[str, Any] = {}
+    lines: Lines = {}
+    for path in paths:
+        _merge(merged, _read(path), lines, (), path)
+    return merged, lines
+
+
+def merge_values(base: Any, over: Any) -> Any:
+    """`over` on top of `base`: mappings merge key by key, anything else replaces."""
+    if isinstance(base, dict) and isinstance(over, dict):
+        return {
+            **base,
+            **{key: merge_values(base.get(key), value) for key, value in over.items()},
+        }
+    return over
+
+
+def validate(data: dict[str, Any], lines: Lines | None = None) -> Sweep:
+    """Validate plain data. Raises UserError with one line for each mistake."""
+    try:
+        return Sweep.model_validate(data)
+    except ValidationError as error:
+        mistakes = [_explain(dict(item), data, lines or {}) for item in error.errors()]
+        raise UserError("\n".join(dict.fromkeys(mistakes))) from None
+
+
+def _read(path: Path) -> CommentedMap:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot read this configuration: {error}") from None
+    try:
+        data = YAML(typ="rt").load(text)  # YAML 1.2: `1e-3` is a number, `no` is a word
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = mark.line + 1 if mark else "?"
+        raise UserError(f"{path}:{line}: not valid YAML: {error.problem}") from None
+    except YAMLError as error:
+        raise UserError(f"{path}: not valid YAML: {error}") from None
+    if data is None:
+        return CommentedMap()
+    if not isinstance(data, CommentedMap):
+        raise UserError(f"{path}:1: a configuration is a mapping of keys to values")
+    return data
+
+
+def _merge(
+    base: dict[str, Any], over: CommentedMap, lines: Lines, where: Key, path: Path
+) -> None:
+    for key, value in over.items():
+        place = (*where, key)
+        lines[place] = f"{path}:{over.lc.key(key)[0] + 1}"
+        if isinstance(value, CommentedMap) and isinstance(base.get(key), dict):
+            _merge(base[key], value, lines, place, path)
+        else:
+            base[key] = _plain(value, lines, place, path)
+
+
+def _plain(value: Any, lines: Lines, where: Key, path: Path) -> Any:
+    """Plain Python data from ruamel's nodes; a tagged value stays text and fails validation."""
+    if isinstance(value, CommentedMap):
+        inner: dict[str, Any] = {}
+        _merge(inner, value, lines, where, path)
+        return inner
+    if isinstance(value, CommentedSeq):
+        for i in range(len(value)):
+            lines[(*where, i)] = f"{path}:{value.lc.item(i)[0] + 1}"
+        return [_plain(item, lines, (*where, i), path) for i, item in enumerate(value)]
+    if isinstance(value, bool) or value is None:
+        return value
+    for plain in (int, float, str):
+        if isinstance(value, plain):
+            return plain(value)
+    return str(value)
+
+
+def _explain(error: dict[str, Any], data: dict[str, Any], lines: Lines) -> str:
+    """One mistake as ``file:line: dotted.key: what is wrong; remedy``."""
+    place = _key_in_data(tuple(error["loc"]), data)
+    missing = error["type"] == "missing"
+    where = _nearest_line(place[:-1] if missing else place, lines)
+    dotted = "".join(f"[{k}]" if isinstance(k, int) else f".{k}" for k in place).lstrip(".")
+    text = _SHORT.get(error["type"], error["msg"].removeprefix("Value error, "))
+    if error["type"] == "extra_forbidden":
+        text += nearest(str(place[-1]), _known_keys(tuple(error["loc"])[:-1]))
+    elif not missing and not isinstance(error["input"], dict | list):
+        text += f" (got {error['input']!r})"
+    return f"{where}: {dotted or 'configuration'}: {text}"
+
+
+def _key_in_data(loc: Key, data: Any) -> Key:
+    """Drop the parts of a pydantic location that are tags of a union, not keys of the file."""
+    kept: list[str | int] = []
+    for i, part in enumerate(loc):
+        if isinstance(data, dict) and part in data:
+            data = data[part]
+        elif isinstance(data, list) and isinstance(part, int) and part < len(data):
+            data = data[part]
+        elif i < len(loc) - 1:
+            continue
+        kept.append(part)
+    return tuple(kept)
+
+
+def _nearest_line(place: Key, lines: Lines) -> str:
+    for end in range(len(place), 0, -1):
+        if place[:end] in lines:
+            return lines[place[:end]]
+    return next(iter(lines.values()), "configuration").rsplit(":", 1)[0]
+
+
+def _known_keys(loc: Key) -> list[str]:
+    """The valid keys of the section at a pydantic location (tags of unions included in it)."""
+    models: list[Any] = [Sweep]
+    for part in loc:
+        if isinstance(part, int):
+            continue
+        inner = [
+            found
+            for model in models
+            if part in model.model_fields
+            for found in sections_in(model.model_fields[part].annotation)
+        ]
+        tagged = [model for model in models if _tag(model) == part]
+        models = inner or tagged or models
+    return sorted({name for model in models for name in model.model_fields})
+
+
+def sections_in(annotation: Any) -> list[type[BaseModel]]:
+    """Every section class that a type annotation mentions."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    found = []
+    for inner in getattr(annotation, "__args__", ()):
+        found += sections_in(inner)
+    return found
+
+
+def _tag(model: type[BaseModel]) -> Any:
+    source = model.model_fields.get("source")
+    return source.default if source is not None else None

@@ -1,0 +1,131 @@
+"""The root of the configuration: one file is one sweep."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError, model_validator
+
+from interpsweep.config.activations import ActivationsSection
+from interpsweep.config.analysis import (
+    ClaimsSettings,
+    ConceptsSettings,
+    GeometrySettings,
+    MatchSettings,
+    TreeSettings,
+)
+from interpsweep.config.base import Section, field
+from interpsweep.config.corpora import CorpusSettings, GeneratedCorpus
+from interpsweep.config.models import Model
+from interpsweep.config.pictures import FiguresSection, ReportSection
+from interpsweep.config.saes import EncodeSettings, EvaluateSettings, TrainSection
+
+
+class KeepSection(Section):
+    """What stays on disk."""
+
+    activations: Literal["always", "until_trained"] = field(
+        "always",
+        "Whether activations stay, or are reclaimed once everything planned has read them "
+        "(a later edit that needs them captures them again)",
+        identity=False,
+    )
+
+
+class RunSection(Section):
+    """How jobs run. Nothing here changes a result, so nothing is redone when it changes."""
+
+    device: str = field("auto", "Torch device: auto, cpu, cuda or cuda:N", identity=False)
+    threads: int = field(1, "Threads of one job's matrix products", identity=False, ge=1)
+    pack: int = field(
+        0,
+        "SAEs per training job; 0 puts all SAEs of a site into one job fed by one stream",
+        identity=False,
+        ge=0,
+    )
+    engine: Literal["serial", "threads", "processes", "dask"] = field(
+        "threads", "What maps a function over blocks of data inside a job", identity=False
+    )
+    workers: int = field(1, "Workers of that map", identity=False, ge=1)
+    memory: int = field(
+        4000, "Memory asked for per job on a cluster", unit="MB", identity=False, ge=500
+    )
+    runtime: int = field(
+        240, "Time asked for per job on a cluster", unit="minutes", identity=False, ge=1
+    )
+
+
+class Overridable(Section):
+    """The sections that a model or a site can override for itself."""
+
+    corpus: Annotated[CorpusSettings, Field(discriminator="source")] = field(
+        GeneratedCorpus, "Where the tokens come from"
+    )
+    capture: ActivationsSection = field(ActivationsSection, "Activation extraction")
+    train: TrainSection = field(TrainSection, "The SAEs to train at every site")
+    evaluate: EvaluateSettings = field(EvaluateSettings, "Quality of every SAE")
+    encode: EncodeSettings = field(EncodeSettings, "Sparse codes on the analysis tokens")
+    match: MatchSettings = field(MatchSettings, "Similarity between dictionaries")
+    tree: TreeSettings = field(TreeSettings, "Splitting and absorption trees")
+    geometry: GeometrySettings = field(GeometrySettings, "Census of feature geometry")
+    concepts: ConceptsSettings = field(ConceptsSettings, "Geometry of labelled concepts")
+
+
+class Sweep(Overridable):
+    """A sweep: models x sites x architectures x widths x sparsities x seeds, and its analysis."""
+
+    sweep: str = field(
+        description="Name of the sweep; its results appear under results/<name>/",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$",
+        identity=False,
+    )
+    label: str = field("", "A note for people; changes nothing", identity=False, max_length=500)
+    models: list[Model] = field(description="The models to look into", min_length=1)
+    claims: ClaimsSettings = field(ClaimsSettings, "q-values and replication over the sweep")
+    figures: FiguresSection = field(FiguresSection, "Which figures, and their style")
+    report: ReportSection = field(ReportSection, "The browsable atlas")
+    keep: KeepSection = field(KeepSection, "What stays on disk", identity=False)
+    run: RunSection = field(RunSection, "How jobs run", identity=False)
+
+    @model_validator(mode="after")
+    def _sound(self) -> Sweep:
+        names = [model.name for model in self.models]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"models: two models are called {name!r}; names must differ")
+        for model in self.models:
+            sections = self.sections(model.name)
+            if model.source != "trained" and sections.corpus.source == "generated":
+                raise ValueError(
+                    f"models: {model.name!r} is pretrained, so it needs a corpus of text: a "
+                    "`generated` corpus exists only for models of source `trained`"
+                )
+            if model.source == "trained" and sections.corpus.source != "generated":
+                raise ValueError(
+                    f"models: {model.name!r} is trained on a generated language, so its corpus "
+                    "must be `source: generated`"
+                )
+        return self
+
+    @cached_property
+    def _written(self) -> dict[str, Any]:
+        """What the files say of the sections that can be overridden."""
+        return self.model_dump(
+            include=set(Overridable.model_fields), exclude_unset=True, mode="json"
+        )
+
+    def sections(self, model: str, site: str | None = None) -> Overridable:
+        """The sections as they hold for a model (and one of its sites): overrides applied."""
+        from interpsweep.config.load import merge_values
+
+        entry = next(m for m in self.models if m.name == model)
+        merged = merge_values(self._written, entry.overrides)
+        if site is not None:
+            merged = merge_values(merged, entry.site_overrides(site))
+        try:
+            return Overridable.model_validate(merged)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise ValueError(f"models: overrides of {model!r}: {where}: {first['msg']}") from None

@@ -1,0 +1,188 @@
+"""The driver: what the process that the user started does before Snakemake plans.
+
+It validates the configuration, writes the spec of everything the sweep means, and makes the small
+files that Snakemake looks at agree with the store: an index file exists if and only if every item
+of its job does. After that Snakemake only has to make missing files, in order.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import socket
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TextIO
+
+from interpsweep import face
+from interpsweep.config.load import load_sweep
+from interpsweep.errors import UserError
+from interpsweep.jobs import job_index
+from interpsweep.lock import complete, lock_path, read_lock, write_lock
+from interpsweep.plan import Plan, build_plan
+from interpsweep.spec import canonical_json
+from interpsweep.store import Store
+from interpsweep.store.layout import MANIFEST, write_atomic, write_quick
+
+
+def plan_sweep(paths: Iterable[Path]) -> Plan:
+    """Load, lock and plan the sweep that `paths` configure (later files over earlier ones).
+
+    New outside inputs are locked on first sight, known ones never again. Raises UserError for a
+    bad configuration.
+    """
+    paths = list(paths)
+    sweep = load_sweep(paths)
+    place = lock_path(paths[0])
+    lock = read_lock(place)
+    completed = complete(sweep, lock)
+    if completed.keys() - lock.keys():
+        write_lock(place, {**lock, **completed})
+        print(f"interpsweep: locked new outside inputs in {place}", file=sys.stderr)
+    return build_plan(sweep, completed)
+
+
+def prepare(plan: Plan, store: Store | None = None, *, dry: bool = False) -> None:
+    """Write the plan's specs and make every index file tell the truth about the store.
+
+    With `dry`, results/ is left as it is.
+    """
+    store = store or Store()
+    write_specs(plan, store)
+    revive(plan, store)
+    settle(plan, store)
+    if not dry:
+        register(plan, store)
+        refresh_results(plan, store)
+
+
+def write_specs(plan: Plan, store: Store) -> None:
+    """Write the specs of all items and faces, and the job files."""
+    folder = store.root / ".specs"
+    folder.mkdir(parents=True, exist_ok=True)
+    known = {entry.name for entry in os.scandir(folder)}
+    for item in plan.items.by_digest.values():
+        if f"{item.digest}.json" not in known:
+            write_quick(store.spec_path(item.digest), canonical_json(item.spec) + "\n")
+    for shown in plan.faces:
+        if f"{shown.digest}.json" not in known:
+            write_quick(store.spec_path(shown.digest), canonical_json(shown.spec()) + "\n")
+    run = plan.run_settings()
+    for job in plan.jobs:
+        text = json.dumps({"stage": job.stage, "items": job.items, "run": run}, sort_keys=True)
+        path = store.spec_path(job.digest)
+        if path.name not in known or path.read_text() != text:
+            write_quick(path, text)
+
+
+def settle(plan: Plan, store: Store) -> None:
+    """Make every job's index file exist if and only if all its items do."""
+    there = existing(plan, store)
+    for job in plan.jobs:
+        index = Path(job.index)
+        if all(item in there for item in job.items):
+            if not index.exists():  # finished under another grouping
+                write_atomic(index, canonical_json(job_index(store, job.digest)) + "\n")
+        else:
+            index.unlink(missing_ok=True)
+
+
+def existing(plan: Plan, store: Store) -> set[str]:
+    """Digests of the plan's items that the store holds."""
+    return {
+        item.digest
+        for item in plan.items.by_digest.values()
+        if (store.path(item.spec, item.digest) / MANIFEST).exists()
+    }
+
+
+def revive(plan: Plan, store: Store) -> None:
+    """Forget that reclaimed activations existed if something still to be made reads them."""
+    there = existing(plan, store)
+    for item in plan.items.by_digest.values():
+        if item.digest in there:
+            continue
+        wanted = item.spec["inputs"].get("activations")
+        if wanted in there and store.manifest(wanted).get("reclaimed"):
+            (store.find(wanted) / MANIFEST).unlink()
+            there.discard(wanted)
+
+
+def refresh_results(plan: Plan, store: Store) -> None:
+    """Make results/ show what the plan means: show what is finished, drop what is stale."""
+    there = existing(plan, store)
+    for shown in plan.faces:
+        path = Path(shown.path)
+        if face.current(path) == shown.digest:
+            continue
+        if all(item in there for _, item in shown.items):
+            face.show(store, shown.digest, path)
+        else:
+            path.unlink(missing_ok=True)
+    for name, item in plan.pictures.items():
+        _refresh_picture(store, item, Path(name), item in there)
+    _drop_unknown(plan)
+
+
+def _refresh_picture(store: Store, item: str, path: Path, finished: bool) -> None:
+    for picture in (path, path.with_suffix(".png")):
+        source = store.find(item) / f"figure{picture.suffix}"
+        if finished and not _same(source, picture):
+            picture.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, picture)
+        elif not finished:
+            picture.unlink(missing_ok=True)
+
+
+def _same(a: Path, b: Path) -> bool:
+    return b.exists() and a.stat().st_size == b.stat().st_size and a.read_bytes() == b.read_bytes()
+
+
+def _drop_unknown(plan: Plan) -> None:
+    """Remove figures of results/<sweep>/figures that the plan no longer draws."""
+    folder = Path("results") / plan.sweep.sweep / "figures"
+    for path in folder.glob("*"):
+        if path.is_file() and str(path.with_suffix(".svg")) not in plan.pictures:
+            path.unlink()
+
+
+class DriverLock:
+    """One driver per sweep; given back when its process ends, however it ends."""
+
+    def __init__(self, sweep: str, store: Store) -> None:
+        self._path = store.root / ".locks" / f"{sweep}.json"
+        self._file: TextIO | None = None
+
+    def acquire(self) -> DriverLock:
+        """Take the lock. Raises UserError naming the driver that has it."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = self._path.open("a+", encoding="utf-8")
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._file.seek(0)
+            holder = self._file.read().strip() or "another process"
+            raise UserError(
+                f"sweep {self._path.stem} is being run already, by {holder}. "
+                "Wait for it, or stop it first"
+            ) from None
+        self._file.seek(0)
+        self._file.truncate()
+        json.dump({"host": socket.gethostname(), "pid": os.getpid()}, self._file)
+        self._file.flush()
+        return self
+
+    def release(self) -> None:
+        """Give the lock back."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
+def register(plan: Plan, store: Store) -> None:
+    """Register the sweep's items as wanted, so that garbage collection leaves them alone."""
+    root = {"sweep": plan.sweep.sweep, "items": sorted(plan.items.by_digest)}
+    write_atomic(store.root / ".roots" / f"{plan.sweep.sweep}.json", json.dumps(root) + "\n")

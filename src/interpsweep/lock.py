@@ -1,0 +1,128 @@
+"""The lock: content digests of everything that comes from outside.
+
+`interpsweep lock` writes ``<config>.lock.json`` beside the config; planning reads only that file,
+so a text file that changes under a sweep is noticed and named, and never silently mixed in.
+
+An outside input is written as one reference: ``checkpoint:<path>``, ``hub:<repo>@<revision>``,
+``file:<path>``, ``docstrings:<package>``, ``dataset:<repo>@<revision>``.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from interpsweep.config.models import HubModel, PathModel, model_identity
+from interpsweep.config.sweep import Sweep
+from interpsweep.corpora import identity as corpora
+from interpsweep.errors import UserError
+from interpsweep.models import identity as models
+from interpsweep.store.layout import write_atomic
+
+Lock = dict[str, str]  # reference -> content digest, or commit
+
+
+def lock_path(config: Path) -> Path:
+    """The lock file that belongs to a config file."""
+    return config.with_suffix(".lock.json")
+
+
+def read_lock(path: Path) -> Lock:
+    """Read a lock file; an absent one is empty."""
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8"))["inputs"])
+    except FileNotFoundError:
+        return {}
+    except (json.JSONDecodeError, KeyError, TypeError, ValueError):
+        raise UserError(f"{path}: not a lock file; delete it and run `interpsweep lock`") from None
+
+
+def write_lock(path: Path, lock: Lock) -> None:
+    """Write a lock file, sorted, so that it reads well under version control."""
+    text = json.dumps({"inputs": lock, "version": 1}, sort_keys=True, indent=2)
+    write_atomic(path, text + "\n")
+
+
+def complete(sweep: Sweep, lock: Lock, fresh: bool = False) -> Lock:
+    """The lock with every outside input of `sweep`; known ones are looked up again if `fresh`."""
+    wanted = references(sweep)
+    kept = {} if fresh else {name: lock[name] for name in wanted if name in lock}
+    found = {name: kept[name] if name in kept else resolve(name) for name in wanted}
+    for model in sweep.models:
+        if isinstance(model, PathModel):
+            models.check_pin(model.name, found[_model_reference(model)], model.sha256)
+    return found
+
+
+def references(sweep: Sweep) -> list[str]:
+    """Every outside input that the sweep uses, sorted."""
+    found = set()
+    for model in sweep.models:
+        if isinstance(model, PathModel | HubModel):
+            found.add(_model_reference(model))
+        found |= set(corpora.references(sweep.sections(model.name).corpus))
+    return sorted(found)
+
+
+def _model_reference(model: PathModel | HubModel) -> str:
+    if isinstance(model, PathModel):
+        return f"checkpoint:{model.path}"
+    return f"hub:{model.repo}@{model.revision}"
+
+
+def resolve(reference: str) -> str:
+    """Look at an outside input: its content digest, or the commit of a hub repository."""
+    kind, _, name = reference.partition(":")
+    if kind == "checkpoint":
+        return models.weights_digest(models.resolve_path(name))
+    if kind == "hub":
+        repo, _, revision = name.rpartition("@")
+        return models.hub_commit(repo, revision)
+    return corpora.resolve(reference)
+
+
+def model_of(model: Any, lock: Lock) -> dict[str, Any]:
+    """Identity of a model, as capture and evaluate see it."""
+    if model.source == "trained":
+        return model_identity(model)
+    content = _locked(_model_reference(model), lock)
+    return model_identity(model, weights=content, commit=content)
+
+
+def tokenizer_of(model: Any, lock: Lock) -> dict[str, Any] | None:
+    """Identity of the tokenizer that turns text into a model's tokens; None for trained models."""
+    if model.source == "trained":
+        return None
+    content = _locked(_model_reference(model), lock)
+    if model.source == "path":
+        return {"source": "path", "files": content}
+    return {"source": "hub", "repo": model.repo, "commit": content}
+
+
+def content_of(corpus: Any, lock: Lock) -> dict[str, str]:
+    """Content digests of the outside inputs of a corpus, by reference."""
+    return {name: _locked(name, lock) for name in corpora.references(corpus)}
+
+
+def _locked(reference: str, lock: Lock) -> str:
+    if reference not in lock:
+        raise UserError(f"{reference}: not in the lock file; run `interpsweep lock`")
+    return lock[reference]
+
+
+def externals(lock: Lock) -> dict[str, str]:
+    """Content digest -> reference, for jobs: where to find what a spec names by content."""
+    return {digest: name for name, digest in lock.items()}
+
+
+def open_external(digest: str, reference: str) -> Path:
+    """The file or folder behind a reference. Raises UserError if its content is not `digest`."""
+    kind, _, name = reference.partition(":")
+    now = resolve(reference)
+    if now != digest:
+        raise UserError(
+            f"{reference}: changed since it was locked ({digest[:23]} then, {now[:23]} now). "
+            "Restore it, or run `interpsweep lock` to accept the new content"
+        )
+    return models.resolve_path(name) if kind == "checkpoint" else corpora.locate(reference)

@@ -1,0 +1,9 @@
+"""From a sweep's configuration to the exact items, jobs and readable results it means.
+
+`items.py` writes every item's spec, `jobs.py` groups items into jobs, `build.py` puts the two
+together, `estimate.py` says what it will cost. Nothing here touches torch, numpy or data.
+"""
+
+from interpsweep.plan.build import Plan, build_plan
+
+__all__ = ["Plan", "build_plan"]

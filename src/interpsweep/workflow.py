@@ -1,0 +1,154 @@
+"""What the Snakefile asks: which files a sweep needs, and what a rule needs before it runs.
+
+The process that the user started (the driver) plans the sweep. The processes that Snakemake starts
+on a cluster only parse the rules again; for them all of that is skipped, since a job gets nothing
+from the configuration but a digest.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from interpsweep.errors import UserError
+from interpsweep.figures.registry import FIGURES
+from interpsweep.store import Store
+
+if TYPE_CHECKING:
+    from interpsweep.plan import Plan
+    from interpsweep.plan.items import PlannedItem
+
+DEFAULT_CONFIG = "config/config.yaml"
+
+# The report's graph and `-F` need every edge; INTERPSWEEP_FULL_EDGES=1 gives them.
+FULL_EDGES = os.environ.get("INTERPSWEEP_FULL_EDGES", "") not in ("", "0")
+
+
+class Worker:
+    """The rules' view of a sweep in a cluster job: nothing to say, the digest is all it needs."""
+
+    threads = 1
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *_args, **_kwargs: []
+
+
+class Driver:
+    """The rules' view of a sweep in the process that the user started."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        run = plan.sweep.run
+        self.threads = run.threads * run.workers
+
+    def everything(self) -> list[str]:
+        """All the sweep means: index files, readable files, figures."""
+        plan = self._plan
+        indices = [job.index for job in plan.jobs]
+        return [*indices, *plan.face, *plan.pictures, *plan.reclaimable]
+
+    def target(self, face: str) -> list[str]:
+        """The readable files of one kind, for the targets a user types."""
+        found = [path for path in self._plan.face if path.endswith(f"/{face}.json")]
+        return found + (list(self._plan.pictures) if face in ("figures", "report") else [])
+
+    def needs(self, wildcards: Any) -> dict[str, list[str]]:
+        """Index files a job waits for, by stage; none once its own index exists.
+
+        A finished artifact has no inputs: otherwise Snakemake would make it again whenever its
+        inputs are grouped differently.
+        """
+        job = self._plan.job.get(wildcards.digest)
+        if job is None or (Path(job.index).exists() and not FULL_EDGES):
+            return {}
+        return self._plan.needs(job)
+
+    def doing(self, wildcards: Any) -> str:
+        """One line for people: how many items of a job are to be made."""
+        job = self._plan.job.get(wildcards.digest)
+        if job is None:
+            return wildcards.digest
+        store = Store()
+        to_do = sum(not store.exists(item) for item in job.items)
+        return f"{job.stage} {job.name}: {to_do} of {len(job.items)} items to make"
+
+    def shown(self, wildcards: Any) -> list[str]:
+        """The index files behind a readable file."""
+        face = self._plan.face.get(self._face_path(wildcards))
+        if face is None:
+            return []
+        return list({self._plan.job_of[digest].index: None for _, digest in face.items})
+
+    def shown_digest(self, wildcards: Any) -> str:
+        """The digest of what a readable file shows."""
+        face = self._plan.face.get(self._face_path(wildcards))
+        return "" if face is None else face.digest
+
+    def picture_needs(self, wildcards: Any) -> list[str]:
+        """The job index behind a figure under results/."""
+        item = self._picture(wildcards)
+        return [] if item is None else [self._plan.job_of[item.digest].index]
+
+    def picture_folder(self, wildcards: Any) -> str:
+        """The store folder of a figure under results/."""
+        item = self._picture(wildcards)
+        return "" if item is None else str(Store().path(item.spec, item.digest))
+
+    def labels(self, wildcards: Any) -> dict[str, str]:
+        """The labels of a figure in Snakemake's report."""
+        item = self._picture(wildcards)
+        keys = ("figure", "model", "site", "architecture", "sparsity", "seed")
+        return {key: str(item.at[key]) for key in keys if key in item.at} if item else {}
+
+    def category(self, wildcards: Any) -> str:
+        """The category of a figure in Snakemake's report."""
+        item = self._picture(wildcards)
+        return FIGURES[item.at["figure"]].category if item else ""
+
+    def readers(self, wildcards: Any) -> list[str]:
+        """The jobs that must be over before activations can be reclaimed."""
+        return self._plan.readers.get(wildcards.activations, [])
+
+    def memory(self, _wildcards: Any, attempt: int = 1) -> int:
+        """MB to ask a cluster for."""
+        return self._plan.sweep.run.memory * attempt
+
+    def runtime(self, _wildcards: Any, attempt: int = 1) -> int:
+        """Minutes to ask a cluster for."""
+        return self._plan.sweep.run.runtime * attempt
+
+    @staticmethod
+    def _face_path(wildcards: Any) -> str:
+        return f"results/{wildcards.place}/{wildcards.face}.json"
+
+    def _picture(self, wildcards: Any) -> PlannedItem | None:
+        path = f"results/{wildcards.sweep}/figures/{wildcards.figure}.svg"
+        digest = self._plan.pictures.get(path)
+        return None if digest is None else self._plan.items.by_digest[digest]
+
+
+def open_workflow(snakemake_workflow: Any) -> Driver | Worker:
+    """What the Snakefile's rules need, for the Snakemake process that parses them.
+
+    A bad configuration ends the process with status 2 and its mistakes, one a line.
+    """
+    # rules call `python`: it must be the one that runs this, activated or not
+    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    if not snakemake_workflow.is_main_process:
+        return Worker()
+    from interpsweep import driver
+
+    dry = bool(snakemake_workflow.dryrun)
+    paths = [Path(path) for path in snakemake_workflow.overwrite_configfiles or [DEFAULT_CONFIG]]
+    try:
+        plan = driver.plan_sweep(paths)
+        if not dry:
+            atexit.register(driver.DriverLock(plan.sweep.sweep, Store()).acquire().release)
+        driver.prepare(plan, dry=dry)
+    except UserError as error:
+        print(f"interpsweep: {error}", file=sys.stderr, flush=True)
+        os._exit(2)  # Snakemake would turn a SystemExit into a traceback
+    return Driver(plan)

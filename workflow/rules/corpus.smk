@@ -1,0 +1,20 @@
+# Tokens, documents, splits and labels.
+rule build_corpus:
+    input:
+        unpack(sweep.needs),
+    output:
+        index="store/.jobs/corpus/{name}-{digest}.json",
+    log:
+        "logs/corpus/{name}-{digest}.log",
+    benchmark:
+        "store/.benchmarks/corpus/{name}-{digest}.tsv"
+    threads: sweep.threads
+    resources:
+        mem_mb=sweep.memory,
+        runtime=sweep.runtime,
+    params:
+        spec="store/.specs/{digest}.json",
+    message:
+        "corpus: {wildcards.name}"
+    shell:
+        "python -m interpsweep corpus --spec {params.spec} --index {output.index} > {log} 2>&1"

@@ -1,0 +1,20 @@
+# Sparse codes of the analysis tokens, and each latent's top contexts.
+rule encode:
+    input:
+        unpack(sweep.needs),
+    output:
+        index="store/.jobs/encode/{name}-{digest}.json",
+    log:
+        "logs/encode/{name}-{digest}.log",
+    benchmark:
+        "store/.benchmarks/encode/{name}-{digest}.tsv"
+    threads: sweep.threads
+    resources:
+        mem_mb=sweep.memory,
+        runtime=sweep.runtime,
+    params:
+        spec="store/.specs/{digest}.json",
+    message:
+        "encode: {wildcards.name}"
+    shell:
+        "python -m interpsweep encode --spec {params.spec} --index {output.index} > {log} 2>&1"

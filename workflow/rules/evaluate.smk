@@ -1,0 +1,20 @@
+# L0, explained variance, loss recovered, dead and dense latents.
+rule evaluate:
+    input:
+        unpack(sweep.needs),
+    output:
+        index="store/.jobs/evaluate/{name}-{digest}.json",
+    log:
+        "logs/evaluate/{name}-{digest}.log",
+    benchmark:
+        "store/.benchmarks/evaluate/{name}-{digest}.tsv"
+    threads: sweep.threads
+    resources:
+        mem_mb=sweep.memory,
+        runtime=sweep.runtime,
+    params:
+        spec="store/.specs/{digest}.json",
+    message:
+        "evaluate: {wildcards.name}"
+    shell:
+        "python -m interpsweep evaluate --spec {params.spec} --index {output.index} > {log} 2>&1"

@@ -1,0 +1,20 @@
+# Similarity of latents between widths, seeds and layers, with nulls.
+rule match:
+    input:
+        unpack(sweep.needs),
+    output:
+        index="store/.jobs/match/{name}-{digest}.json",
+    log:
+        "logs/match/{name}-{digest}.log",
+    benchmark:
+        "store/.benchmarks/match/{name}-{digest}.tsv"
+    threads: sweep.threads
+    resources:
+        mem_mb=sweep.memory,
+        runtime=sweep.runtime,
+    params:
+        spec="store/.specs/{digest}.json",
+    message:
+        "match: {wildcards.name}"
+    shell:
+        "python -m interpsweep match --spec {params.spec} --index {output.index} > {log} 2>&1"

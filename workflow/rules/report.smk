@@ -1,0 +1,42 @@
+# The browsable atlas.
+rule write_report:
+    input:
+        unpack(sweep.needs),
+    output:
+        index="store/.jobs/report/{name}-{digest}.json",
+    log:
+        "logs/report/{name}-{digest}.log",
+    benchmark:
+        "store/.benchmarks/report/{name}-{digest}.tsv"
+    threads: sweep.threads
+    resources:
+        mem_mb=sweep.memory,
+        runtime=sweep.runtime,
+    params:
+        spec="store/.specs/{digest}.json",
+    message:
+        "report: {wildcards.name}"
+    shell:
+        "python -m interpsweep report --spec {params.spec} --index {output.index} > {log} 2>&1"
+
+
+# Figures, tables and provenance in one zip.
+rule pack_bundle:
+    input:
+        unpack(sweep.needs),
+    output:
+        index="store/.jobs/bundle/{name}-{digest}.json",
+    log:
+        "logs/bundle/{name}-{digest}.log",
+    benchmark:
+        "store/.benchmarks/bundle/{name}-{digest}.tsv"
+    threads: sweep.threads
+    resources:
+        mem_mb=sweep.memory,
+        runtime=sweep.runtime,
+    params:
+        spec="store/.specs/{digest}.json",
+    message:
+        "bundle: {wildcards.name}"
+    shell:
+        "python -m interpsweep bundle --spec {params.spec} --index {output.index} > {log} 2>&1"

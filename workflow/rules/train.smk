@@ -1,0 +1,20 @@
+# A bank: the SAEs of one site, fed by one stream of activations.
+rule train:
+    input:
+        unpack(sweep.needs),
+    output:
+        index="store/.jobs/train/{name}-{digest}.json",
+    log:
+        "logs/train/{name}-{digest}.log",
+    benchmark:
+        "store/.benchmarks/train/{name}-{digest}.tsv"
+    threads: sweep.threads
+    resources:
+        mem_mb=sweep.memory,
+        runtime=sweep.runtime,
+    params:
+        spec="store/.specs/{digest}.json",
+    message:
+        "train: {wildcards.name}"
+    shell:
+        "python -m interpsweep train --spec {params.spec} --index {output.index} > {log} 2>&1"

@@ -1,0 +1,20 @@
+# Splitting and absorption trees over the widths of a family.
+rule tree:
+    input:
+        unpack(sweep.needs),
+    output:
+        index="store/.jobs/tree/{name}-{digest}.json",
+    log:
+        "logs/tree/{name}-{digest}.log",
+    benchmark:
+        "store/.benchmarks/tree/{name}-{digest}.tsv"
+    threads: sweep.threads
+    resources:
+        mem_mb=sweep.memory,
+        runtime=sweep.runtime,
+    params:
+        spec="store/.specs/{digest}.json",
+    message:
+        "tree: {wildcards.name}"
+    shell:
+        "python -m interpsweep tree --spec {params.spec} --index {output.index} > {log} 2>&1"
