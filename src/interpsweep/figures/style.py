@@ -22,6 +22,7 @@ from interpsweep.config.pictures import FigureStyle
 # Okabe and Ito's palette: told apart under the common forms of colour blindness.
 ORANGE, SKY, GREEN, YELLOW = "#E69F00", "#56B4E9", "#009E73", "#F0E442"
 BLUE, RED, PINK, GREY = "#0072B2", "#D55E00", "#CC79A7", "#9A9A9A"
+GROUP = ["model", "site", "architecture", "sparsity"]  # a family without its seed
 INK, PALE = "#222222", "#D9D9D9"
 CATEGORICAL = (BLUE, ORANGE, GREEN, PINK, RED, SKY, "#7A5195", "#8C6D31", GREY, YELLOW)
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
@@ -122,6 +123,26 @@ def site_title(model: object, site: object, several_models: bool) -> str:
     return f"{plain(model, 24)}, {short_site(site)}" if several_models else short_site(site)
 
 
+def order_groups(table: pd.DataFrame) -> list[tuple]:
+    """The (model, site, architecture, sparsity) groups of `table` in reading order."""
+    sites = {pair: i for i, pair in enumerate(order_sites(table))}
+    groups = table.groupby(GROUP, sort=False).groups
+    return sorted(groups, key=lambda g: (sites[g[0], g[1]], str(g[2]), float(g[3])))
+
+
+def in_group(table: pd.DataFrame, group: tuple) -> pd.DataFrame:
+    """The rows of `table` that belong to a group."""
+    return table[(table[GROUP] == list(group)).all(axis=1)]
+
+
+def group_title(table: pd.DataFrame, group: tuple) -> str:
+    """Panel title of a group; only what differs within the figure is named."""
+    title = site_title(group[0], group[1], table["model"].nunique() > 1)
+    if len(table[GROUP[2:]].drop_duplicates()) > 1:
+        title += "\n" + plain(f"{group[2]} {group[3]:g}")
+    return title
+
+
 def evenly(items: Sequence, most: int) -> list:
     """At most `most` of `items`, evenly spread, first and last included."""
     if len(items) <= most:
@@ -184,16 +205,20 @@ def width_axis(axis: Axes, widths: Sequence[int], name: str = "dictionary width 
 
 
 def count(number: float) -> str:
-    """A count with k or M: 512, 4k, 24.6k, 1M. Powers of two above 1,000 are cut as usual (2k)."""
+    """A width in short: 512, 4k (4,096), 24k (24,576), 1M; other numbers as they are (1,500)."""
     number = int(number)
-    for size, unit in ((1_000_000, "M"), (1_000, "k")):
+    for size, unit in ((1 << 20, "M"), (1 << 10, "k")):
+        if number >= size and number % size == 0:
+            return f"{number // size}{unit}"
+    return f"{number:,}"
+
+
+def tokens(number: float) -> str:
+    """A number of tokens: 500k, 1.5M, 2B."""
+    for size, unit in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
         if number >= size:
-            binary = size if unit == "k" else size
-            exact = number / binary
-            if number % 1024 == 0 and unit == "k":
-                return f"{number // 1024}k"
-            return f"{exact:.1f}".rstrip("0").rstrip(".") + unit
-    return str(number)
+            return f"{number / size:.2g}{unit}" if number < 10 * size else f"{number / size:.0f}{unit}"
+    return f"{number:.0f}"
 
 
 def finish(axis: Axes) -> None:

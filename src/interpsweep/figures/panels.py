@@ -1,0 +1,128 @@
+"""The clearest clusters of the census: their directions and their cloud of activations."""
+
+from __future__ import annotations
+
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from interpsweep.config.pictures import FigureStyle
+from interpsweep.figures import style as s
+from interpsweep.figures.sources import Sources, stacked
+
+MISSING = "No cluster to show: the census of this site found none."
+
+_SAE = ["architecture", "sparsity", "d_sae", "seed"]
+_COLUMNS = ["panel", "cluster", "test", "p_selected", "kind", "x", "y", "order", "feature",
+            "activation", "row", "token", "text", "concept", "value", "label"]  # fmt: skip
+_CLUSTERS = 4  # drawn at most; the table holds all
+_NAMED = 14  # most labelled points in one panel
+
+
+def table(sources: Sources) -> pd.DataFrame:
+    """One row per drawn point of every SAE's clearest clusters, with the cluster's p."""
+    geometry = sources.get("geometry", [])
+    points = stacked(geometry, "panels.parquet")
+    if points.empty:
+        return points
+    census = stacked(geometry, "census.parquet")
+    on = [*_SAE, "cluster", "test"]
+    points = points.merge(census[[*on, "p_selected"]].drop_duplicates(on), on=on, how="left")
+    keys = [*_SAE, "panel", "kind", "order", "feature", "row"]
+    return points[[*_SAE, *_COLUMNS]].sort_values(keys, ignore_index=True)
+
+
+def draw(table: pd.DataFrame, style: FigureStyle) -> Figure:
+    """Per cluster two panels: directions (joined in their best order) and activations."""
+    clusters = table.groupby([*_SAE, "panel"], sort=False)["p_selected"].first().reset_index()
+    clusters = clusters.sort_values(["p_selected", "panel", "d_sae", "seed"], kind="stable")
+    shown = clusters.head(max(1, min(_CLUSTERS, style.max_panels // 2)))
+    figure, axes = s.panels(style, 2 * len(shown), 4 if len(shown) > 1 else 2, aspect=1.12)
+    for i, key in enumerate(shown[[*_SAE, "panel"]].itertuples(index=False, name=None)):
+        of = table[(table[[*_SAE, "panel"]] == list(key)).all(axis=1)]
+        first = of.iloc[0]
+        colours = _colours(of)
+        _directions(axes[2 * i], of[of.kind == "direction"], colours, style)
+        _cloud(axes[2 * i + 1], of[of.kind == "cloud"], colours, style)
+        axes[2 * i].set_title(
+            f"cluster {first.cluster}, {s.count(first.d_sae)}, seed {first.seed}\n"
+            f"{first.test}, p = {first.p_selected:.2g}"
+        )
+        axes[2 * i + 1].set_title(f"its activations\n{_subject(of)}")
+    return figure
+
+
+def _subject(of: pd.DataFrame) -> str:
+    """The concept that labels most of the cloud's tokens, or their number."""
+    named = of.loc[(of.kind == "cloud") & (of.concept.fillna("") != ""), "concept"]
+    cloud = int((of.kind == "cloud").sum())
+    if len(named) * 2 > cloud:
+        return s.plain(s.words(str(named.mode().iloc[0])), 24)
+    return f"{cloud:,} tokens"
+
+
+def _colours(of: pd.DataFrame) -> dict:
+    """Colour by label where tokens are labelled, else by the strongest feature."""
+    labels = sorted({(v, str(x)) for v, x in zip(of.value, of.label.fillna(""), strict=True) if x})
+    names = [f"label:{x}" for _, x in labels]
+    directions = of[of.kind == "direction"].sort_values("order")
+    features = [f"feature:{x}" for x in directions["feature"].drop_duplicates()]
+    palette = dict(zip(names, sns.color_palette("husl", max(1, len(names))), strict=False))
+    return {**palette, **dict(zip(features, sns.color_palette("husl", max(1, len(features))), strict=True))}
+
+
+def _colour(row: object, colours: dict) -> object:
+    label = getattr(row, "label", "")
+    if label and f"label:{label}" in colours:
+        return colours[f"label:{label}"]
+    return colours.get(f"feature:{row.feature}", s.GREY)  # type: ignore[attr-defined]
+
+
+def _directions(axis: Axes, of: pd.DataFrame, colours: dict, style: FigureStyle) -> None:
+    _bare(axis)
+    ordered = of[of.order >= 0].sort_values("order")
+    if len(ordered) > 1:
+        closed = ordered.test.iloc[0] == "circle"
+        path = pd.concat([ordered, ordered.head(1)]) if closed else ordered
+        axis.plot(path.x, path.y, color="#B5B5B5", lw=0.9, zorder=1)
+    axis.scatter(of.x, of.y, c=[_colour(r, colours) for r in of.itertuples()], s=24, zorder=2,
+                 lw=0.4, edgecolor="white")  # fmt: skip
+    step = max(1, -(-len(of) // _NAMED))
+    for row in of.iloc[::step].itertuples():
+        _name(axis, row, row.label or f"f{row.feature}", of, style)
+
+
+def _cloud(axis: Axes, of: pd.DataFrame, colours: dict, style: FigureStyle) -> None:
+    _bare(axis)
+    if of.empty:
+        axis.text(0.5, 0.5, "not measured", transform=axis.transAxes, ha="center", color="#777777")
+        return
+    axis.scatter(of.x, of.y, c=[_colour(r, colours) for r in of.itertuples()], s=5, alpha=0.7, lw=0,
+                 rasterized=True)  # fmt: skip
+    strongest = of.sort_values("activation", ascending=False).drop_duplicates("token")
+    for row in strongest.head(_NAMED).itertuples():
+        _name(axis, row, row.token, of, style)
+
+
+def _name(axis: Axes, row: object, text: object, of: pd.DataFrame, style: FigureStyle) -> None:
+    x, y = row.x, row.y  # type: ignore[attr-defined]
+    right, up = x >= of.x.mean(), y >= of.y.mean()
+    axis.annotate(
+        s.plain(text, 12),
+        (x, y),
+        xytext=(3 if right else -3, 3 if up else -3),
+        textcoords="offset points",
+        ha="left" if right else "right",
+        va="bottom" if up else "top",
+        fontsize=style.font_size * 0.66,
+    )
+
+
+def _bare(axis: Axes) -> None:
+    axis.set_aspect("equal", adjustable="datalim")
+    axis.set_xticks([])
+    axis.set_yticks([])
+    axis.margins(0.25)
+    for side in axis.spines.values():
+        side.set_color(s.PALE)

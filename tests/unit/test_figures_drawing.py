@@ -1,0 +1,125 @@
+"""Every registered figure is drawn from synthetic tables; twice, and in another process."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from synthetic_sweep import SyntheticSweep
+
+from interpsweep.config.pictures import FigureStyle
+from interpsweep.errors import UserError
+from interpsweep.figures import draw
+from interpsweep.figures.registry import FIGURES
+
+FILES = ["caption.md", "data.csv", "data.parquet", "figure.png", "figure.svg"]
+STYLE = FigureStyle(dpi=72).identity()
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory: pytest.TempPathFactory) -> SyntheticSweep:
+    return SyntheticSweep(tmp_path_factory.mktemp("sweep")).build()
+
+
+def draw_one(sweep: SyntheticSweep, name: str, out: Path, style: dict | None = None) -> dict[str, Any]:
+    figure = FIGURES[name]
+    at = {
+        "sweep": {},
+        "site": {"site": sweep.sites[0]},
+        "family": {"site": sweep.sites[0], "seed": 0},
+    }[figure.scope]
+    inputs = sweep.of(*figure.needs, **(at if figure.scope != "sweep" else {}))
+    settings = {"figure": name, "style": style or STYLE, "index": sweep.index(inputs)}
+    spec = {"stage": "figures", "version": 1, "settings": settings, "inputs": inputs}
+    out.mkdir(parents=True, exist_ok=True)
+    return draw.run(spec, sweep.paths(inputs), out, None)
+
+
+def fingerprint(folder: Path) -> dict[str, str]:
+    return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(folder.iterdir())}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_figure_is_drawn_from_its_table(sweep: SyntheticSweep, name: str, tmp_path: Path) -> None:
+    metrics = draw_one(sweep, name, tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == FILES
+    assert metrics["rows"] > 0
+    table = pd.read_parquet(tmp_path / "data.parquet")
+    assert len(table) == metrics["rows"] == len(pd.read_csv(tmp_path / "data.csv"))
+    svg = (tmp_path / "figure.svg").read_text(encoding="utf-8")
+    assert "dc:date" not in svg and "<script" not in svg
+    caption = (tmp_path / "caption.md").read_text(encoding="utf-8")
+    assert caption.startswith(f"**{FIGURES[name].title}.**") and "{{" not in caption
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_figure_without_data_says_what_is_missing(name: str, tmp_path: Path) -> None:
+    empty = SyntheticSweep(tmp_path / "none", sites=())
+    out = tmp_path / "out"
+    metrics = draw_one_empty(empty, name, out)
+    assert metrics["rows"] == 0
+    assert sorted(p.name for p in out.iterdir()) == FILES
+    assert "No" in (out / "figure.svg").read_text(encoding="utf-8")
+
+
+def draw_one_empty(sweep: SyntheticSweep, name: str, out: Path) -> dict[str, Any]:
+    inputs: dict[str, list[str]] = {stage: [] for stage in FIGURES[name].needs}
+    settings = {"figure": name, "style": STYLE, "index": {}}
+    out.mkdir()
+    return draw.run({"settings": settings, "inputs": inputs}, inputs, out, None)
+
+
+def test_another_process_draws_the_same_bytes(sweep: SyntheticSweep, tmp_path: Path) -> None:
+    here = {name: draw_and_hash(sweep, name, tmp_path / "here" / name) for name in FIGURES}
+    program = (
+        "import sys; from pathlib import Path; import json\n"
+        "from synthetic_sweep import SyntheticSweep\n"
+        "import test_figures_drawing as t\n"
+        "root, out = Path(sys.argv[1]), Path(sys.argv[2])\n"
+        "sweep = SyntheticSweep(root).build()\n"
+        "print(json.dumps({n: t.draw_and_hash(sweep, n, out / n) for n in t.FIGURES}))\n"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path / "again"), str(tmp_path / "there")],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    import json
+
+    assert json.loads(found.stdout) == here
+
+
+def draw_and_hash(sweep: SyntheticSweep, name: str, out: Path) -> dict[str, str]:
+    draw_one(sweep, name, out)
+    return fingerprint(out)
+
+
+@pytest.mark.parametrize("name", ["families", "census", "widths", "pareto", "recovery", "concepts"])
+def test_sweep_figures_hold_six_widths_and_many_layers(name: str, tmp_path: Path) -> None:
+    many = SyntheticSweep(
+        tmp_path / "many",
+        sites=tuple(f"blocks.{i}.hook_resid_post" for i in range(0, 26, 2)),
+        widths=(512, 1024, 2048),
+        seeds=(0,),
+    ).build()
+    assert draw_one(many, name, tmp_path / "out")["rows"] > 0
+
+
+def test_one_width_and_one_seed_are_enough_for_a_figure(tmp_path: Path) -> None:
+    small = SyntheticSweep(tmp_path / "small", sites=("blocks.0.hook_resid_pre",), widths=(512,), seeds=(0,))
+    small.build()
+    for name in ("pareto", "widths", "training", "spectrum", "embedding", "panels", "census", "recovery"):
+        assert draw_one(small, name, tmp_path / name)["rows"] > 0
+    assert draw_one(small, "matching", tmp_path / "matching")["rows"] == 0
+
+
+def test_unknown_figure_names_the_nearest(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="pareto"):
+        draw.run({"settings": {"figure": "paretto"}, "inputs": {}}, {}, tmp_path, None)
