@@ -1,0 +1,104 @@
+"""What every architecture provides to the trainer, and what most of them share.
+
+The trainer owns data order, optimiser, schedules, dead latents, checkpoints and logs. An
+architecture owns its weights, the loss with its gradients, and how it is exported. It works on
+scaled activations; `export` speaks of unscaled ones.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from interpsweep.config.saes import TrainSettings
+from interpsweep.saes.kernels import top_k
+
+
+@dataclass
+class Step:
+    """What one batch gave. All tensors stay on the device; nothing here waits for it."""
+
+    loss: Tensor  # () the whole objective, mean over the batch
+    squared_error: Tensor  # () mean over the batch of the squared error summed over dimensions
+    fired: Tensor  # (d_sae,) int64: rows of the batch in which each latent is positive
+    gradients: dict[str, Tensor]  # one for each of `Architecture.parameters`
+
+
+@dataclass
+class Export:
+    """An SAE as inference sees it: arguments of `saes.artifact.write_dictionary`."""
+
+    architecture: str
+    tensors: dict[str, Tensor]
+    extra: dict[str, Any]
+
+
+class Architecture(ABC):
+    """Weights, loss, gradients and export of one kind of SAE.
+
+    `parameters` (what the optimiser moves) holds ``encoder`` and ``decoder``, both
+    (d_sae, d_in), ``b_enc`` (d_sae,) and ``b_dec`` (d_in,), plus what a subclass adds; `buffers`
+    holds other state that a checkpoint must keep. All are float32 masters.
+    """
+
+    initial_norm: ClassVar[float] = 1.0  # of decoder rows; the encoder starts as their copy
+
+    def __init__(self, settings: TrainSettings, d_in: int, device: str) -> None:
+        self.settings, self.d_in, self.d_sae = settings, d_in, settings.d_sae
+        generator = torch.Generator().manual_seed(settings.seed)
+        rows = torch.randn(self.d_sae, d_in, generator=generator)
+        decoder = self.initial_norm * rows / rows.norm(dim=1, keepdim=True)
+        self.parameters: dict[str, Tensor] = {
+            "encoder": decoder.clone().to(device),
+            "decoder": decoder.to(device),
+            "b_enc": torch.zeros(self.d_sae, device=device),
+            "b_dec": torch.zeros(d_in, device=device),
+        }
+        self.buffers: dict[str, Tensor] = {}
+
+    @abstractmethod
+    def step(self, x: Tensor, progress: float, dead: Tensor | None) -> Step:
+        """Loss and gradients on scaled activations `x` (batch, d_in).
+
+        `progress` in [0, 1) is the share of the training that is over; `dead` (d_sae,) bool marks
+        latents for the auxiliary loss, None if there are none.
+        """
+
+    def after_update(self) -> None:
+        """Restore whatever must hold for the weights; called after each optimiser step."""
+        decoder = self.parameters["decoder"]
+        decoder.div_(decoder.norm(dim=1, keepdim=True).clamp_min_(1e-12))
+
+    @abstractmethod
+    def export(self, scale: float) -> Export:
+        """The SAE for unscaled activations, where the training saw ``scale * x``."""
+
+    def auxiliary(
+        self, centred: Tensor, residual: Tensor, dead: Tensor, gradients: dict[str, Tensor]
+    ) -> Tensor:
+        """AuxK of Gao et al. 2024 (arXiv 2406.04093, A.2): dead latents model the residual.
+
+        Adds the gradients of ``c * mean ||residual - decode(top auxiliary_k dead latents)||^2``
+        (residual held fixed) to `gradients`; returns that loss. Arrays: centred and residual
+        (batch, d_in), dead (d_sae,) bool.
+        """
+        which = dead.nonzero()[:, 0]
+        encoder, decoder = (self.parameters[name][which] for name in ("encoder", "decoder"))
+        pre = torch.addmm(self.parameters["b_enc"][which], centred, encoder.T)
+        k = min(self.settings.auxiliary_k or max(1, self.d_in // 2), len(which))
+        values, columns = top_k(pre, k)
+        acts = torch.zeros_like(pre).scatter_(1, columns, values.relu())
+        error = acts @ decoder - residual
+        factor = self.settings.auxiliary_coefficient / len(centred)
+        upstream = (2 * factor) * error
+        to_pre = (upstream @ decoder.T) * (acts > 0)
+        gradients["decoder"].index_add_(0, which, acts.T @ upstream)
+        gradients["encoder"].index_add_(0, which, to_pre.T @ centred)
+        sums = to_pre.sum(0)
+        gradients["b_enc"].index_add_(0, which, sums)
+        gradients["b_dec"].sub_(sums @ encoder)
+        return factor * error.square().sum()

@@ -1,0 +1,104 @@
+"""Stage ``train``: the SAEs of one site, fed by one stream of activations.
+
+SAEs with the same order of data (stream_seed, batch_size) share every batch that is read. Each is
+its own computation, published the moment it is done, so neither the company it is trained in nor
+a kill changes a byte of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import torch
+
+from interpsweep.activations.artifact import Activations
+from interpsweep.activations.reader import Stream
+from interpsweep.config.saes import TrainSettings
+from interpsweep.context import Context
+from interpsweep.errors import UserError
+from interpsweep.jobs import Item
+from interpsweep.saes.bank import Batches, Member, train_bank
+from interpsweep.saes.trainer import Trainer, activation_scale, total_variance
+from interpsweep.tables import read_json
+
+MEDIAN_ROUNDS = 50
+
+
+def run(items: list[Item], ctx: Context) -> None:
+    """Train the missing SAEs of a site. Raises UserError after the others are done if any fails."""
+    torch.set_num_threads(ctx.threads)
+    failures: list[str] = []
+    for shared in _by_stream(items):
+        if ctx.stopping:
+            return
+        settings = TrainSettings(**shared[0].spec["settings"])
+        activations = Activations.open(shared[0].inputs["activations"])
+        stream = Stream(activations, "train", settings.batch_size, settings.stream_seed)
+        members = [_member(item, activations, stream, ctx) for item in shared]
+        failures += train_bank(members, stream, ctx)
+    if failures:
+        raise UserError("; ".join(failures))
+
+
+def _by_stream(items: Iterable[Item]) -> list[list[Item]]:
+    groups: dict[tuple, list[Item]] = {}
+    for item in items:
+        settings = item.spec["settings"]
+        key = (str(item.inputs["activations"]), settings["stream_seed"], settings["batch_size"])
+        groups.setdefault(key, []).append(item)
+    return list(groups.values())
+
+
+def _member(item: Item, activations: Activations, stream: Batches, ctx: Context) -> Member:
+    settings = TrainSettings(**item.spec["settings"])
+    statistics, d_in = activations.statistics, activations.d_in
+    scale = activation_scale(settings, statistics, d_in)
+    centre = _centre(settings, statistics, stream, d_in) * scale
+    trainer = Trainer(
+        settings,
+        scale=scale,
+        centre=torch.from_numpy(centre.astype(np.float32)),
+        variance=total_variance(statistics) * scale**2,
+        device=ctx.device,
+    )
+    if trainer.resume(item.out, item.digest):
+        ctx.log(f"{item.digest[:16]}: resumes at step {trainer.done} of {settings.steps}")
+    return Member(item, trainer, describe(item))
+
+
+def _centre(
+    settings: TrainSettings, statistics: dict[str, Any], stream: Batches, d_in: int
+) -> np.ndarray:
+    """Initial decoder bias on unscaled activations, (d_in,) float64."""
+    if settings.decoder_bias == "zero":
+        return np.zeros(d_in)
+    if settings.decoder_bias == "mean":
+        return np.asarray(statistics["mean"], np.float64)
+    return geometric_median(stream.batch(0))
+
+
+def geometric_median(rows: np.ndarray) -> np.ndarray:
+    """Point with the least sum of distances to `rows` (n, d), by Weiszfeld's iteration."""
+    rows = rows.astype(np.float64)
+    centre = rows.mean(axis=0)
+    for _ in range(MEDIAN_ROUNDS):
+        weights = 1 / np.maximum(np.linalg.norm(rows - centre, axis=1), 1e-9)
+        centre = weights @ rows / weights.sum()
+    return centre
+
+
+def describe(item: Item) -> dict[str, Any]:
+    """What cfg.json says about where the activations come from, out of their manifest."""
+    manifest = item.inputs["activations"] / "manifest.json"
+    settings = read_json(manifest)["spec"]["settings"] if manifest.exists() else {}
+    model = settings.get("model", {})
+    return {
+        "hook_name": settings.get("site"),
+        "model_name": model.get("repo") or model.get("weights") or model.get("source"),
+        "hook_head_index": None,
+        "model_from_pretrained_kwargs": {},
+        "seqpos_slice": [None],
+        "prepend_bos": True,
+    }

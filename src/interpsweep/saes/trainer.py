@@ -1,0 +1,251 @@
+"""Training of one SAE: optimiser, schedules, dead latents, log, checkpoints.
+
+A `Trainer` never looks at another SAE, so what shares a stream with it cannot change its result.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from interpsweep.config.saes import TrainSettings
+from interpsweep.errors import UserError
+from interpsweep.saes.architectures import architecture
+from interpsweep.saes.artifact import write_dictionary
+from interpsweep.tables import write_parquet
+
+CHECKPOINT = "checkpoint.safetensors"
+LOG = "training.parquet"
+LOG_COLUMNS = ("step", "tokens", "loss", "fvu", "l0", "dead", "learning_rate")
+RATE_SHARE = 0.1  # the firing rates that are exported come from this last share of the steps
+CHECK_EVERY = {"cpu": 1, "cuda": 64}  # steps between looks at the loss: on a GPU each one waits
+
+
+class Diverged(Exception):
+    """The loss of an SAE is not finite."""
+
+
+class Trainer:
+    """One SAE being trained on scaled activations.
+
+    `scale` is what the activations were multiplied with, `centre` (d_in,) the initial decoder
+    bias and `variance` the total variance of the activations, both on scaled activations.
+    """
+
+    def __init__(
+        self,
+        settings: TrainSettings,
+        *,
+        scale: float,
+        centre: Tensor,
+        variance: float,
+        device: str = "cpu",
+    ) -> None:
+        self.settings, self.scale, self.variance, self.device = settings, scale, variance, device
+        self.sae = architecture(settings.architecture)(settings, len(centre), device)
+        self.sae.parameters["b_dec"].copy_(centre)
+        self._weights = [t.requires_grad_(False) for t in self.sae.parameters.values()]
+        self.adam = torch.optim.Adam(self._weights, lr=settings.peak_learning_rate, fused=True)
+        self.done = 0  # steps
+        self.log: list[list[float]] = []
+        d_sae = settings.d_sae
+        self.silent = torch.zeros(d_sae, dtype=torch.int64, device=device)  # tokens since it fired
+        self.recent = torch.zeros(d_sae, dtype=torch.int64, device=device)  # rows fired, at the end
+        # sums since the last row of the log: loss, squared error, fired entries; first bad step
+        self.sums = torch.zeros(3, dtype=torch.float64, device=device)
+        self.bad = torch.full((), -1, dtype=torch.int64, device=device)
+
+    @property
+    def finished(self) -> bool:
+        """Whether all steps are done."""
+        return self.done >= self.settings.steps
+
+    # ------------------------------------------------------------------ one step
+
+    def step(self, x: Tensor) -> None:
+        """One optimiser step on scaled activations (batch, d_in). Raises Diverged."""
+        number, total = self.done, self.settings.steps
+        result = self.sae.step(x, number / total, self._dead())
+        self._watch(result.loss, number)
+        for name, weight in self.sae.parameters.items():
+            weight.grad = result.gradients[name]
+        self._clip()
+        self.adam.param_groups[0]["lr"] = learning_rate(self.settings, number)
+        self.adam.step()
+        self.sae.after_update()
+        self._count(result.loss, result.squared_error, result.fired, len(x))
+        self.done += 1
+        if self.done % max(1, total // self.settings.log_points) == 0 or self.finished:
+            self._write_log_row()
+        if self.finished:
+            self.check()
+
+    def _dead(self) -> Tensor | None:
+        """Latents for the auxiliary loss, if there are any."""
+        s = self.settings
+        if s.auxiliary_coefficient == 0 or self.done * s.batch_size < s.dead_after:
+            return None
+        dead = self.silent >= s.dead_after
+        return dead if bool(dead.any()) else None
+
+    def _clip(self) -> None:
+        if self.settings.gradient_clip is None:
+            return
+        gradients = [weight.grad for weight in self._weights]
+        norm = torch.nn.utils.get_total_norm(gradients, foreach=True)
+        factor = (self.settings.gradient_clip / (norm + 1e-12)).clamp_(max=1.0)
+        if self.device != "cpu" or float(factor) < 1:
+            torch._foreach_mul_(gradients, factor)
+
+    def _watch(self, loss: Tensor, number: int) -> None:
+        self.bad = torch.where((self.bad < 0) & ~loss.isfinite(), number, self.bad)
+        if number % CHECK_EVERY.get(self.device, 64) == 0:
+            self.check()
+
+    def check(self) -> None:
+        """Raise Diverged if a loss was not finite."""
+        if int(self.bad) >= 0:
+            raise Diverged(f"the loss at step {int(self.bad)} is not finite")
+
+    def _count(self, loss: Tensor, squared: Tensor, fired: Tensor, batch: int) -> None:
+        self.sums += torch.stack([loss.double(), squared.double(), fired.sum().double() / batch])
+        self.silent += batch
+        self.silent[fired > 0] = 0
+        if self.done >= self.settings.steps - self._recent_steps:
+            self.recent += fired
+
+    @property
+    def _recent_steps(self) -> int:
+        return max(1, round(RATE_SHARE * self.settings.steps))
+
+    def _write_log_row(self) -> None:
+        done = self.done - (int(self.log[-1][0]) if self.log else 0)
+        loss, squared, l0 = (self.sums / done).tolist()
+        self.sums.zero_()
+        rate = learning_rate(self.settings, self.done - 1)
+        tokens = self.done * self.settings.batch_size
+        fvu = squared / self.variance
+        self.log.append([self.done, tokens, loss, fvu, l0, self.dead_fraction(), rate])
+
+    @property
+    def dead_window(self) -> int:
+        """Tokens over which a latent must have fired to be alive."""
+        return min(self.settings.dead_after, self.done * self.settings.batch_size)
+
+    def dead_fraction(self) -> float:
+        """Share of latents that have not fired within `dead_window`."""
+        return float((self.silent >= self.dead_window).double().mean())
+
+    # ------------------------------------------------------------------ the result
+
+    def write(self, out: Path, metadata: dict[str, Any]) -> dict[str, Any]:
+        """Write the SAE directory and its log into `out`; return the metrics of the last row."""
+        export = self.sae.export(self.scale)
+        rate = self.recent.double() / (self._recent_steps * self.settings.batch_size)
+        write_dictionary(
+            out,
+            export.architecture,
+            {name: tensor.cpu().numpy() for name, tensor in export.tensors.items()},
+            firing_rate=rate.cpu().numpy(),
+            metadata={**metadata, "training_architecture": self.settings.architecture},
+            **export.extra,
+        )
+        table = pd.DataFrame(self.log, columns=list(LOG_COLUMNS))
+        write_parquet(table.astype({"step": "int64", "tokens": "int64"}), out / LOG)
+        last = table.iloc[-1]
+        return {
+            **{name: float(last[name]) for name in ("loss", "fvu", "l0")},
+            "dead_fraction": float(last["dead"]),
+            "dead_window_tokens": self.dead_window,
+            "steps": self.done,
+            "tokens": self.done * self.settings.batch_size,
+        }
+
+    # ------------------------------------------------------------------ checkpoints
+
+    def _state(self) -> dict[str, Tensor]:
+        state = {f"parameters.{name}": t for name, t in self.sae.parameters.items()}
+        state |= {f"buffers.{name}": t for name, t in self.sae.buffers.items()}
+        for index, moments in self.adam.state_dict()["state"].items():
+            state |= {f"adam.{index}.{name}": t for name, t in moments.items()}
+        state |= {"silent": self.silent, "recent": self.recent, "sums": self.sums}
+        rows = torch.tensor(self.log, dtype=torch.float64).view(-1, len(LOG_COLUMNS))
+        return state | {"log": rows}
+
+    def save(self, out: Path, digest: str) -> None:
+        """Write a checkpoint: whole or not at all."""
+        self.check()
+        file, partial = out / CHECKPOINT, out / f"{CHECKPOINT}.partial"
+        state = {name: tensor.detach().contiguous().cpu() for name, tensor in self._state().items()}
+        save_file(state, partial, metadata={"digest": digest, "step": str(self.done)})
+        with partial.open("rb") as handle:
+            os.fsync(handle.fileno())
+        os.replace(partial, file)
+
+    def resume(self, out: Path, digest: str) -> bool:
+        """Take up the checkpoint of the same spec in `out`, if there is a sound one."""
+        file = out / CHECKPOINT
+        if not file.exists():
+            return False
+        try:
+            with safe_open(file, framework="pt") as content:
+                facts = content.metadata() or {}
+                state = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118
+        except (SafetensorError, OSError):
+            return False
+        if facts.get("digest") != digest:
+            return False
+        self._load(state)
+        self.done = int(facts["step"])
+        return True
+
+    def _load(self, state: dict[str, Tensor]) -> None:
+        for kind, tensors in (("parameters", self.sae.parameters), ("buffers", self.sae.buffers)):
+            for name, tensor in tensors.items():
+                tensor.copy_(state[f"{kind}.{name}"])
+        for name in ("silent", "recent", "sums"):
+            getattr(self, name).copy_(state[name])
+        self.log = state["log"].tolist()
+        moments: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in state.items():
+            if name.startswith("adam."):
+                _, index, moment = name.split(".")
+                moments.setdefault(int(index), {})[moment] = tensor
+        groups = self.adam.state_dict()["param_groups"]
+        self.adam.load_state_dict({"state": moments, "param_groups": groups})
+
+
+def learning_rate(settings: TrainSettings, step: int) -> float:
+    """Linear warm-up, constant, linear decay to zero; `step` counts from 0."""
+    total = settings.steps
+    rising = (step + 1) / max(1.0, settings.warm_up * total)
+    falling = (total - step) / max(1.0, settings.decay * total)
+    return settings.peak_learning_rate * min(1.0, rising, falling)
+
+
+def activation_scale(settings: TrainSettings, statistics: dict[str, Any], d_in: int) -> float:
+    """The factor that `scale_activations` means for activations with these statistics."""
+    if settings.scale_activations == "none":
+        return 1.0
+    norm = float(statistics["mean_norm"])
+    size = norm if settings.scale_activations == "norm" else math.sqrt(total_variance(statistics))
+    if not (math.isfinite(size) and size > 0):
+        raise UserError(
+            f"activations: their size is {size}; nothing can be trained on them. "
+            "Check the model and the site"
+        )
+    return math.sqrt(d_in) / size
+
+
+def total_variance(statistics: dict[str, Any]) -> float:
+    """Sum over dimensions of the activations' variance."""
+    mean, second = statistics["mean"], statistics["second_moment"]
+    return float(second.trace() - (mean * mean).sum())
