@@ -1,0 +1,219 @@
+"""Stage ``capture``: the activations of every missing site of a model, in one pass over a corpus.
+
+A bank stage. The corpus is worked through in windows; inside a window contexts of equal length
+share a forward pass, which stops after the last layer anybody needs. Rows are kept until their
+chunk is whole. After a kill the chunks that are on disk stay, and windows that lie wholly in them
+are not computed again; as what shares a batch never depends on that, neither do the bytes.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from interpsweep.activations.artifact import ROWS, SPLITS
+from interpsweep.activations.rows import RowPlan, Window
+from interpsweep.activations.statistics import write_statistics
+from interpsweep.activations.writer import ChunkWriter
+from interpsweep.config.activations import CaptureItem
+from interpsweep.context import Context, Stopped
+from interpsweep.corpora.artifact import Corpus
+from interpsweep.errors import UserError
+from interpsweep.models.batches import length_batches
+from interpsweep.models.forward import forward_sites
+from interpsweep.models.load import DTYPES, LoadedModel, load_model
+from interpsweep.spec import canonical_json
+from interpsweep.tables import write_json
+
+if TYPE_CHECKING:
+    from interpsweep.jobs import Item
+
+
+def run(items: list[Item], ctx: Context) -> None:
+    """Capture the sites that `items` are, each published when the pass over the corpus is done."""
+    for together in _passes(items):
+        _Capture(together, ctx).run()
+
+
+def _passes(items: Iterable[Item]) -> list[list[Item]]:
+    """Items that can share forward passes: same model, corpus and batches."""
+    groups: dict[str, list[Item]] = {}
+    for item in items:
+        settings = CaptureItem(**item.spec["settings"])
+        same = [settings.model, settings.batch_tokens, settings.window_tokens, item.spec["inputs"]]
+        groups.setdefault(canonical_json(same), []).append(item)
+    return list(groups.values())
+
+
+class _Capture:
+    """One pass over a corpus for some sites of a model."""
+
+    def __init__(self, items: list[Item], ctx: Context) -> None:
+        self.items, self.ctx = items, ctx
+        self.settings = {item.digest: CaptureItem(**item.spec["settings"]) for item in items}
+        common = self.settings[items[0].digest]
+        self.batch_tokens = common.batch_tokens
+        self.corpus = Corpus.open(items[0].inputs["corpus"])
+        self.model = load_model(common.model, items[0].inputs.get("model"), ctx)
+        self.plan = RowPlan(self.corpus, common.window_tokens)
+        self.splitter = _Splitter(self.model, ctx)
+        self._check(len(self.corpus.offsets))
+        self.writers = {item.digest: self._writer(item) for item in items}
+
+    def run(self) -> None:
+        """Work through the corpus, then finish and publish every item."""
+        todo = [window for window in self.plan.windows if self._needing(window)]
+        began, tokens = time.monotonic(), 0
+        total = sum(self._tokens(window) for window in todo)
+        with self.ctx.bar(total, "capturing", unit="tok") as bar:
+            for window in todo:
+                self._window(window)
+                tokens += self._tokens(window)
+                bar.advance(self._tokens(window))
+                if self.ctx.stopping:
+                    raise Stopped("capture: stopped; whole chunks are kept, run the same command")
+        if tokens:
+            seconds = max(time.monotonic() - began, 1e-9)
+            self.ctx.record(tokens_per_second=round(tokens / seconds))
+        for item in self.items:
+            item.publish(self._finish(item))
+
+    def _check(self, edges: int) -> None:
+        """Refuse what cannot work before anything is computed."""
+        sites = [self.settings[item.digest].site for item in self.items]
+        if problems := self.model.check_sites(sites):
+            raise UserError("capture: " + "\n".join(problems))
+        if edges < 2 or self.plan.rows == 0:
+            raise UserError(f"{self.corpus.path}: the corpus has no tokens to capture")
+        longest = int(np.diff(self.plan.offsets).max())
+        if longest > self.model.n_ctx:
+            raise UserError(
+                f"capture: the corpus has contexts of {longest} tokens, model {self.model.name} takes "
+                f"{self.model.n_ctx}; lower corpus.context_length"
+            )
+
+    def _writer(self, item: Item) -> ChunkWriter:
+        settings = self.settings[item.digest]
+        width = self.model.site_widths([settings.site])[settings.site]
+        return ChunkWriter(
+            item.out, self.plan.rows, width, settings.chunk_rows, settings.dtype
+        )
+
+    def _needing(self, window: Window) -> list[Item]:
+        return [item for item in self.items if self.writers[item.digest].needs(*window.rows)]
+
+    def _tokens(self, window: Window) -> int:
+        c0, c1 = window.contexts
+        return int(self.plan.offsets[c1] - self.plan.offsets[c0])
+
+    def _window(self, window: Window) -> None:
+        """Compute one window and hand its rows to the writers that need them."""
+        items = self._needing(window)
+        sites = sorted({self.settings[item.digest].site for item in items})
+        (c0, c1), offsets = window.contexts, self.plan.offsets
+        begin, end = int(offsets[c0]), int(offsets[c1])
+        tokens = np.asarray(self.corpus.flat_tokens(begin, end), np.int64)
+        kept = ~self.plan.special(c0, c1)
+        row_of_token = self.plan.row_of_token(c0, c1)
+        starts, lengths = offsets[c0:c1] - begin, np.diff(offsets[c0 : c1 + 1])
+        for batch in length_batches(lengths, self.batch_tokens):
+            places = starts[batch][:, None] + np.arange(lengths[batch[0]])
+            keep = kept[places]
+            rows = row_of_token[places][keep]
+            if not len(rows):
+                continue
+            found = self.splitter.forward(torch.from_numpy(tokens[places]), sites)
+            chosen = None if keep.all() else torch.from_numpy(keep.reshape(-1))
+            for item in items:
+                settings = self.settings[item.digest]
+                flat = found[settings.site].flatten(0, 1)
+                values = flat if chosen is None else flat[chosen.to(flat.device)]
+                stored = self._stored(values, settings, rows)
+                self.writers[item.digest].put(rows, stored)
+
+    def _stored(self, values: torch.Tensor, settings: CaptureItem, rows: np.ndarray) -> np.ndarray:
+        """Values (n, d) as the numbers on disk. Raises UserError for NaN, infinity and overflow."""
+        stored = values.to(DTYPES[settings.dtype])
+        # a sum is finite only if all its terms are; the exact look costs more and is rarely needed
+        if not math.isfinite(stored.sum(dtype=torch.float32).item()):
+            self._refuse_unless_finite(values, stored, settings, rows)
+        host = stored.cpu()
+        if settings.dtype == "bfloat16":
+            return host.view(torch.int16).numpy().view(np.uint16)
+        return host.numpy()
+
+    def _refuse_unless_finite(
+        self, values: torch.Tensor, stored: torch.Tensor, settings: CaptureItem, rows: np.ndarray
+    ) -> None:
+        bad = (~torch.isfinite(stored)).any(1).nonzero()
+        if not len(bad):
+            return
+        first = int(bad[0])
+        context, position = self.plan.where(int(rows[first]))
+        where = f"{self.model.name}, {settings.site}, context {context}, position {position}"
+        if torch.isfinite(values[first]).all():
+            largest = float(values[first].abs().max())
+            raise UserError(
+                f"capture: an activation of {largest:g} does not fit into {settings.dtype} ({where}). "
+                "Set capture.dtype to bfloat16 or float32"
+            )
+        raise UserError(
+            f"capture: the model itself gives NaN or infinity ({where}). Try dtype float32 for the "
+            "model, and check its weights"
+        )
+
+    def _finish(self, item: Item) -> dict[str, Any]:
+        """Write what belongs beside the array; return the summary for the manifest."""
+        self.writers[item.digest].finish()
+        splits = self.plan.splits()
+        self.plan.write(item.out / ROWS)
+        write_json(splits, item.out / SPLITS)
+        moments = write_statistics(item.out, self.ctx.block_map)
+        return {
+            "rows": self.plan.rows,
+            "d_in": len(moments.mean),
+            "train_rows": splits["train"][1] - splits["train"][0],
+            "mean_norm": moments.mean_norm,
+            "total_variance": float(np.trace(moments.covariance)),
+        }
+
+
+class _Splitter:
+    """Forward passes that survive running out of memory, by halving the batch for good.
+
+    Smaller batches change the last bits of activations; the number of halvings goes into run.json.
+    """
+
+    def __init__(self, model: LoadedModel, ctx: Context) -> None:
+        self.model, self.ctx, self.halvings = model, ctx, 0
+
+    def forward(self, tokens: torch.Tensor, sites: list[str]) -> dict[str, torch.Tensor]:
+        """Activations of `sites` for tokens (batch, length)."""
+        size = max(1, math.ceil(len(tokens) / 2**self.halvings))
+        try:
+            parts = [forward_sites(self.model, piece, sites) for piece in tokens.split(size)]
+        except (torch.OutOfMemoryError, RuntimeError) as error:
+            if not _out_of_memory(error):
+                raise
+            if size == 1:
+                raise UserError(
+                    f"capture: not even one context of {tokens.shape[1]} tokens fits into memory; "
+                    "lower corpus.context_length, or take a machine with more"
+                ) from error
+            self.halvings += 1
+            self.ctx.record(batch_halvings=self.halvings)
+            self.ctx.log(f"out of memory: batches are now split into {2**self.halvings}")
+            if self.model.device.startswith("cuda"):
+                torch.cuda.empty_cache()
+            return self.forward(tokens, sites)
+        return {site: torch.cat([part[site] for part in parts]) for site in sites}
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    """Whether torch failed to allocate (the CPU allocator raises a plain RuntimeError)."""
+    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
