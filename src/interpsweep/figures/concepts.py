@@ -29,35 +29,47 @@ def table(sources: Sources) -> pd.DataFrame:
 
 
 def draw(table: pd.DataFrame, style: FigureStyle) -> Figure:
-    """One panel per concept and site: concepts down, sites across."""
-    sites = s.order_sites(table)
+    """One panel per concept and site: one row of concepts per site, four to a row."""
     concepts = sorted(table["concept"].unique(), key=lambda c: _rank(table, c))
-    columns = min(len(sites), 4)
-    sites = s.evenly(sites, columns)
-    concepts = concepts[: max(1, style.max_panels // columns)]
-    cells = [(c, m, x) for c in concepts for m, x in sites]
-    across = columns if columns > 1 else min(3, len(cells))
-    figure, axes = s.panels(style, len(cells), across, aspect=1.02 if across < 4 else 1.1)
-    several = len({m for m, _ in sites}) > 1
+    sites = s.evenly(s.order_sites(table), max(1, style.max_panels // min(4, len(concepts))))
+    concepts = concepts[: max(1, style.max_panels // len(sites))]
+    across = min(4, len(concepts))
+    rows = [concepts[i : i + across] for i in range(0, len(concepts), across)]
+    cells = [(c, *pair) for row in rows for pair in sites for c in [*row, *[""] * (across - len(row))]]
+    figure, axes = s.panels(style, len(cells), across, aspect=1.16 if across > 2 else 0.95)
+    several = table["model"].nunique() > 1
     for axis, (concept, model, site) in zip(axes, cells, strict=True):
         of = table[(table.concept == concept) & (table.model == model) & (table.site == site)]
+        if not concept:
+            axis.set_visible(False)
+            continue
         _panel(axis, of.sort_values("value"), style)
         place = s.site_title(model, site, several)
-        axis.set_title(f"{s.plain(s.words(concept), 18)}, {place}\n{_verdict(of)}", pad=4)
+        axis.set_title(
+            f"{s.plain(s.words(concept), 18)}, {place}\n{_verdict(of)}",
+            pad=4,
+            fontsize=style.font_size * 0.82,
+        )
     return figure
 
 
+_SHAPES = ("circle", "line", "tree", "categories")
+
+
 def _rank(table: pd.DataFrame, concept: str) -> tuple[int, float, str]:
-    """Shapes with structure first, clearest first; plain categories (a control) last."""
+    """Circles, lines, trees, then plain categories (a control); clearest first."""
     of = table[table.concept == concept]
-    return int(of["shape"].iloc[0] == "categories"), float(of["p"].min()), str(concept)
+    shape = of["shape"].iloc[0]
+    place = _SHAPES.index(shape) if shape in _SHAPES else len(_SHAPES)
+    return place, float(of["p"].min()), str(concept)
 
 
 def _verdict(of: pd.DataFrame) -> str:
     if of.empty:
         return "too few tokens"
     first = of.iloc[0]
-    return f"{first['test']} {first['statistic']:.2f} (null {first['null_mean']:.2f}), {pvalue(first['p'])}"
+    effect = f"{first['test']} {first['statistic']:.2f} (null {first['null_mean']:.2f})"
+    return f"{effect}\n{pvalue(first['p'])}"
 
 
 def pvalue(p: float) -> str:
@@ -68,12 +80,8 @@ def pvalue(p: float) -> str:
 
 
 def _panel(axis: Axes, of: pd.DataFrame, style: FigureStyle) -> None:
-    axis.set_aspect("equal", adjustable="datalim")
-    axis.set_xticks([])
-    axis.set_yticks([])
-    for side in axis.spines.values():
-        side.set_color(s.PALE)
-    axis.margins(0.24)
+    longest = max((len(str(label)) for label in of["label"]), default=0)
+    s.plane(axis, of["x"].tolist(), of["y"].tolist(), room=0.3 + 0.06 * min(longest, 12))
     if of.empty:
         return
     xy = of[["x", "y"]].to_numpy(float)
@@ -82,7 +90,7 @@ def _panel(axis: Axes, of: pd.DataFrame, style: FigureStyle) -> None:
         path = np.vstack([xy, xy[:1]]) if shape == "circle" else xy
         axis.plot(path[:, 0], path[:, 1], color="#B5B5B5", lw=0.9, zorder=1)
     axis.scatter(xy[:, 0], xy[:, 1], c=_colours(of, shape), s=26, zorder=2, lw=0.4, edgecolor="white")
-    _labels(axis, xy, of["label"].tolist(), style)
+    _labels(axis, xy, of["label"].tolist(), shape, style)
 
 
 def _colours(of: pd.DataFrame, shape: str) -> list:
@@ -96,14 +104,14 @@ def _colours(of: pd.DataFrame, shape: str) -> list:
     return [known.get(p, own[str(v)]) for p, v in zip(parents, of["label"], strict=True)]
 
 
-def _labels(axis: Axes, xy: np.ndarray, labels: list, style: FigureStyle) -> None:
-    """Label the points on the side away from the middle; of very many, every other one or fewer."""
+def _labels(axis: Axes, xy: np.ndarray, labels: list, shape: str, style: FigureStyle) -> None:
+    """Label points away from the middle (along a line: above and below); of very many, fewer."""
     step = max(1, -(-len(labels) // 16))
     centre = xy.mean(axis=0)
     for i in range(0, len(labels), step):
-        away = xy[i] - centre
+        away = _across(xy, i) if shape == "line" else xy[i] - centre
         away = away / (np.linalg.norm(away) or 1.0)
-        axis.annotate(
+        label = axis.annotate(
             s.plain(labels[i], 12),
             xy[i],
             xytext=away * 6,
@@ -112,3 +120,10 @@ def _labels(axis: Axes, xy: np.ndarray, labels: list, style: FigureStyle) -> Non
             va="bottom" if away[1] > 0.35 else "top" if away[1] < -0.35 else "center",
             fontsize=style.font_size * 0.72,
         )
+        label.set_in_layout(False)  # else long labels would shrink the panels
+
+
+def _across(xy: np.ndarray, i: int) -> np.ndarray:
+    """A direction across the path at point `i`; neighbours take opposite sides."""
+    along = xy[min(i + 1, len(xy) - 1)] - xy[max(i - 1, 0)]
+    return np.array([-along[1], along[0]]) * (1 if i % 2 else -1)

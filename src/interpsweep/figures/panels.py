@@ -36,7 +36,8 @@ def table(sources: Sources) -> pd.DataFrame:
 def draw(table: pd.DataFrame, style: FigureStyle) -> Figure:
     """Per cluster two panels: directions (joined in their best order) and activations."""
     clusters = table.groupby([*_SAE, "panel"], sort=False)["p_selected"].first().reset_index()
-    clusters = clusters.sort_values(["p_selected", "panel", "d_sae", "seed"], kind="stable")
+    clusters = clusters[clusters["seed"] == clusters["seed"].min()]  # other seeds look alike
+    clusters = clusters.sort_values(["p_selected", "panel", *_SAE], kind="stable")
     shown = clusters.head(max(1, min(_CLUSTERS, style.max_panels // 2)))
     figure, axes = s.panels(style, 2 * len(shown), 4 if len(shown) > 1 else 2, aspect=1.12)
     for i, key in enumerate(shown[[*_SAE, "panel"]].itertuples(index=False, name=None)):
@@ -46,7 +47,7 @@ def draw(table: pd.DataFrame, style: FigureStyle) -> Figure:
         _directions(axes[2 * i], of[of.kind == "direction"], colours, style)
         _cloud(axes[2 * i + 1], of[of.kind == "cloud"], colours, style)
         axes[2 * i].set_title(
-            f"cluster {first.cluster}, {s.count(first.d_sae)}, seed {first.seed}\n"
+            f"cluster {first.cluster} of {s.count(first.d_sae)}\n"
             f"{first.test}, p = {first.p_selected:.2g}"
         )
         axes[2 * i + 1].set_title(f"its activations\n{_subject(of)}")
@@ -80,7 +81,7 @@ def _colour(row: object, colours: dict) -> object:
 
 
 def _directions(axis: Axes, of: pd.DataFrame, colours: dict, style: FigureStyle) -> None:
-    _bare(axis)
+    s.plane(axis, of.x.tolist(), of.y.tolist(), room=0.8)
     ordered = of[of.order >= 0].sort_values("order")
     if len(ordered) > 1:
         closed = ordered.test.iloc[0] == "circle"
@@ -94,21 +95,29 @@ def _directions(axis: Axes, of: pd.DataFrame, colours: dict, style: FigureStyle)
 
 
 def _cloud(axis: Axes, of: pd.DataFrame, colours: dict, style: FigureStyle) -> None:
-    _bare(axis)
+    s.plane(axis, of.x.tolist(), of.y.tolist(), room=0.8)
     if of.empty:
         axis.text(0.5, 0.5, "not measured", transform=axis.transAxes, ha="center", color="#777777")
         return
     axis.scatter(of.x, of.y, c=[_colour(r, colours) for r in of.itertuples()], s=5, alpha=0.7, lw=0,
                  rasterized=True)  # fmt: skip
     strongest = of.sort_values("activation", ascending=False).drop_duplicates("token")
-    for row in strongest.head(_NAMED).itertuples():
+    span = max(of.x.max() - of.x.min(), of.y.max() - of.y.min())
+    room = (0.30 * span, 0.10 * span)
+    taken: list[tuple[float, float]] = []
+    for row in strongest.itertuples():
+        if any(abs(row.x - x) < room[0] and abs(row.y - y) < room[1] for x, y in taken):
+            continue  # a label here would cover another
+        taken.append((row.x, row.y))
         _name(axis, row, row.token, of, style)
+        if len(taken) == _NAMED:
+            break
 
 
 def _name(axis: Axes, row: object, text: object, of: pd.DataFrame, style: FigureStyle) -> None:
     x, y = row.x, row.y  # type: ignore[attr-defined]
     right, up = x >= of.x.mean(), y >= of.y.mean()
-    axis.annotate(
+    label = axis.annotate(
         s.plain(text, 12),
         (x, y),
         xytext=(3 if right else -3, 3 if up else -3),
@@ -117,12 +126,4 @@ def _name(axis: Axes, row: object, text: object, of: pd.DataFrame, style: Figure
         va="bottom" if up else "top",
         fontsize=style.font_size * 0.66,
     )
-
-
-def _bare(axis: Axes) -> None:
-    axis.set_aspect("equal", adjustable="datalim")
-    axis.set_xticks([])
-    axis.set_yticks([])
-    axis.margins(0.25)
-    for side in axis.spines.values():
-        side.set_color(s.PALE)
+    label.set_in_layout(False)  # else long tokens would shrink the panels

@@ -28,7 +28,7 @@ def draw(table: pd.DataFrame, style: FigureStyle) -> Figure:
     sites = s.evenly(s.order_sites(table), 4)
     if not metrics:
         return s.notice(style, "Neither explained variance nor recovered loss was measured.")
-    aspect = 0.62 if len(sites) == 1 else 0.95
+    aspect = 0.55 if len(sites) == 1 else 0.72
     figure, axes = s.panels(style, len(metrics) * len(sites), len(sites), aspect, sharey="row")
     colours = s.ramp(sorted(table["d_sae"].unique()))
     shapes = dict(zip(sorted(table["architecture"].unique()), s.MARKERS, strict=False))
@@ -61,7 +61,7 @@ def _panel(axis: Axes, of: pd.DataFrame, metric: str, colours: dict, shapes: dic
         )
     values = of["l0"]
     if values.min() > 0 and values.max() / values.min() > 8:
-        axis.set_xscale("log")
+        s.log_ticks(axis, "x")
     s.finish(axis)
 
 

@@ -68,10 +68,10 @@ def _spectrum(axis: Axes, lines: pd.DataFrame, colours: dict) -> None:
     for (_, _, width, _), of in lines.groupby(_SAE, sort=True):
         axis.plot(of.x, of.y, color=colours[width], lw=1.1)
         axis.plot(of.x, of.null.where(of.null > 0), color=colours[width], lw=0.9, ls="--", alpha=0.7)
-    axis.set_xscale("log")
-    axis.set_yscale("log")
     top = lines[["y", "null"]].max().max()
     axis.set_ylim(max(float(lines.y.min()), top * 1e-5) * 0.8, top * 1.3)
+    s.log_ticks(axis, "x")
+    s.log_ticks(axis, "y")
     axis.set_xlabel("rank")
     axis.set_ylabel("eigenvalue / number of features")
     s.finish(axis)

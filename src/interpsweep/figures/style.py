@@ -69,6 +69,10 @@ def house(style: FigureStyle) -> Iterator[None]:
         "axes.titlelocation": "left",
         "axes.edgecolor": INK,
         "axes.linewidth": 0.6,
+        "xtick.major.size": 3.0,
+        "ytick.major.size": 3.0,
+        "xtick.minor.size": 1.8,
+        "ytick.minor.size": 1.8,
         "xtick.major.width": 0.6,
         "ytick.major.width": 0.6,
         "xtick.minor.width": 0.4,
@@ -219,6 +223,33 @@ def tokens(number: float) -> str:
         if number >= size:
             return f"{number / size:.2g}{unit}" if number < 10 * size else f"{number / size:.0f}{unit}"
     return f"{number:.0f}"
+
+
+def log_ticks(axis: Axes, which: str) -> None:
+    """A logarithmic x or y axis with plain numbers at 1, 2, 5 (fewer over many decades)."""
+    (axis.set_xscale if which == "x" else axis.set_yscale)("log")
+    line = axis.xaxis if which == "x" else axis.yaxis
+    low, high = sorted(line.get_view_interval())
+    decades = math.log10(high / low) if low > 0 else 9.0
+    subs = (1.0, 2.0, 5.0) if decades < 2.5 else (1.0,)
+    line.set_major_locator(matplotlib.ticker.LogLocator(subs=subs))
+    line.set_major_formatter(matplotlib.ticker.FuncFormatter(lambda v, _: f"{v:g}"))
+    line.set_minor_formatter(matplotlib.ticker.NullFormatter())
+
+
+def plane(axis: Axes, x: Sequence[float], y: Sequence[float], room: float = 0.42) -> None:
+    """A square panel with equal scales and no ticks, with `room` around the points for labels."""
+    axis.set_xticks([])
+    axis.set_yticks([])
+    for side in axis.spines.values():
+        side.set_color(PALE)
+    axis.set_box_aspect(1)
+    if len(x) == 0:
+        return
+    half = max(max(x) - min(x), max(y) - min(y)) / 2 * (1 + room) or 1.0
+    for limit, values in ((axis.set_xlim, x), (axis.set_ylim, y)):
+        middle = (max(values) + min(values)) / 2
+        limit(middle - half, middle + half)
 
 
 def finish(axis: Axes) -> None:

@@ -61,8 +61,7 @@ def _panel(axis: Axes, table: pd.DataFrame, clock: str, curve: str, colours: dic
         axis.plot(line[clock], line[curve], color=colours[width], lw=0.9, alpha=0.9)
     values = table[curve].dropna()
     if curve in ("fvu", "loss") and values.min() > 0 and values.max() / values.min() > 8:
-        axis.set_yscale("log")
+        s.log_ticks(axis, "y")
     if table[clock].max() >= 100_000:
-        axis.ticklabel_format(axis="x", style="plain")
         axis.xaxis.set_major_formatter(lambda value, _: s.tokens(value))
     s.finish(axis)
