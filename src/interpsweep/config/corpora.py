@@ -23,7 +23,7 @@ class LanguageSettings(Section):
     filler: int = field(150, "Filler words without structure.", unit="words", ge=12, le=2000)
     zipf: float = field(1.0, "Exponent of the frequencies of filler words.", ge=0, le=3)
     weekday_tuning: float = field(
-        1.5, "Concentration (von Mises kappa) of activities around their weekday.", ge=0, le=20
+        2.0, "Concentration (von Mises kappa) of activities around their weekday.", ge=0, le=20
     )
     month_tuning: float = field(
         2.0, "Concentration (von Mises kappa) of weathers around their month.", ge=0, le=20

@@ -1,0 +1,207 @@
+"""Stage `corpus`: tokens, contexts, splits and labels, from the planted language or from text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import Field, TypeAdapter
+from typing_extensions import Annotated
+
+from interpsweep.config.corpora import CorpusSettings, GeneratedCorpus, LanguageSettings
+from interpsweep.context import Context
+from interpsweep.corpora.identity import parts
+from interpsweep.corpora.sources import docstrings, hub, templates, text
+from interpsweep.corpora.sources.document import Document
+from interpsweep.corpora.spool import Spool
+from interpsweep.corpora.tokenizer import Encoded, Tokenizer, open_tokenizer
+from interpsweep.corpora.write import (
+    CHUNK,
+    TokenStore,
+    order_spool,
+    split_contexts,
+    write_meta,
+    write_spool,
+)
+from interpsweep.errors import UserError
+from interpsweep.spec import Spec
+from interpsweep.worlds import language
+
+_SETTINGS = TypeAdapter(Annotated[CorpusSettings, Field(discriminator="source")])
+_BATCH = 256  # documents tokenised together
+_SHORTEST = 2  # tokens; a context of one token has nothing to predict
+# The planted language's corpus is another stream than the one that its model was trained on.
+_STREAM = 1 << 32
+
+
+def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str, Any]:
+    """Make a corpus; see `corpora.write` for the files."""
+    given = dict(spec["settings"])
+    content = given.pop("content", {})
+    tokenizer = given.pop("tokenizer", None)
+    planted = given.pop("language", None)
+    settings = _SETTINGS.validate_python(_with_paths(given))
+    if isinstance(settings, GeneratedCorpus):
+        return _generated(settings, LanguageSettings(**planted), out, ctx)
+    return _from_text(settings, content, open_tokenizer(tokenizer, ctx, settings.prepend_bos), out, ctx)
+
+
+def _with_paths(given: dict[str, Any]) -> dict[str, Any]:
+    """A spec holds no paths; the settings ask for some, which the content digests stand for."""
+    if given.get("parts"):
+        return given | {"parts": [_with_paths(part) for part in given["parts"]]}
+    return given | {"files": ("locked",)} if given["source"] == "text" else given
+
+
+# ---------------------------------------------------------------- the planted language
+
+
+def _generated(
+    settings: GeneratedCorpus, planted: LanguageSettings, out: Path, ctx: Context
+) -> dict[str, Any]:
+    lang = language(planted)
+    length, n = settings.context_length, settings.n_tokens // settings.context_length
+    if n < 3:
+        raise UserError(
+            f"corpus: {settings.n_tokens} tokens make {n} contexts of {length}; a corpus needs at "
+            "least three, one for each split. Raise corpus.n_tokens"
+        )
+    # contexts are independent draws, so their order needs no shuffling
+    n_eval = max(1, round(n * settings.eval_share))
+    n_analysis = min(max(1, round(n * settings.analysis_share)), n - n_eval - 1)
+    split = np.repeat([0, 1, 2], [n - n_analysis - n_eval, n_analysis, n_eval])
+    store = TokenStore(out, n * length, lang.concepts)
+    step = max(1, CHUNK // length)
+    with ctx.bar(n * length, "generating", unit="tok") as bar:
+        for first in range(0, n, step):
+            count = min(step, n - first)
+            sample = lang.sample(count, length, _STREAM + settings.seed, first=first)
+            begin = first * length
+            store.put("tokens", begin, sample.tokens.ravel())
+            store.put("special", begin, (sample.tokens.ravel() == lang.bos).astype(np.uint8))
+            for name, values in sample.labels.items():
+                store.put(f"labels/{name}", begin, values.ravel())
+            bar.advance(count * length)
+    store.finish(np.arange(n + 1, dtype=np.int64) * length, np.arange(n, dtype=np.int32))
+    splits = split_contexts(split)
+    readable = [f" {word}" for word in lang.vocabulary]
+    write_meta(out, splits, lang.concepts, length, readable, lang.truth())
+    return _summary(n * length, n, n, splits, len(lang.vocabulary))
+
+
+# ---------------------------------------------------------------- text
+
+
+def _from_text(
+    settings: Any, content: dict[str, Any], tokenizer: Tokenizer, out: Path, ctx: Context
+) -> dict[str, Any]:
+    sources = parts(settings)
+    contents = content["parts"] if settings.source == "mix" else [content]
+    whole = sum(getattr(part, "share", 1.0) for part in sources)
+    concepts: dict[str, dict] = {}
+    with Spool(out / "spool.partial") as spool:
+        with ctx.bar(settings.n_tokens, "tokenising", unit="tok") as bar:
+            for i, (part, held) in enumerate(zip(sources, contents, strict=True)):
+                wanted = round(settings.n_tokens * getattr(part, "share", 1.0) / whole)
+                stream = documents(part, held, ctx, settings.seed + i)
+                before = spool.n_tokens
+                for size in _fill(spool, stream, tokenizer, settings.context_length, wanted):
+                    bar.advance(size)
+                _check_size(part.source, spool.n_tokens - before, wanted)
+                if part.source == "templates":
+                    concepts |= templates.concepts(part.slots)
+        order, splits = order_spool(
+            spool, settings.seed, settings.analysis_share, settings.eval_share
+        )
+        marks = len(tokenizer.prefix), len(tokenizer.suffix)
+        with ctx.bar(spool.n_tokens, "writing", unit="tok") as bar:
+            for size in write_spool(spool, order, out, concepts, marks):
+                bar.advance(size)
+        write_meta(out, splits, concepts, settings.context_length, tokenizer.vocabulary)
+        return _summary(
+            spool.n_tokens, len(order), spool.n_documents, splits, len(tokenizer.vocabulary)
+        )
+
+
+def documents(part: Any, content: dict[str, Any], ctx: Context, seed: int) -> Iterator[Document]:
+    """Documents of one source, in the order that `seed` gives."""
+    if part.source == "text":
+        files = [(ctx.external(f["digest"]), f["format"]) for f in content["files"]]
+        return text.documents(files, part.documents, part.field, seed)
+    if part.source == "docstrings":
+        packages = {name: ctx.external(d) for name, d in content["packages"].items()}
+        return docstrings.documents(packages, part.min_characters, seed)
+    if part.source == "datasets":
+        return hub.documents(part.repo, content["commit"], part.config, part.split, part.field)
+    return templates.documents(part.slots, seed)
+
+
+def _fill(
+    spool: Spool, stream: Iterator[Document], tokenizer: Tokenizer, length: int, wanted: int
+) -> Iterator[int]:
+    """Append documents until `wanted` tokens are there; yields the tokens of each document."""
+    goal = spool.n_tokens + wanted
+    marks = len(tokenizer.prefix) + len(tokenizer.suffix)
+    if length - marks < _SHORTEST:
+        raise UserError(f"corpus.context_length: {length} leaves no room beside {marks} marks")
+    while batch := list(islice(stream, _BATCH)):
+        encoded = tokenizer.encode([document.text for document in batch])
+        for document, tokens in zip(batch, encoded, strict=True):
+            if spool.n_tokens >= goal:
+                return
+            contexts, labels = cut(document, tokens, length, tokenizer.prefix, tokenizer.suffix)
+            if contexts:
+                spool.add_document(contexts, labels)
+                yield sum(map(len, contexts))
+
+
+def cut(
+    document: Document, encoded: Encoded, length: int, prefix: list[int], suffix: list[int]
+) -> tuple[list[np.ndarray], list[tuple[str, int, int]]]:
+    """A document as contexts of at most `length` tokens, marks included, without padding.
+
+    Returns the contexts and the labels as (concept, position in the concatenated contexts, value);
+    a label sits on the last token that reaches into its span.
+    """
+    room = length - len(prefix) - len(suffix)
+    n = len(encoded.ids)
+    head, tail = np.array(prefix, np.int32), np.array(suffix, np.int32)
+    contexts = [
+        np.concatenate([head, encoded.ids[i : i + room], tail])
+        for i in range(0, n, room)
+        if min(room, n - i) >= _SHORTEST
+    ]
+    kept = sum(map(len, contexts)) - len(contexts) * (len(prefix) + len(suffix))
+    labels = []
+    for span in document.spans:
+        inside = (encoded.offsets[:, 0] < span.stop) & (encoded.offsets[:, 1] > span.start)
+        places = np.flatnonzero(inside)
+        if len(places) and places[-1] < kept:
+            whole, within = divmod(int(places[-1]), room)
+            labels.append((span.concept, whole * length + len(prefix) + within, span.value))
+    return contexts, labels
+
+
+def _check_size(source: str, found: int, wanted: int) -> None:
+    if found == 0:
+        raise UserError(f"corpus: the source `{source}` holds no text")
+    if found < wanted:
+        raise UserError(
+            f"corpus: the source `{source}` holds {found:,} tokens, {wanted:,} were asked for. "
+            "Lower corpus.n_tokens (or the part's share), or give it more text"
+        )
+
+
+def _summary(
+    n_tokens: int, n_contexts: int, n_documents: int, splits: dict[str, list[int]], vocabulary: int
+) -> dict[str, Any]:
+    return {
+        "tokens": n_tokens,
+        "contexts": n_contexts,
+        "documents": n_documents,
+        "vocabulary": vocabulary,
+        **{f"{name}_contexts": stop - start for name, (start, stop) in splits.items()},
+    }

@@ -1,0 +1,1 @@
+"""Sources of documents. Each module has `documents(...)`, an iterator of `Document`s."""
