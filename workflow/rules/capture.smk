@@ -14,7 +14,8 @@ rule capture:
         runtime=sweep.runtime,
     params:
         spec="store/.specs/{digest}.json",
+        what=sweep.doing,
     message:
-        "capture: {wildcards.name}"
+        "{params.what}"
     shell:
         "python -m interpsweep capture --spec {params.spec} --index {output.index} > {log} 2>&1"

@@ -14,7 +14,8 @@ rule weigh_claims:
         runtime=sweep.runtime,
     params:
         spec="store/.specs/{digest}.json",
+        what=sweep.doing,
     message:
-        "claims: {wildcards.name}"
+        "{params.what}"
     shell:
         "python -m interpsweep claims --spec {params.spec} --index {output.index} > {log} 2>&1"

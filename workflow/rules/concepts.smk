@@ -14,7 +14,8 @@ rule measure_concepts:
         runtime=sweep.runtime,
     params:
         spec="store/.specs/{digest}.json",
+        what=sweep.doing,
     message:
-        "concepts: {wildcards.name}"
+        "{params.what}"
     shell:
         "python -m interpsweep concepts --spec {params.spec} --index {output.index} > {log} 2>&1"

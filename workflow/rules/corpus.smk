@@ -14,7 +14,8 @@ rule build_corpus:
         runtime=sweep.runtime,
     params:
         spec="store/.specs/{digest}.json",
+        what=sweep.doing,
     message:
-        "corpus: {wildcards.name}"
+        "{params.what}"
     shell:
         "python -m interpsweep corpus --spec {params.spec} --index {output.index} > {log} 2>&1"

@@ -14,7 +14,8 @@ rule encode:
         runtime=sweep.runtime,
     params:
         spec="store/.specs/{digest}.json",
+        what=sweep.doing,
     message:
-        "encode: {wildcards.name}"
+        "{params.what}"
     shell:
         "python -m interpsweep encode --spec {params.spec} --index {output.index} > {log} 2>&1"

@@ -14,7 +14,8 @@ rule evaluate:
         runtime=sweep.runtime,
     params:
         spec="store/.specs/{digest}.json",
+        what=sweep.doing,
     message:
-        "evaluate: {wildcards.name}"
+        "{params.what}"
     shell:
         "python -m interpsweep evaluate --spec {params.spec} --index {output.index} > {log} 2>&1"

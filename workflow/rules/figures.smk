@@ -14,7 +14,8 @@ rule draw_figures:
         runtime=sweep.runtime,
     params:
         spec="store/.specs/{digest}.json",
+        what=sweep.doing,
     message:
-        "figures: {wildcards.name}"
+        "{params.what}"
     shell:
         "python -m interpsweep figures --spec {params.spec} --index {output.index} > {log} 2>&1"

@@ -14,7 +14,8 @@ rule take_census:
         runtime=sweep.runtime,
     params:
         spec="store/.specs/{digest}.json",
+        what=sweep.doing,
     message:
-        "geometry: {wildcards.name}"
+        "{params.what}"
     shell:
         "python -m interpsweep geometry --spec {params.spec} --index {output.index} > {log} 2>&1"

@@ -14,7 +14,8 @@ rule match:
         runtime=sweep.runtime,
     params:
         spec="store/.specs/{digest}.json",
+        what=sweep.doing,
     message:
-        "match: {wildcards.name}"
+        "{params.what}"
     shell:
         "python -m interpsweep match --spec {params.spec} --index {output.index} > {log} 2>&1"

@@ -14,7 +14,8 @@ rule train_model:
         runtime=sweep.runtime,
     params:
         spec="store/.specs/{digest}.json",
+        what=sweep.doing,
     message:
-        "model: {wildcards.name}"
+        "{params.what}"
     shell:
         "python -m interpsweep model --spec {params.spec} --index {output.index} > {log} 2>&1"

@@ -14,8 +14,9 @@ rule write_report:
         runtime=sweep.runtime,
     params:
         spec="store/.specs/{digest}.json",
+        what=sweep.doing,
     message:
-        "report: {wildcards.name}"
+        "{params.what}"
     shell:
         "python -m interpsweep report --spec {params.spec} --index {output.index} > {log} 2>&1"
 
@@ -36,7 +37,8 @@ rule pack_bundle:
         runtime=sweep.runtime,
     params:
         spec="store/.specs/{digest}.json",
+        what=sweep.doing,
     message:
-        "bundle: {wildcards.name}"
+        "{params.what}"
     shell:
         "python -m interpsweep bundle --spec {params.spec} --index {output.index} > {log} 2>&1"

@@ -14,7 +14,8 @@ rule train:
         runtime=sweep.runtime,
     params:
         spec="store/.specs/{digest}.json",
+        what=sweep.doing,
     message:
-        "train: {wildcards.name}"
+        "{params.what}"
     shell:
         "python -m interpsweep train --spec {params.spec} --index {output.index} > {log} 2>&1"

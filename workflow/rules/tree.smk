@@ -14,7 +14,8 @@ rule tree:
         runtime=sweep.runtime,
     params:
         spec="store/.specs/{digest}.json",
+        what=sweep.doing,
     message:
-        "tree: {wildcards.name}"
+        "{params.what}"
     shell:
         "python -m interpsweep tree --spec {params.spec} --index {output.index} > {log} 2>&1"

@@ -13,7 +13,9 @@ class LanguageSettings(Section):
     """The planted language: sentences over about 400 words whose structure is known exactly."""
 
     seed: int = field(0, "Seed of the language itself: which filler words are frequent.", ge=0)
-    numbers: int = field(24, "Number words on the number line, from zero up.", unit="words", ge=8, le=100)
+    numbers: int = field(
+        24, "Number words on the number line, from zero up.", unit="words", ge=8, le=100
+    )
     activities: int = field(12, "Words tuned to the weekday.", unit="words", ge=5, le=12)
     weathers: int = field(12, "Words tuned to the month.", unit="words", ge=5, le=12)
     sizes: int = field(9, "Words tuned to the size of a number.", unit="words", ge=3, le=9)
@@ -29,7 +31,10 @@ class LanguageSettings(Section):
         2.0, "Concentration (von Mises kappa) of weathers around their month.", ge=0, le=20
     )
     number_tuning: float = field(
-        0.2, "Standard deviation of size words around a number, in lengths of the number line.", gt=0, le=5
+        0.2,
+        "Standard deviation of size words around a number, in lengths of the number line.",
+        gt=0,
+        le=5,
     )
     noise: float = field(
         0.02, "Probability that an answer or attribute is any word of its own list.", ge=0, le=1
@@ -107,9 +112,7 @@ class DocstringSource(Section):
     packages: tuple[str, ...] = field(
         (), "Packages to read; none means every installed package", identity=False
     )
-    min_characters: int = field(
-        200, "Shorter docstrings are left out", unit="characters", ge=1
-    )
+    min_characters: int = field(200, "Shorter docstrings are left out", unit="characters", ge=1)
 
     @field_validator("packages")
     @classmethod

@@ -281,7 +281,7 @@ class EvaluateSettings(Section):
         unit="contexts",
         ge=0,
     )
-    context_batch: int = field(16, "Contexts in one forward pass.", unit="contexts", gt=0)
+    batch_tokens: int = field(2048, "Tokens in one forward pass.", unit="tokens", gt=0)
     dense_above: float = field(
         0.1,
         "A latent that fires on more than this share of the tokens counts as dense.",

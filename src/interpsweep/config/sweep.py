@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from interpsweep.config.activations import ActivationsSection
+from interpsweep.config.activations import CaptureSettings
 from interpsweep.config.analysis import (
     ClaimsSettings,
     ConceptsSettings,
@@ -62,7 +62,7 @@ class Overridable(Section):
     corpus: Annotated[CorpusSettings, Field(discriminator="source")] = field(
         GeneratedCorpus, "Where the tokens come from"
     )
-    capture: ActivationsSection = field(ActivationsSection, "Activation extraction")
+    capture: CaptureSettings = field(CaptureSettings, "Activation extraction")
     train: TrainSection = field(TrainSection, "The SAEs to train at every site")
     evaluate: EvaluateSettings = field(EvaluateSettings, "Quality of every SAE")
     encode: EncodeSettings = field(EncodeSettings, "Sparse codes on the analysis tokens")

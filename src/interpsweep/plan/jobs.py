@@ -126,7 +126,7 @@ def _sae_name(at: dict[str, Any], skip: str = "") -> str:
     parts = (
         ("architecture", "{}"),
         ("d_sae", "width{}"),
-        ("sparsity", "sparsity{}"),
+        ("sparsity", "sparsity{:g}"),
         ("seed", "seed{}"),
         ("layer", "layer{}") if skip == "seed" else ("", ""),
     )

@@ -1,0 +1,47 @@
+# Two commands: `make sweep` and `make test`. The rest is for maintainers.
+.PHONY: help sweep test check lint types unit dag docs run-test faults bench lock schema clean
+
+BIN := .venv/bin
+
+help:  ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+sweep:  ## make the environment, then run the embedded default sweep
+	@scripts/environment.sh
+	@$(BIN)/interpsweep run
+
+test:  ## make the environment, then lint, types, unit and planned-work tests
+	@scripts/test.sh
+
+lint:  ## ruff and snakefmt
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/snakefmt --check --compact-diff -F Snakefile workflow
+
+types:  ## mypy
+	$(BIN)/mypy
+
+unit:  ## tests of functions and stages, in seconds
+	$(BIN)/pytest tests/unit
+
+dag:  ## the planned work after each kind of edit
+	$(BIN)/pytest tests/dag
+
+docs:  ## build the documentation into site/
+	$(BIN)/mkdocs build --strict
+
+run-test:  ## real runs: end to end, second run, added width, kills
+	scripts/test-run.sh
+
+faults:  ## kill the default sweep at random moments and compare every byte
+	$(BIN)/pytest tests/faults
+
+bench:  ## timings, as ratios in one run
+	$(BIN)/python benchmarks/capture.py && $(BIN)/python benchmarks/train.py
+
+schema:  ## write the generated configuration files
+	$(BIN)/interpsweep schema
+
+lock:  ## write requirements.lock and requirements-dev.lock
+	scripts/lock.sh
+
+clean:  ## remove the results and the store (not the environment)
+	rm -rf store results logs .snakemake

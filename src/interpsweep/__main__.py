@@ -1,0 +1,5 @@
+"""``python -m interpsweep``."""
+
+from interpsweep.cli import main
+
+main()

@@ -1,0 +1,209 @@
+"""The command line: ``interpsweep COMMAND``; every stage of the workflow is a command too.
+
+Exit status: 0 done, 1 failed, 2 something the user can fix, 75 stopped on request (the same
+command continues).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from interpsweep import __version__
+from interpsweep.errors import UserError
+from interpsweep.stages import STAGES
+
+DEFAULT_CONFIG = Path("config/config.yaml")
+STOPPED = 75
+
+app = typer.Typer(
+    name="interpsweep",
+    help="Sweeps of sparse autoencoders: activations, SAEs, splitting and absorption trees, a "
+    "census of feature geometry, figures. Start with `interpsweep plan`, then `interpsweep run`.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Config = Annotated[
+    list[Path] | None,
+    typer.Argument(
+        help="YAML files of the sweep, later ones over earlier ones. Default: config/config.yaml"
+    ),
+]
+
+
+def _configs(paths: list[Path] | None) -> list[Path]:
+    return paths or [DEFAULT_CONFIG]
+
+
+@app.command()
+def run(
+    config: Config = None,
+    cores: Annotated[int, typer.Option(help="Jobs at a time; 0 takes all cores.")] = 0,
+    target: Annotated[
+        str, typer.Option(help="What to make: all, saes, trees, figures, a file of results/ ...")
+    ] = "all",
+    profile: Annotated[
+        str, typer.Option(help="A folder under profiles/, for example profiles/slurm.")
+    ] = "profiles/default",
+    dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Only say what would run.")] = False,
+    plain: Annotated[bool, typer.Option(help="Snakemake's own output, no live display.")] = False,
+) -> None:
+    """Run a sweep, or finish one that was stopped: the same command does both."""
+    from interpsweep.commands.run import run_sweep
+
+    raise typer.Exit(run_sweep(_configs(config), cores, target, profile, dry_run, plain))
+
+
+@app.command()
+def plan(
+    config: Config = None,
+    rate: Annotated[
+        float, typer.Option(help="Assumed speed of one device, in TFLOP/s, for the time estimate.")
+    ] = 50.0,
+) -> None:
+    """Say what a sweep means before it runs: items, jobs, tokens, bytes, FLOPs, what exists."""
+    from interpsweep.commands.inspect import show_plan
+
+    show_plan(_configs(config), rate)
+
+
+@app.command()
+def status(config: Config = None) -> None:
+    """Say what of a sweep is done, running, missing, and left over from earlier settings."""
+    from interpsweep.commands.inspect import show_status
+
+    show_status(_configs(config))
+
+
+@app.command()
+def explain(
+    item: Annotated[str, typer.Argument(help="A digest (its first digits do) or a store folder.")],
+    config: Config = None,
+) -> None:
+    """Say why an item is what it is, and how it differs from the nearest one that exists."""
+    from interpsweep.commands.inspect import explain_item
+
+    explain_item(item, _configs(config))
+
+
+@app.command()
+def lock(config: Config = None) -> None:
+    """Look at everything that comes from outside again, and write its digests beside the config."""
+    from interpsweep.commands.care import lock_inputs
+
+    lock_inputs(_configs(config))
+
+
+@app.command()
+def verify(
+    full: Annotated[bool, typer.Option(help="Hash every byte; without it, sizes only.")] = False,
+    repair: Annotated[
+        bool, typer.Option(help="Drop damaged items, so that the next run makes them again.")
+    ] = False,
+) -> None:
+    """Check every item of the store against its manifest."""
+    from interpsweep.commands.care import verify_store
+
+    raise typer.Exit(verify_store(full=full, repair=repair))
+
+
+@app.command()
+def gc(
+    delete: Annotated[bool, typer.Option(help="Really delete; without it, only list.")] = False,
+    grace: Annotated[float, typer.Option(help="Spare items younger than this, in days.")] = 7.0,
+) -> None:
+    """List (or delete) items of the store that no sweep wants any more."""
+    from interpsweep.commands.care import collect_garbage
+
+    collect_garbage(delete=delete, grace_days=grace)
+
+
+@app.command()
+def reclaim(
+    activations: Annotated[str, typer.Argument(help="Digest of the activations.")],
+    record: Annotated[Path, typer.Option(help="File to write when done.")],
+) -> None:
+    """Free the disk space of activations, keeping what is known about them."""
+    from interpsweep.commands.care import reclaim_activations
+
+    reclaim_activations(activations, record)
+
+
+@app.command()
+def schema(
+    check: Annotated[bool, typer.Option(help="Only say whether the files are up to date.")] = False,
+) -> None:
+    """Write the generated files: defaults, JSON schema, reference page of the configuration."""
+    from interpsweep.config.generate import generate
+
+    raise typer.Exit(generate(Path(), check=check))
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+def _stage_command(name: str) -> Any:
+    def command(
+        spec: Annotated[Path, typer.Option(help="The job: store/.specs/<digest>.json.")],
+        index: Annotated[
+            Path | None, typer.Option(help="Index file to write when every item is there.")
+        ] = None,
+    ) -> None:
+        from interpsweep.jobs import run_job
+        from interpsweep.store import Store
+
+        _one_threaded_unless_told(spec)
+        run_job(Store(), spec, index, stage=name)
+
+    command.__doc__ = f"Stage: make the items of a `{name}` job that the store lacks."
+    return command
+
+
+def _one_threaded_unless_told(spec: Path) -> None:
+    """Thread counts must be set before numpy and torch are imported."""
+    import json
+
+    try:
+        threads = str(json.loads(spec.read_text()).get("run", {}).get("threads", 1))
+    except (OSError, json.JSONDecodeError) as error:
+        raise UserError(f"{spec}: not a job file: {error}") from None
+    for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ[variable] = threads
+
+
+for _name in STAGES:
+    app.command(_name, rich_help_panel="Stages (what the workflow's rules call)")(
+        _stage_command(_name)
+    )
+
+
+def main() -> None:
+    """Run the command line; errors of the user end in one message and status 2."""
+    from interpsweep.context import Stopped
+
+    try:
+        app()
+    except UserError as error:
+        print(f"interpsweep: {error}", file=sys.stderr)
+        sys.exit(2)
+    except Stopped as stopped:
+        print(f"interpsweep: {stopped}", file=sys.stderr)
+        sys.exit(STOPPED)

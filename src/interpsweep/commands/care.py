@@ -1,0 +1,134 @@
+"""Looking after a store: lock, verify, reclaim, gc."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from interpsweep.config.load import load_sweep
+from interpsweep.errors import UserError
+from interpsweep.lock import complete, lock_path, read_lock, write_lock
+from interpsweep.stages import STAGES
+from interpsweep.store import Store
+from interpsweep.store import lease as leases
+from interpsweep.store.layout import MANIFEST, RUN_RECORD, write_atomic
+from interpsweep.store.manifest import hash_file
+
+
+def lock_inputs(configs: list[Path]) -> None:
+    """Look up every outside input of a sweep again and write the lock; say what changed."""
+    place = lock_path(configs[0])
+    old = read_lock(place)
+    new = complete(load_sweep(configs), old, fresh=True)
+    for name in sorted(old.keys() | new.keys()):
+        if old.get(name) != new.get(name):
+            print(f"{name}: {old.get(name, 'new')} -> {new.get(name, 'no longer used')}")
+    write_lock(place, new)
+    print(f"{place}: {len(new)} outside inputs")
+
+
+def verify_store(*, full: bool, repair: bool, store: Store | None = None) -> int:
+    """Check all items against their manifests; return 1 if any is damaged and stays so."""
+    store = store or Store()
+    damaged = checked = 0
+    for folder in item_folders(store):
+        checked += 1
+        problems = list(check_item(folder, full=full))
+        for problem in problems:
+            print(problem)
+        if problems:
+            damaged += 1
+            if repair:
+                condemn(folder)
+                print(f"{folder}: dropped; the next run makes it again")
+    print(f"{checked} items checked {'byte by byte' if full else 'by size'}, {damaged} damaged")
+    return int(damaged > 0 and not repair)
+
+
+def item_folders(store: Store) -> Iterator[Path]:
+    """Every finished item of a store."""
+    for stage in STAGES.values():
+        for manifest in sorted((store.root / stage.kind).glob(f"*/{MANIFEST}")):
+            yield manifest.parent
+
+
+def check_item(folder: Path, *, full: bool) -> Iterator[str]:
+    """What is wrong with an item, one line for each file."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        files: dict[str, dict[str, Any]] = manifest["files"]
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError):
+        yield f"{folder / MANIFEST}: not a manifest"
+        return
+    if manifest["digest"][: len(folder.name.rsplit("-", 1)[-1])] != folder.name.rsplit("-", 1)[-1]:
+        yield f"{folder}: its manifest belongs to another item"
+    if manifest.get("reclaimed"):
+        return
+    for name, expected in files.items():
+        path = folder / name
+        if not path.is_file():
+            yield f"{path}: missing"
+        elif path.stat().st_size != expected["size"]:
+            yield f"{path}: {path.stat().st_size} bytes instead of {expected['size']}"
+        elif full and hash_file(path) != expected["sha256"]:
+            yield f"{path}: its bytes changed"
+
+
+def condemn(folder: Path) -> None:
+    """Drop an item: its manifest first, so that no reader sees a part of it."""
+    (folder / MANIFEST).unlink(missing_ok=True)
+    shutil.rmtree(folder)
+
+
+def reclaim_activations(digest: str, record: Path, store: Store | None = None) -> None:
+    """Delete the data of activations; the manifest stays and says so (reclaimed, not missing)."""
+    store = store or Store()
+    folder, manifest = store.find(digest), store.manifest(digest)
+    if not manifest.get("reclaimed"):
+        manifest["reclaimed"] = True
+        write_atomic(folder / MANIFEST, json.dumps(manifest, sort_keys=True) + "\n")
+    freed = 0
+    for path in sorted(folder.rglob("*"), reverse=True):
+        if path.is_dir():
+            path.rmdir()
+        elif path.relative_to(folder).as_posix() not in (MANIFEST, RUN_RECORD):
+            freed += path.stat().st_size
+            path.unlink()
+    write_atomic(record, json.dumps({"activations": digest, "reclaimed": True}) + "\n")
+    print(f"{folder}: {freed / 1e9:.2f} GB freed")
+
+
+def collect_garbage(*, delete: bool, grace_days: float, store: Store | None = None) -> None:
+    """List or delete items that no registered sweep wants, that are old enough and not leased."""
+    store = store or Store()
+    wanted = _wanted(store)
+    young = time.time() - grace_days * 86400
+    total = count = 0
+    for folder in item_folders(store):
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        held = leases.read(store.lease_path(manifest["digest"]))
+        busy = held is not None and leases.alive(*held)
+        if manifest["digest"] in wanted or busy or folder.stat().st_mtime > young:
+            continue
+        size = sum(file["size"] for file in manifest["files"].values())
+        total, count = total + size, count + 1
+        print(f"{folder}: {size / 1e6:,.1f} MB")
+        if delete:
+            condemn(folder)
+    verb = "deleted" if delete else "could be deleted (--delete does it)"
+    print(f"{count} items, {total / 1e9:.2f} GB {verb}")
+
+
+def _wanted(store: Store) -> set[str]:
+    """Digests of every item that some sweep registered."""
+    wanted: set[str] = set()
+    for root in sorted((store.root / ".roots").glob("*.json")):
+        try:
+            wanted |= set(json.loads(root.read_text(encoding="utf-8"))["items"])
+        except (json.JSONDecodeError, KeyError):
+            raise UserError(f"{root}: damaged; run its sweep again before collecting") from None
+    return wanted

@@ -1,0 +1,162 @@
+"""Looking at a sweep: plan, status, explain."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from interpsweep import driver
+from interpsweep.errors import UserError
+from interpsweep.plan import Plan
+from interpsweep.plan.estimate import Cost, estimate, free_bytes
+from interpsweep.plan.items import PlannedItem
+from interpsweep.plan.jobs import readable_name
+from interpsweep.spec import DIGEST_IN_NAME, Spec, difference
+from interpsweep.stages import STAGES
+from interpsweep.store import Store
+from interpsweep.store import lease as leases
+from interpsweep.store.layout import MANIFEST
+
+
+def show_plan(configs: list[Path], tflops: float) -> None:
+    """Print what a sweep means and what is left of it to do."""
+    plan, store, console = driver.plan_sweep(configs), Store(), Console()
+    costs = estimate(plan, store)
+    table = Table(title=f"Sweep {plan.sweep.sweep}", title_justify="left")
+    for name in ("stage", "items", "exist", "jobs", "tokens", "disk", "FLOP"):
+        table.add_column(name, justify="left" if name == "stage" else "right")
+    there = driver.existing(plan, store)
+    for stage in STAGES:
+        if stage in costs:
+            jobs = [job for job in plan.jobs if job.stage == stage]
+            to_run = sum(not all(item in there for item in job.items) for job in jobs)
+            table.add_row(stage, *_row(costs[stage], to_run))
+    console.print(table)
+    size, flop = sum(c.bytes for c in costs.values()), sum(c.flop for c in costs.values())
+    free = free_bytes(store.root)
+    console.print(f"disk: about {size / 1e9:,.2f} GB to write, {free / 1e9:,.0f} GB free")
+    console.print(f"compute: about {flop:.1e} FLOP, {flop / (tflops * 3.6e15):,.2f} hours at {tflops:g} TFLOP/s")
+    if size > free:
+        console.print("[bold red]this does not fit on the disk[/]")
+
+
+def _row(cost: Cost, jobs: int) -> list[str]:
+    """Table cells; empty where nothing is left to do."""
+    cells = [f"{cost.items:,}", f"{cost.existing:,}", f"{jobs:,}"]
+    cells.append(f"{cost.tokens:,}" if cost.tokens else "")
+    cells.append(f"{cost.bytes / 1e6:,.1f} MB" if cost.bytes else "")
+    cells.append(f"{cost.flop:.1e}" if cost.flop else "")
+    return cells
+
+
+def show_status(configs: list[Path]) -> None:
+    """Print what of a sweep is done, running, missing and stale."""
+    plan, store, console = driver.plan_sweep(configs), Store(), Console()
+    there = driver.existing(plan, store)
+    table = Table(title=f"Sweep {plan.sweep.sweep}", title_justify="left")
+    for name in ("stage", "done", "missing", "running"):
+        table.add_column(name, justify="left" if name in ("stage", "running") else "right")
+    running = {stage: [] for stage in STAGES} | _running(plan, store)
+    for stage in STAGES:
+        items = plan.items.of(stage)
+        if items:
+            done = sum(item.digest in there for item in items)
+            table.add_row(stage, str(done), str(len(items) - done), "; ".join(running[stage]))
+    console.print(table)
+    stale = _stale(plan, store)
+    if stale:
+        console.print(f"{len(stale)} items in the store are of earlier settings of this sweep")
+    console.print(
+        "complete: nothing to do"
+        if len(there) == len(plan.items.by_digest)
+        else "`interpsweep run` makes what is missing"
+    )
+
+
+def _running(plan: Plan, store: Store) -> dict[str, list[str]]:
+    """Live jobs by stage, with how far they are."""
+    found: dict[str, list[str]] = {}
+    for job in plan.jobs:
+        state = leases.read(store.progress_path(job.digest))
+        if state is None or not leases.alive(*state):
+            continue
+        progress: dict[str, Any] = state[0]
+        total = float(progress.get("total") or 0)
+        share = f" {100 * float(progress['done']) / total:.0f}%" if total else ""
+        found.setdefault(job.stage, []).append(f"{job.name}: {progress.get('what', '')}{share}")
+    return found
+
+
+def _stale(plan: Plan, store: Store) -> set[str]:
+    """Items that the last run of this sweep wanted and the configuration no longer does."""
+    root = store.root / ".roots" / f"{plan.sweep.sweep}.json"
+    if not root.exists():
+        return set()
+    return set(json.loads(root.read_text())["items"]) - set(plan.items.by_digest)
+
+
+def explain_item(name: str, configs: list[Path]) -> None:
+    """Print an item's spec, and its difference to the nearest item that exists."""
+    plan, store = driver.plan_sweep(configs), Store()
+    item = _find(name, plan)
+    path = store.path(item.spec, item.digest)
+    where = ", ".join(f"{key} {value}" for key, value in item.at.items() if key not in ("a", "b"))
+    print(f"{readable_name(item)} ({where})\n{path}")
+    if (path / MANIFEST).exists():
+        print("exists; nothing would be redone")
+        return
+    near = _nearest(item, store)
+    if near is None:
+        print(f"missing; the store has no other item of stage {item.stage} to compare it with")
+        return
+    folder, old = near
+    print(f"missing; nearest item that exists: {folder}")
+    for key, before, now in _expanded(old, item.spec, store, plan):
+        print(f"  {key}: {before!r} -> {now!r}")
+
+
+def _find(name: str, plan: Plan) -> PlannedItem:
+    wanted = Path(name).name.rsplit("-", 1)[-1] if "/" in name or "-" in name else name
+    found = [i for d, i in plan.items.by_digest.items() if d.startswith(wanted)]
+    found = found or [i for i in plan.items.by_digest.values() if readable_name(i) == name]
+    if len(found) != 1:
+        many = "fits several items" if found else "is no item of this sweep"
+        raise UserError(f"{name}: {many}; results/{plan.sweep.sweep}/ lists them with digests")
+    return found[0]
+
+
+def _nearest(item: PlannedItem, store: Store) -> tuple[Path, Spec] | None:
+    """The existing item of the same stage whose spec differs in the fewest places."""
+    best: tuple[int, Path, Spec] | None = None
+    for manifest in sorted((store.root / STAGES[item.stage].kind).glob(f"*/{MANIFEST}")):
+        spec = json.loads(manifest.read_text(encoding="utf-8"))["spec"]
+        count = len(difference(spec, item.spec))
+        if best is None or count < best[0]:
+            best = (count, manifest.parent, spec)
+    return None if best is None else best[1:]
+
+
+def _expanded(
+    old: Spec, new: Spec, store: Store, plan: Plan, prefix: str = ""
+) -> list[tuple[str, Any, Any]]:
+    """Differences key by key; a changed input is followed to the settings that changed it."""
+    found = []
+    for key, before, now in difference(old, new):
+        upstream = plan.items.by_digest.get(now) if isinstance(now, str) else None
+        if key.startswith("inputs.") and upstream and store.spec_path(str(before)).exists():
+            found += _expanded(
+                store.read_spec(before), upstream.spec, store, plan, f"{prefix}{key} > "
+            )
+        else:
+            found.append((prefix + key, _short(before), _short(now)))
+    return found
+
+
+def _short(value: Any) -> Any:
+    if isinstance(value, str) and len(value) == 64:
+        return value[:DIGEST_IN_NAME]
+    return value

@@ -1,0 +1,59 @@
+"""Checks that need the models or the disk, made once before any job is submitted."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+from interpsweep.errors import UserError
+from interpsweep.lock import model_of
+from interpsweep.plan import Plan
+from interpsweep.plan.estimate import estimate, free_bytes
+from interpsweep.spec import digest
+from interpsweep.store import Store
+from interpsweep.store.layout import write_atomic
+
+
+def preflight(plan: Plan, store: Store) -> None:
+    """Check disk space and, once for each model and set of sites, that the model has the sites.
+
+    Raises UserError before anything is computed.
+    """
+    check_disk(plan, store)
+    for model in plan.sweep.models:
+        question = model_question(model, plan.lock)
+        answer = store.root / ".preflight" / f"{digest(question)}.json"
+        if answer.exists():
+            continue
+        print(f"checking the sites of model {model.name} (once)", flush=True)
+        run = plan.run_settings()
+        asked = {**question, "externals": run["externals"]}
+        command = [sys.executable, "-m", "interpsweep.models.check", json.dumps(asked)]
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        if result.returncode:
+            raise UserError((result.stdout.strip() or result.stderr.strip())[-4000:])
+        write_atomic(answer, result.stdout)
+
+
+def model_question(model: Any, lock: dict[str, str]) -> dict[str, Any]:
+    """What a check of a model depends on."""
+    return {
+        "name": model.name,
+        "model": model_of(model, lock),
+        "architecture": model.architecture.identity() if model.source == "trained" else None,
+        "sites": list(model.site_names),
+    }
+
+
+def check_disk(plan: Plan, store: Store) -> None:
+    """Raise UserError if what is left to write does not fit on the disk."""
+    needed = sum(cost.bytes for cost in estimate(plan, store).values())
+    free = free_bytes(store.root)
+    if needed > free:
+        raise UserError(
+            f"{store.root.absolute()}: the sweep needs about {needed / 1e9:,.1f} GB and "
+            f"{free / 1e9:,.1f} GB are free. Free some space (`interpsweep gc`), set "
+            "keep.activations: until_trained, or use fewer tokens or sites"
+        )

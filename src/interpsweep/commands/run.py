@@ -1,0 +1,177 @@
+"""Running a sweep: Snakemake does it, this shows how far it is and where to look afterwards."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from interpsweep import driver
+from interpsweep.commands.preflight import preflight
+from interpsweep.plan import Plan
+from interpsweep.plan.jobs import readable_name
+from interpsweep.stages import STAGES
+from interpsweep.store import Store
+from interpsweep.store import lease as leases
+
+REFRESH = 1.0  # seconds between looks at the store
+LOG_EVERY = 20.0  # seconds between lines where there is no terminal
+
+
+def run_sweep(
+    configs: list[Path], cores: int, target: str, profile: str, dry_run: bool, plain: bool
+) -> int:
+    """Run Snakemake on a sweep and return its exit status."""
+    plan = driver.plan_sweep(configs)
+    if not dry_run:
+        preflight(plan, Store())
+    if dry_run:
+        say_what_would_run(plan, Store())
+        return 0
+    command = snakemake_command(configs, cores, target, profile)
+    began = time.monotonic()
+    status = subprocess.run(command, check=False).returncode if plain else _watched(command, plan)
+    if status == 0:
+        _write_snakemake_report(plan, configs)
+        _where_to_look(plan, time.monotonic() - began)
+    return status
+
+
+def say_what_would_run(plan: Plan, store: Store) -> None:
+    """Print every item that a run would make (`snakemake -n` says the same in jobs)."""
+    missing = plan.missing(store)
+    for stage in STAGES:
+        for item in missing.get(stage, []):
+            where = [str(item.at[key]) for key in ("model", "site") if key in item.at]
+            print(f"{stage:<9} {' '.join([*where, readable_name(item)])}  {item.digest[:16]}")
+    count = sum(len(items) for items in missing.values())
+    print(f"{count} of {len(plan.items.by_digest)} items to make" if count else "nothing to do")
+
+
+def snakemake_command(configs: list[Path], cores: int, target: str, profile: str) -> list[str]:
+    """The Snakemake call behind `interpsweep run`."""
+    command = [sys.executable, "-m", "snakemake", target, "--workflow-profile", profile]
+    command += ["--configfile", *map(str, configs)]
+    if cores or "slurm" not in profile:
+        command += ["--cores", str(cores) if cores else "all"]
+    return command
+
+
+def _watched(command: list[str], plan: Plan) -> int:
+    """Run `command` in the background, its output in a log, progress on the screen."""
+    log = Path("logs") / f"{plan.sweep.sweep}.log"
+    log.parent.mkdir(exist_ok=True)
+    console = Console()
+    with log.open("w") as file:
+        process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT)
+        try:
+            _show_until_done(process, plan, console)
+        except KeyboardInterrupt:  # the terminal sent it to Snakemake and its jobs as well
+            console.print("stopping: running jobs save what they have; the same command continues")
+            process.wait()
+    if process.returncode:
+        console.print(f"[bold red]failed[/]; Snakemake's log is {log}", highlight=False)
+        console.print(_last_errors(log), highlight=False, markup=False)
+    return process.returncode
+
+
+def _show_until_done(process: subprocess.Popen, plan: Plan, console: Console) -> None:
+    store, last = Store(), 0.0
+    with Live(console=console, auto_refresh=False, transient=True) as live:
+        while process.poll() is None:
+            if console.is_terminal:
+                live.update(progress_table(plan, store), refresh=True)
+            elif time.monotonic() - last > LOG_EVERY:
+                last = time.monotonic()
+                print(progress_line(plan, store), flush=True)
+            time.sleep(REFRESH)
+
+
+def progress_table(plan: Plan, store: Store) -> Table:
+    """Items done and running jobs, one row for each stage."""
+    there = driver.existing(plan, store)
+    table = Table(box=None, pad_edge=False)
+    for name in ("stage", "done", "", "now"):
+        table.add_column(name, justify="right" if name == "done" else "left")
+    for stage in STAGES:
+        items = plan.items.of(stage)
+        if not items:
+            continue
+        done = sum(item.digest in there for item in items)
+        filled = 20 * done // len(items)
+        bar = "█" * filled + "░" * (20 - filled)
+        table.add_row(stage, f"{done}/{len(items)}", bar, "; ".join(_now(plan, store, stage)))
+    return table
+
+
+def progress_line(plan: Plan, store: Store) -> str:
+    """The same on one line, for logs."""
+    there = driver.existing(plan, store)
+    now = [text for stage in STAGES for text in _now(plan, store, stage)]
+    return f"{len(there)}/{len(plan.items.by_digest)} items; " + ("; ".join(now) or "planning")
+
+
+def _now(plan: Plan, store: Store, stage: str) -> list[str]:
+    """What the running jobs of a stage are doing."""
+    texts = []
+    for job in plan.jobs:
+        if job.stage != stage:
+            continue
+        state = leases.read(store.progress_path(job.digest))
+        if state is None or not leases.alive(*state):
+            continue
+        facts = state[0]
+        total = float(str(facts.get("total") or 0))
+        share = f" {100 * float(str(facts.get('done', 0))) / total:.0f}%" if total else ""
+        texts.append(f"{job.name}: {facts.get('what', '')}{share}")
+    return texts
+
+
+def _last_errors(log: Path, lines: int = 25) -> str:
+    """The end of Snakemake's log, and of the logs of the jobs that failed."""
+    text = log.read_text(errors="replace")
+    found = [f"  {line}" for line in text.splitlines()[-lines:]]
+    for line in text.splitlines():
+        name = line.strip().removeprefix("log:").split(" ")[0].strip()
+        if line.strip().startswith("log:") and Path(name).is_file():
+            tail = Path(name).read_text(errors="replace").splitlines()[-8:]
+            found += [f"{name}:", *(f"  {inner}" for inner in tail)]
+    return "\n".join(found)
+
+
+def _write_snakemake_report(plan: Plan, configs: list[Path]) -> None:
+    """Snakemake's own report, beside the atlas; made again when the sweep's items change."""
+    place = Path("results") / plan.sweep.sweep / "snakemake-report.zip"
+    stamp = Store().root / ".reports" / f"{plan.sweep.sweep}.json"
+    if place.exists() and stamp.exists() and json.loads(stamp.read_text()) == plan.digest:
+        return
+    place.unlink(missing_ok=True)
+    environment = {**os.environ, "INTERPSWEEP_FULL_EDGES": "1"}
+    command = snakemake_command(configs, 1, "all", "profiles/default")
+    command += ["--report", str(place)]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if result.returncode:
+        print(f"Snakemake's report could not be made:\n{result.stderr[-2000:]}", file=sys.stderr)
+        return
+    stamp.parent.mkdir(parents=True, exist_ok=True)
+    stamp.write_text(json.dumps(plan.digest))
+
+
+def _where_to_look(plan: Plan, seconds: float) -> None:
+    place = Path("results") / plan.sweep.sweep
+    print(f"\nSweep {plan.sweep.sweep} is complete ({seconds:.0f} s). Where to look:")
+    for name, what in (
+        ("index.html", "the atlas: findings, figures, tables, provenance"),
+        ("figures/", "every figure as SVG and PNG"),
+        ("bundle.zip", "figures, tables and manifests for a paper"),
+        ("snakemake-report.zip", "Snakemake's report: the graph and its figures"),
+    ):
+        if (place / name).exists():
+            print(f"  {str(place / name):<40} {what}")

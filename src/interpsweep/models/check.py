@@ -1,0 +1,46 @@
+"""``python -m interpsweep.models.check JSON``: does a model have these sites?
+
+Part of the preflight, in a process of its own so that the driver stays light. Prints the width of
+every site as JSON; a mistake goes to standard error and the status is 2.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from interpsweep.config.models import Architecture
+from interpsweep.context import Context
+from interpsweep.errors import UserError
+
+
+def site_widths(question: dict[str, Any]) -> dict[str, int]:
+    """Width of every site that `question` asks about. Raises UserError for one that is not there."""
+    from interpsweep.models import native
+    from interpsweep.models.load import load_model
+
+    ctx = Context(device="cpu", externals=question["externals"])
+    if question["model"]["source"] != "trained":
+        return load_model(question["model"], None, ctx).site_widths(question["sites"])
+    with tempfile.TemporaryDirectory() as folder:  # the same model, before it is trained
+        config = native.native_config(Architecture(**question["architecture"]), 8, 0)
+        native.save(native.build(config), config, [], Path(folder))
+        model = load_model(question["model"], Path(folder), ctx)
+        return model.site_widths(question["sites"])
+
+
+def main() -> None:
+    """Answer the question in the first argument."""
+    question = json.loads(sys.argv[1])
+    try:
+        print(json.dumps({"name": question["name"], "widths": site_widths(question)}))
+    except UserError as error:
+        print(f"model {question['name']!r}: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

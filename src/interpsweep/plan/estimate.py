@@ -1,0 +1,114 @@
+"""What a plan will cost: tokens, bytes on disk, floating-point operations. Estimates, not promises.
+
+Arithmetic: a forward pass costs 2 FLOP per parameter and token, a training step three times that;
+an SAE costs 12 * d_in * d_sae FLOP per token to train (forward 4, backward 8) and 4 to encode.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from interpsweep.models.identity import resolve_path
+from interpsweep.plan.build import Plan
+from interpsweep.plan.items import PlannedItem
+from interpsweep.store import Store
+
+_BYTES = {"float16": 2, "bfloat16": 2, "float32": 4}
+_CODE_BYTES = 8  # a column index and a value
+_TYPICAL_L0 = 50  # active latents per token, where the sparsity is not a count
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Size of a model as far as its configuration tells it; zeros where it does not."""
+
+    d_model: int = 0
+    parameters: int = 0
+
+
+@dataclass
+class Cost:
+    """Of one stage: items, how many exist, and what the missing ones will take."""
+
+    items: int = 0
+    existing: int = 0
+    tokens: int = 0
+    bytes: int = 0
+    flop: float = 0.0
+
+
+def estimate(plan: Plan, store: Store) -> dict[str, Cost]:
+    """The cost of every stage of a plan, for what `store` does not hold yet."""
+    missing = {item.digest for found in plan.missing(store).values() for item in found}
+    shapes = {model.name: model_shape(model, plan.lock) for model in plan.sweep.models}
+    costs: dict[str, Cost] = {}
+    for item in plan.items.by_digest.values():
+        cost = costs.setdefault(item.stage, Cost())
+        cost.items += 1
+        if item.digest not in missing:
+            cost.existing += 1
+            continue
+        tokens, size, flop = _item_cost(plan, item, shapes.get(item.at.get("model", ""), Shape()))
+        cost.tokens += tokens
+        cost.bytes += size
+        cost.flop += flop
+    return costs
+
+
+def model_shape(model: Any, lock: dict[str, str]) -> Shape:
+    """Width and rough parameter count of a model, from its configuration alone."""
+    if model.source == "trained":
+        a = model.architecture
+        return Shape(a.d_model, a.n_layers * (4 * a.d_model**2 + 2 * a.d_model * a.d_mlp))
+    if model.source == "path":
+        try:
+            config = json.loads((resolve_path(model.path) / "config.json").read_text())
+        except (OSError, json.JSONDecodeError):
+            return Shape()
+        width = config.get("hidden_size") or config.get("n_embd") or 0
+        layers = config.get("num_hidden_layers") or config.get("n_layer") or 0
+        return Shape(width, 12 * layers * width**2)
+    return Shape()
+
+
+def _item_cost(plan: Plan, item: PlannedItem, shape: Shape) -> tuple[int, int, float]:
+    """(tokens, bytes, FLOP) of one item."""
+    settings = item.spec["settings"]
+    corpus = plan.items.by_digest.get(item.spec["inputs"].get("corpus", item.digest))
+    tokens = corpus.spec["settings"].get("n_tokens", 0) if corpus else 0
+    if item.stage == "model":
+        training = settings["training"]
+        seen = training["steps"] * training["batch_size"] * settings["architecture"]["n_ctx"]
+        return seen, 4 * shape.parameters, 6.0 * shape.parameters * seen
+    if item.stage == "corpus":
+        return tokens, 8 * tokens, 0.0
+    if item.stage == "capture":
+        size = tokens * (shape.d_model * _BYTES[settings["dtype"]] + 16)
+        return tokens, size, 2.0 * shape.parameters * tokens
+    if item.stage == "train":
+        seen, cells = settings["tokens"], shape.d_model * settings["d_sae"]
+        return seen, 8 * cells, 12.0 * cells * seen
+    if item.stage == "encode":
+        sae = plan.items.by_digest[item.spec["inputs"]["sae"]].spec["settings"]
+        l0 = sae["sparsity"] if sae["architecture"].endswith("topk") else _TYPICAL_L0
+        read = int(tokens * _split_share(corpus, "analysis"))
+        return read, int(read * l0 * _CODE_BYTES), 4.0 * shape.d_model * sae["d_sae"] * read
+    return 0, 0, 0.0
+
+
+def _split_share(corpus: PlannedItem | None, split: str) -> float:
+    splits = corpus.spec["settings"].get("splits", {}) if corpus else {}
+    total = sum(splits.values()) if isinstance(splits, dict) else 0
+    return splits.get(split, 0) / total if total else 0.2
+
+
+def free_bytes(folder: Path) -> int:
+    """Bytes free on the disk that holds `folder` (or its nearest existing parent)."""
+    import shutil
+
+    while not folder.exists():
+        folder = folder.absolute().parent
+    return shutil.disk_usage(folder).free
