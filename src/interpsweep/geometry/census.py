@@ -1,0 +1,162 @@
+"""The census: every cluster against every shape, with nulls that know the clusters were selected."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from interpsweep.config.analysis import GeometrySettings
+from interpsweep.geometry import clusters, models, nulls
+from interpsweep.geometry.shapes import SHAPES
+from interpsweep.matching.operators import covariance_matched
+
+NULL_DRAWS = 99  # draws that standardise a statistic on a null cluster
+PLANE_ORDERS = ("circle", "line")
+
+
+class Outcome(NamedTuple):
+    """One test on one cluster."""
+
+    statistic: float
+    null_mean: float
+    null_sd: float
+    z: float
+    p: float
+
+
+class NullPool(NamedTuple):
+    """Clusters found in null dictionaries: sizes (m,), z of each test (m,), clusters per dictionary."""
+
+    sizes: NDArray[np.int64]
+    z: dict[str, NDArray[np.float64]]
+    per_dictionary: float
+
+
+def outcomes(
+    directions: NDArray[np.float32], components: int, draws: int, rng: np.random.Generator
+) -> dict[str, Outcome]:
+    """All shape tests of one cluster's unit directions (k, d)."""
+    points = nulls.principal(directions, components)
+    arranged = nulls.haar(points, draws, rng)
+    scattered = nulls.random_directions(*directions.shape, draws, rng)
+    made = {}
+    for name, shape in SHAPES.items():
+        data, null = (points, arranged) if shape.null == "haar" else (directions, scattered)
+        value = float(shape.statistic(np.asarray(data, np.float64)[None])[0])
+        draw = shape.statistic(null)
+        mean, spread = float(draw.mean()), float(draw.std())
+        z = (value - mean) / max(spread, 1e-12)
+        made[name] = Outcome(value, mean, spread, z, nulls.upper_p(value, draw))
+    return made
+
+
+def null_dictionary(index: int, unit: NDArray[np.float32], settings: GeometrySettings) -> Any:
+    """Sizes and z values of the clusters of one covariance-matched dictionary."""
+    rng = np.random.default_rng([settings.seed, 2, index])
+    twin = covariance_matched(unit, min(len(unit), settings.null_latents), rng)
+    found = find(twin, settings)
+    rows = []
+    for cluster in found:
+        made = outcomes(twin[cluster.members], settings.components, NULL_DRAWS, rng)
+        rows.append([made[name].z for name in SHAPES])
+    return np.array([len(c.members) for c in found], np.int64), np.array(rows).reshape(
+        -1, len(SHAPES)
+    )
+
+
+def find(unit: NDArray[np.float32], settings: GeometrySettings) -> list[clusters.Cluster]:
+    """Clusters of a dictionary under the settings."""
+    return clusters.find(
+        unit,
+        settings.min_cluster,
+        settings.max_cluster,
+        settings.linkage_limit,
+        settings.seed,
+    )
+
+
+def null_pool(unit: NDArray[np.float32], settings: GeometrySettings, ctx: Any) -> NullPool:
+    """Clusters of all null dictionaries together."""
+    work = partial(null_dictionary, unit=unit, settings=settings)
+    parts = list(ctx.block_map(work, range(settings.null_dictionaries), "null dictionaries"))
+    z = np.concatenate([rows for _, rows in parts])
+    return NullPool(
+        np.concatenate([sizes for sizes, _ in parts]),
+        {name: z[:, i] for i, name in enumerate(SHAPES)},
+        len(z) / max(len(parts), 1),
+    )
+
+
+def take(
+    unit: NDArray[np.float32],
+    features: NDArray[np.int64],
+    found: list[clusters.Cluster],
+    pool: NullPool,
+    settings: GeometrySettings,
+    ctx: Any,
+) -> pd.DataFrame:
+    """The census table without the cloud columns; `features` names the rows of `unit`."""
+    work = partial(_cluster_rows, unit=unit, features=features, pool=pool, settings=settings)
+    blocks = list(enumerate(found))
+    rows = [row for part in ctx.block_map(work, blocks, "census") for row in part]
+    return pd.DataFrame(rows, columns=COLUMNS).astype(TYPES)
+
+
+TYPES = {
+    **dict.fromkeys(("cluster", "size", "n_selected"), np.int32),
+    **dict.fromkeys(("test", "object", "null", "order", "best_model"), str),
+    **dict.fromkeys(
+        ("statistic", "null_mean", "null_sd", "z", "p", "p_selected", "closure"), np.float64
+    ),
+    **dict.fromkeys(("r2_circle", "r2_line", "r2_tree"), np.float64),
+    "passes": bool,
+}
+COLUMNS = (
+    ["cluster", "size", "test", "object", "statistic", "null_mean", "null_sd", "z", "null", "p"]
+    + ["p_selected", "n_selected", "passes", "closure", "order", "best_model"]
+    + ["r2_circle", "r2_line", "r2_tree"]
+)
+
+
+def _cluster_rows(
+    block: tuple[int, clusters.Cluster],
+    unit: NDArray[np.float32],
+    features: NDArray[np.int64],
+    pool: NullPool,
+    settings: GeometrySettings,
+) -> list[dict[str, Any]]:
+    number, cluster = block
+    directions = unit[cluster.members]
+    rng = np.random.default_rng([settings.seed, 3, number])
+    made = outcomes(directions, settings.components, settings.draws, rng)
+    points = nulls.principal(directions, settings.components)
+    fitted = models.fits(points)
+    rows = []
+    for test, outcome in made.items():
+        p, count = nulls.selected_p(len(directions), outcome.z, pool.sizes, pool.z[test])
+        order = SHAPES[test].order
+        best = order(points) if order else None
+        rows.append(
+            {
+                "cluster": number,
+                "size": len(directions),
+                "test": test,
+                "object": "directions",
+                **outcome._asdict(),
+                "null": SHAPES[test].null,
+                "p_selected": p,
+                "n_selected": count,
+                "passes": max(p, outcome.p) <= settings.level,
+                "closure": np.nan if best is None else models.closure(points, best),
+                "order": ""
+                if best is None
+                else ",".join(str(f) for f in features[cluster.members[best]]),
+                **{f"r2_{name}": value for name, value in fitted.items()},
+            }
+        )
+    passing = {row["test"]: row["p_selected"] for row in rows if row["passes"]}
+    return [{**row, "best_model": models.name(passing, fitted)} for row in rows]

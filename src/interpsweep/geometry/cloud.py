@@ -1,0 +1,131 @@
+"""Activation clouds: the tokens of a cluster, rebuilt from its own latents alone.
+
+Separability S and mixture M of the cloud's first principal plane follow Engels et al. ("Not all
+language model features are linear"), evaluated exactly on a grid of angles. On its own S (1 - M)
+mostly measures how exclusive the latents are, so it is always set beside the same codes on random
+directions (null N0).
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from interpsweep.geometry.nulls import random_directions, upper_p
+
+ANGLES, BINS, OFFSETS, EPSILON = 40, 10, 100, 0.1
+Array = NDArray[np.float64]
+
+
+class Cloud(NamedTuple):
+    """Tokens on which a cluster fires: row numbers (m,) within the codes, and codes (m, k)."""
+
+    rows: NDArray[np.int64]
+    codes: NDArray[np.float32]
+
+
+class CloudShape(NamedTuple):
+    """What the cloud says; columns of the census."""
+
+    cloud_rows: int
+    separability: float
+    mixture: float
+    separability_null: float
+    p_cloud: float
+
+
+def collect(
+    codes: Any, groups: list[NDArray[np.int64]], most: int, seed: int, ctx: Any
+) -> list[Cloud]:
+    """Clouds of several groups of latents, in one pass; at most `most` tokens each, evenly drawn."""
+    wanted = np.unique(np.concatenate(groups)) if groups else np.zeros(0, np.int64)
+    work = partial(_columns, codes=codes, wanted=wanted)
+    parts = list(ctx.block_map(work, list(codes.chunks()), "clouds")) if len(wanted) else []
+    together = sp.vstack(parts).tocsc() if parts else sp.csc_matrix((codes.n_rows, 0))
+    clouds = []
+    for number, group in enumerate(groups):
+        mine = together[:, np.searchsorted(wanted, group)].tocsr()
+        rows = np.flatnonzero(np.diff(mine.indptr))
+        if len(rows) > most:
+            rng = np.random.default_rng([seed, 4, number])
+            rows = np.sort(rng.choice(rows, most, replace=False))
+        clouds.append(Cloud(rows, mine[rows].toarray()))
+    return clouds
+
+
+def _columns(chunk: tuple[int, int], codes: Any, wanted: NDArray[np.int64]) -> sp.csr_matrix:
+    block = sp.csr_matrix(codes.read(*chunk))
+    block.eliminate_zeros()
+    return block[:, wanted]
+
+
+def measure(cloud: Cloud, directions: NDArray[np.float32], draws: int, seed: int) -> CloudShape:
+    """Separability and mixture of a cloud, beside random directions for the same codes."""
+    rng = np.random.default_rng([seed, 5])
+    if len(cloud.rows) < 50:
+        return CloudShape(len(cloud.rows), np.nan, np.nan, np.nan, np.nan)
+    own = _scores(cloud.codes, directions.astype(np.float64), rng)
+    null = np.array(
+        [_scores(cloud.codes, d, rng) for d in random_directions(*directions.shape, draws, rng)]
+    )
+    joint = (1 - null[:, 1]) * null[:, 0]
+    return CloudShape(
+        len(cloud.rows),
+        own[0],
+        own[1],
+        float(null[:, 0].mean()),
+        upper_p((1 - own[1]) * own[0], joint),
+    )
+
+
+def _scores(codes: NDArray[np.float32], directions: Array, rng: np.random.Generator) -> tuple:
+    plane = first_plane(codes, directions)
+    shuffled = np.column_stack([plane[:, 0], rng.permutation(plane[:, 1])])
+    return separability(plane) - separability(shuffled), mixture(plane)
+
+
+def first_plane(codes: NDArray[np.float32], directions: Array) -> Array:
+    """The cloud's two leading principal coordinates, (m, 2), from its codes (m, k)."""
+    basis = np.linalg.qr(directions.T)[1]  # directions in an orthonormal basis of their span
+    points = codes.astype(np.float64) @ basis.T
+    points -= points.mean(axis=0)
+    _, vectors = np.linalg.eigh(points.T @ points)
+    return points @ vectors[:, :-3:-1] if points.shape[1] > 1 else np.c_[points, 0 * points]
+
+
+def separability(plane: Array) -> float:
+    """min over rotations of the mutual information (bits) of the two coordinates, 10 x 10 bins."""
+    values = []
+    for angle in np.arange(ANGLES) * np.pi / 2 / ANGLES:
+        turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        values.append(_information(plane @ turn))
+    return float(min(values))
+
+
+def _information(plane: Array) -> float:
+    low, high = plane.min(axis=0), plane.max(axis=0)
+    cell = ((plane - low) / np.maximum(high - low, 1e-300) * BINS).astype(int).clip(0, BINS - 1)
+    joint = np.bincount(cell[:, 0] * BINS + cell[:, 1], minlength=BINS**2).reshape(BINS, BINS)
+    p = joint / len(plane)
+    expected = np.outer(p.sum(axis=1), p.sum(axis=0))
+    here = p > 0
+    return float(np.sum(p[here] * np.log2(p[here] / expected[here])))
+
+
+def mixture(plane: Array) -> float:
+    """max over directions v and offsets c of P(|z| < .1), z = (v.f + c) / sqrt(E[(v.f + c)^2])."""
+    best = 0.0
+    levels = (np.arange(OFFSETS) + 0.5) / OFFSETS
+    for angle in np.arange(2 * ANGLES) * np.pi / 2 / ANGLES:
+        along = np.sort(plane @ np.array([np.cos(angle), np.sin(angle)]))
+        offset = along[(levels * len(along)).astype(int)]
+        reach = EPSILON * np.sqrt(along.var() + (along.mean() - offset) ** 2)
+        inside = np.searchsorted(along, offset + reach) - np.searchsorted(
+            along, offset - reach, side="right"
+        )
+        best = max(best, float(inside.max()) / len(along))
+    return best

@@ -1,0 +1,150 @@
+"""Shape tests on points of known shape: found where they are, and not more often than chance elsewhere."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from interpsweep.config.analysis import GeometrySettings
+from interpsweep.geometry import census, clusters, models, nulls
+from interpsweep.geometry.shapes import SHAPES
+
+DIM = 64
+
+
+def directions(shape: str, k: int, noise: float, seed: int) -> np.ndarray:
+    """Unit directions: a common direction plus the shape plus isotropic noise of that length."""
+    rng = np.random.default_rng([seed, k])
+    frame = np.linalg.qr(rng.standard_normal((DIM, DIM)))[0]
+    if shape == "circle":
+        t = 2 * np.pi * np.arange(k) / k
+        points = np.c_[np.cos(t), np.sin(t)]
+    elif shape == "line":
+        points = np.linspace(-1.7, 1.7, k)[:, None]
+    elif shape == "tree":
+        groups = np.arange(k) % 3
+        points = 1.2 * np.eye(3)[groups]
+    else:
+        points = rng.standard_normal((k, 2)) * 0.7
+    made = 1.5 * frame[0] + points @ frame[1 : 1 + points.shape[1]]
+    made = made + noise * rng.standard_normal((k, DIM)) / np.sqrt(DIM)
+    return (made / np.linalg.norm(made, axis=1, keepdims=True)).astype(np.float32)
+
+
+@pytest.mark.parametrize(("shape", "k"), [("circle", 7), ("circle", 12), ("line", 9), ("tree", 12)])
+def test_shape_is_found_and_named(shape: str, k: int) -> None:
+    hits, named = 0, 0
+    for seed in range(5):
+        cloud = directions(shape, k, 0.3, seed)
+        made = census.outcomes(cloud, 8, 199, np.random.default_rng(seed))
+        hits += made[shape].p <= 0.01
+        passing = {name: o.p for name, o in made.items() if o.p <= 0.05}
+        named += models.name(passing, models.fits(nulls.principal(cloud, 8))) == shape
+    assert hits == 5
+    assert named >= 4
+
+
+@pytest.mark.parametrize("test", ["circle", "line", "tree"])
+def test_size_on_structureless_directions(test: str) -> None:
+    """Among 200 Gaussian clusters a 5% test rejects about 10; 20 has probability below .002."""
+    rng = np.random.default_rng(7)
+    ps = []
+    for _ in range(200):
+        points = nulls.principal(rng.standard_normal((9, 12)), 8)
+        draws = SHAPES[test].statistic(nulls.haar(points, 99, rng))
+        ps.append(nulls.upper_p(float(SHAPES[test].statistic(points[None])[0]), draws))
+    assert np.sum(np.array(ps) <= 0.05) < 20
+    assert abs(np.mean(ps) - 0.5) < 0.1
+
+
+def test_regular_polygon_scores_one() -> None:
+    t = 2 * np.pi * np.arange(7) / 7
+    heptagon = np.c_[np.cos(t), np.sin(t)][None]
+    assert SHAPES["circle"].statistic(heptagon)[0] == pytest.approx(1)
+    order = SHAPES["circle"].order
+    assert order is not None
+    assert models.closure(heptagon[0], order(heptagon[0])) == pytest.approx(1)
+
+
+def test_equal_steps_on_a_line() -> None:
+    points = np.arange(9.0)[:, None] - 4
+    assert SHAPES["line"].statistic(points[None])[0] > 0.98  # equal distances have no order
+    assert models.closure(points, np.arange(9)) == pytest.approx(8)
+
+
+def test_equidistant_points_are_a_star_not_a_tree() -> None:
+    simplex = np.eye(8)[None]
+    assert SHAPES["tree"].statistic(simplex)[0] == pytest.approx(0, abs=1e-12)
+    assert SHAPES["simplex"].statistic(simplex)[0] == pytest.approx(0, abs=1e-7)
+
+
+def test_haar_null_keeps_centre_and_spectrum() -> None:
+    points = nulls.principal(np.random.default_rng(0).standard_normal((10, 20)), 5)
+    for draw in nulls.haar(points, 4, np.random.default_rng(1)):
+        np.testing.assert_allclose(draw.mean(axis=0), 0, atol=1e-12)
+        np.testing.assert_allclose(draw.T @ draw, points.T @ points, atol=1e-10)
+
+
+def test_planted_clusters_are_found() -> None:
+    rng = np.random.default_rng(4)
+    planted = [directions("circle", 7, 0.2, 1), directions("tree", 12, 0.2, 2)]
+    loose = rng.standard_normal((200, DIM)).astype(np.float32)
+    loose /= np.linalg.norm(loose, axis=1, keepdims=True)
+    found = clusters.find(np.vstack([*planted, loose]), 4, 50, 4096, 0)
+    sets = [set(cluster.members.tolist()) for cluster in found]
+    assert set(range(7)) in sets
+    assert len(set().union(*sets)) == sum(map(len, sets))  # disjoint
+    halved = clusters.find(np.vstack([*planted, loose]), 4, 50, 100, 0)
+    assert all(4 <= len(cluster.members) <= 50 for cluster in halved)
+
+
+class Plain:
+    """A context that maps in order."""
+
+    @staticmethod
+    def block_map(function: Any, blocks: Any, what: str = "") -> Any:
+        return map(function, blocks)
+
+
+@pytest.fixture(scope="module")
+def structureless() -> Any:
+    """Census tables of Gaussian dictionaries, over 100 clusters, with the selection-aware null."""
+    settings = GeometrySettings(draws=99, null_dictionaries=4)
+    tables = []
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        unit = rng.standard_normal((300, 24)).astype(np.float32)
+        unit /= np.linalg.norm(unit, axis=1, keepdims=True)
+        found = census.find(unit, settings)
+        pool = census.null_pool(unit, settings, Plain)
+        tables.append(census.take(unit, np.arange(300), found, pool, settings, Plain))
+    return tables
+
+
+@pytest.mark.parametrize("test", sorted(SHAPES))
+def test_selected_p_is_level_on_structureless_dictionaries(structureless: Any, test: str) -> None:
+    """Clusters were picked for being clusters; p_selected must still be a p-value."""
+    p = np.concatenate([t.loc[t["test"] == test, "p_selected"] for t in structureless])
+    assert len(p) > 100
+    assert np.mean(p <= 0.05) < 0.05 + 3 * np.sqrt(0.05 * 0.95 / len(p))
+    assert abs(p.mean() - 0.5) < 0.08
+
+
+def test_circle_in_a_dictionary_survives_selection() -> None:
+    rng = np.random.default_rng(9)
+    loose = rng.standard_normal((250, DIM)).astype(np.float32)
+    loose /= np.linalg.norm(loose, axis=1, keepdims=True)
+    unit = np.vstack([directions("circle", 7, 0.2, 1), directions("circle", 12, 0.2, 3), loose])
+    settings = GeometrySettings(draws=199, null_dictionaries=8)
+    pool = census.null_pool(unit, settings, Plain)
+    table = census.take(
+        unit, np.arange(len(unit)), census.find(unit, settings), pool, settings, Plain
+    )
+    circles = table[(table["test"] == "circle") & (table["best_model"] == "circle")]
+    members = [{int(f) for f in order.split(",")} for order in circles["order"]]
+    assert set(range(7)) in members and set(range(7, 19)) in members
+    best = circles.nsmallest(2, "p_selected")
+    np.testing.assert_allclose(best["p_selected"], 1 / (1 + best["n_selected"]))  # none reaches it
+    assert (best["n_selected"] > 30).all() and (best["closure"] < 2).all()
