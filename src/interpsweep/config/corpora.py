@@ -1,4 +1,4 @@
-"""Settings of corpora: where the tokens come from, and the planted language with known structure."""
+"""Settings of corpora: where the tokens come from, and the planted language."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ class DatasetSource(Section):
 
 
 class DocstringSource(Section):
-    """Docstrings of installed Python packages: real prose that needs no network. Nothing is imported."""
+    """Docstrings of installed Python packages: prose without network. Nothing is imported."""
 
     source: Literal["docstrings"] = field("docstrings", "Docstrings of installed packages")
     packages: tuple[str, ...] = field(

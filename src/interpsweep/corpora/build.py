@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from pydantic import Field, TypeAdapter
-from typing_extensions import Annotated
 
 from interpsweep.config.corpora import CorpusSettings, GeneratedCorpus, LanguageSettings
 from interpsweep.context import Context
@@ -46,7 +45,9 @@ def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str
     settings = _SETTINGS.validate_python(_with_paths(given))
     if isinstance(settings, GeneratedCorpus):
         return _generated(settings, LanguageSettings(**planted), out, ctx)
-    return _from_text(settings, content, open_tokenizer(tokenizer, ctx, settings.prepend_bos), out, ctx)
+    return _from_text(
+        settings, content, open_tokenizer(tokenizer, ctx, settings.prepend_bos), out, ctx
+    )
 
 
 def _with_paths(given: dict[str, Any]) -> dict[str, Any]:

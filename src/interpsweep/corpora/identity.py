@@ -81,7 +81,7 @@ def _content(part: MixPart, digests: dict[str, str]) -> dict[str, Any]:
     if part.source == "docstrings":
         return {"packages": {r.partition(":")[2]: digests[r] for r in _references(part)}}
     if part.source == "datasets":
-        return {"commit": digests[r] for r in _references(part)}
+        return {"commit": digests[_references(part)[0]]}
     if part.source == "templates":
         return {"lists": folder_digest(DATA, DATA.glob("*.yaml"))}
     return {}
@@ -91,10 +91,12 @@ def _content(part: MixPart, digests: dict[str, str]) -> dict[str, Any]:
 
 
 def text_files(patterns: Iterable[str]) -> list[Path]:
-    """The files that paths and globs stand for, sorted, each once. Relative to the working directory."""
+    """The files that paths and globs (of the working directory) stand for, sorted, each once."""
     found: set[Path] = set()
     for pattern in patterns:
-        matches = [Path(name) for name in glob.glob(str(Path(pattern).expanduser()), recursive=True)]
+        matches = [
+            Path(name) for name in glob.glob(str(Path(pattern).expanduser()), recursive=True)
+        ]
         matches = [path for path in matches if path.is_file()]
         if not matches:
             raise UserError(f"corpus.files: no file matches {pattern!r}")

@@ -17,7 +17,14 @@ if TYPE_CHECKING:
 
     from interpsweep.context import Context
 
-_FILES = ["tokenizer*", "special_tokens_map.json", "config.json", "vocab.*", "merges.txt", "*.model"]
+_FILES = [
+    "tokenizer*",
+    "special_tokens_map.json",
+    "config.json",
+    "vocab.*",
+    "merges.txt",
+    "*.model",
+]
 
 
 class Encoded(NamedTuple):
@@ -38,8 +45,8 @@ def open_tokenizer(identity: dict[str, Any], ctx: Context, prepend_bos: bool = T
         folder = snapshot_download(repo, revision=commit, allow_patterns=_FILES)
     except OSError as error:
         raise UserError(
-            f"{repo}@{commit}: its tokenizer is not in the local cache and the hub is out of reach; "
-            f"on a machine with network: hf download {repo} --revision {commit}"
+            f"{repo}@{commit}: its tokenizer is not in the local cache and the hub is out of "
+            f"reach; on a machine with network: hf download {repo} --revision {commit}"
         ) from error
     return Tokenizer(Path(folder), prepend_bos)
 
@@ -62,7 +69,8 @@ class Tokenizer:
         """Tokens of each text, without marks."""
         return [
             Encoded(
-                np.array(encoding.ids, np.int32), np.array(encoding.offsets, np.int64).reshape(-1, 2)
+                np.array(encoding.ids, np.int32),
+                np.array(encoding.offsets, np.int64).reshape(-1, 2),
             )
             for encoding in self._fast.encode_batch(list(texts), add_special_tokens=False)
         ]
@@ -149,7 +157,7 @@ def _kinds(node: Any) -> set[str]:
 
 
 def _byte_characters() -> dict[int, str]:
-    """Byte -> the character that byte-level BPE writes for it (printable bytes stand for themselves)."""
+    """Byte -> the character that byte-level BPE writes for it (itself where printable)."""
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [byte for byte in range(256) if byte not in printable]
     return {b: chr(b) for b in printable} | {b: chr(256 + i) for i, b in enumerate(others)}

@@ -133,7 +133,7 @@ def write_spool(
     offsets = np.concatenate([[0], np.cumsum(lengths[order])])
     store = TokenStore(out, spool.n_tokens, concepts)
     flat = spool.tokens()
-    labels = {name: _moved(spool.labels(name), starts, lengths, order, offsets) for name in concepts}
+    labels = {name: _moved(spool.labels(name), starts, order, offsets) for name in concepts}
     for first, last in _pieces(offsets):
         begin, end = int(offsets[first]), int(offsets[last])
         sizes = lengths[order[first:last]]
@@ -163,7 +163,6 @@ def _pieces(offsets: np.ndarray) -> Iterator[tuple[int, int]]:
 def _moved(
     pairs: tuple[np.ndarray, np.ndarray],
     starts: np.ndarray,
-    lengths: np.ndarray,
     order: np.ndarray,
     offsets: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:

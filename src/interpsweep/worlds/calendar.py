@@ -15,7 +15,7 @@ import numpy as np
 
 from interpsweep.config.corpora import LanguageSettings
 from interpsweep.worlds import words
-from interpsweep.worlds.sentences import Cycle, Lexicon, Line, Taxonomy, forms
+from interpsweep.worlds.sentences import Lexicon, Taxonomy, Tuned, forms
 
 # Contexts are drawn in blocks of this many from one generator; part of the language's definition.
 _BLOCK = 512
@@ -90,7 +90,7 @@ class Language:
         }
 
     def truth(self) -> dict:
-        """What is planted, for a reader who checks what was found: shape, order, strength, parents."""
+        """What is planted, for whoever checks what was found: shape, order, strength, parents."""
         s = self.settings
         return {
             "language": "calendar",
@@ -129,7 +129,7 @@ class Language:
     # ------------------------------------------------------------ sampling
 
     def sample(self, n_contexts: int, length: int, seed: int, first: int = 0) -> Sample:
-        """Contexts first .. first + n_contexts of the endless stream of `seed`, `length` tokens each."""
+        """Contexts first .. first + n_contexts of the endless stream of `seed`."""
         last = first + n_contexts
         tokens = np.empty((n_contexts, length), np.int32)
         for block in range(first // _BLOCK, -(-last // _BLOCK)):
@@ -144,9 +144,9 @@ class Language:
         """The _BLOCK contexts of one block: int32 (_BLOCK, length)."""
         rng = np.random.default_rng([self.settings.seed, seed, block])
         per_context = -(-length // 4) + 1  # the shortest sentence has three words and a stop
-        kind = np.searchsorted(
-            np.cumsum([share for share, _ in self._forms]), rng.random(_BLOCK * per_context), "right"
-        ).clip(0, len(self._forms) - 1)
+        shares = np.cumsum([share for share, _ in self._forms])
+        drawn = np.searchsorted(shares, rng.random(_BLOCK * per_context), "right")
+        kind = drawn.clip(0, len(self._forms) - 1)
         sentences = np.full((len(kind), 8), -1, np.int32)
         for i, (_, form) in enumerate(self._forms):
             rows = np.flatnonzero(kind == i)
@@ -172,19 +172,14 @@ class Language:
     def lexicon(self) -> Lexicon:
         """Token ids and conditional distributions that the sentence forms draw from."""
         s = self.settings
+        week = _von_mises(7, s.activities, s.weekday_tuning)
+        year = _von_mises(12, s.weathers, s.month_tuning)
+        line = _gaussian(s.numbers, s.sizes, s.number_tuning)
         return Lexicon(
             frame={word: self._id[word] for word in words.FRAME},
-            week=Cycle(
-                self._ids("weekday"),
-                self._ids("activity"),
-                *_von_mises(7, s.activities, s.weekday_tuning),
-            ),
-            year=Cycle(
-                self._ids("month"), self._ids("weather"), *_von_mises(12, s.weathers, s.month_tuning)
-            ),
-            line=Line(
-                self._ids("number"), self._ids("size"), *_gaussian(s.numbers, s.sizes, s.number_tuning)
-            ),
+            week=Tuned(self._ids("weekday"), self._ids("activity"), *week),
+            year=Tuned(self._ids("month"), self._ids("weather"), *year),
+            line=Tuned(self._ids("number"), self._ids("size"), *line),
             tree=self._taxonomy(),
             filler={
                 category: (self._shuffled(category), _zipf(len(self._values[category]), s.zipf))
@@ -240,7 +235,7 @@ def _concept_values(s: LanguageSettings) -> dict[str, list[str]]:
 
 
 def _both_ways(joint: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Cumulative p(word | value) (P, W) and p(value | word) (W, P) of unnormalised weights (P, W)."""
+    """Cumulative p(word | value) (P, W) and p(value | word) (W, P) of weights (P, W)."""
     forward = joint / joint.sum(1, keepdims=True)
     backward = (joint / joint.sum(0, keepdims=True)).T
     return forward.cumsum(1), backward.cumsum(1)

@@ -18,23 +18,13 @@ Column = int | np.ndarray
 
 
 @dataclass(frozen=True)
-class Cycle:
-    """Values on a circle with the words tuned to them. All token ids."""
+class Tuned:
+    """Values in order, on a circle or a line, with the words tuned to them."""
 
-    values: np.ndarray  # (P,) in order
-    words: np.ndarray  # (W,) tuned words, equally spaced angles
+    values: np.ndarray  # (P,) token ids
+    words: np.ndarray  # (W,) token ids
     forward: np.ndarray  # (P, W) cumulative p(word | value)
     backward: np.ndarray  # (W, P) cumulative p(value | word)
-
-
-@dataclass(frozen=True)
-class Line:
-    """Values on a line with ends, with the words tuned to them."""
-
-    values: np.ndarray  # (P,)
-    words: np.ndarray  # (W,)
-    forward: np.ndarray  # (P, W)
-    backward: np.ndarray  # (W, P)
 
 
 @dataclass(frozen=True)
@@ -56,9 +46,9 @@ class Lexicon:
     """Everything a sentence form needs to know."""
 
     frame: dict[str, int]
-    week: Cycle
-    year: Cycle
-    line: Line
+    week: Tuned
+    year: Tuned
+    line: Tuned
     tree: Taxonomy
     filler: dict[str, tuple[np.ndarray, np.ndarray]]  # category -> (tokens, cumulative p)
     noise: float
@@ -86,15 +76,15 @@ def _tuned(part: str, prepositions: tuple[str, ...], after: bool) -> Form:
     """`on Monday swim` (after) or `they swim Monday`: the tuned word right beside its value."""
 
     def form(lex: Lexicon, rng: np.random.Generator, n: int) -> list[Column]:
-        cycle: Cycle | Line = getattr(lex, part)
+        scale: Tuned = getattr(lex, part)
         lead = np.array([lex.frame[p] for p in prepositions])[rng.integers(0, len(prepositions), n)]
         if after:
-            value = rng.integers(0, len(cycle.values), n)
-            word = noisy(rng, draw(rng, cycle.forward, value), len(cycle.words), lex.noise)
-            return [lead, cycle.values[value], cycle.words[word]]
-        word = rng.integers(0, len(cycle.words), n)
-        value = noisy(rng, draw(rng, cycle.backward, word), len(cycle.values), lex.noise)
-        return [lead, cycle.words[word], cycle.values[value]]
+            value = rng.integers(0, len(scale.values), n)
+            word = noisy(rng, draw(rng, scale.forward, value), len(scale.words), lex.noise)
+            return [lead, scale.values[value], scale.words[word]]
+        word = rng.integers(0, len(scale.words), n)
+        value = noisy(rng, draw(rng, scale.backward, word), len(scale.values), lex.noise)
+        return [lead, scale.words[word], scale.values[value]]
 
     return form
 
@@ -236,12 +226,11 @@ def _class_attribute(lex: Lexicon, rng: np.random.Generator, n: int) -> list[Col
     tree = lex.tree
     leaf = rng.integers(0, len(tree.species), n)
     group, side = tree.class_of[leaf], rng.integers(0, 2, n)
-    of_class = rng.random(n) < 0.6
-    by_class = np.where(
-        rng.random(n) < 0.5, tree.class_words[group, side], tree.kingdom_words[tree.kingdom_of[group], side]
-    )
+    of_class, own = rng.random(n) < 0.6, rng.random(n) < 0.5
+    kingdom_word = tree.kingdom_words[tree.kingdom_of[group], side]
+    by_class = np.where(own, tree.class_words[group, side], kingdom_word)
     noun = np.where(of_class, tree.classes[group], tree.kingdoms[tree.kingdom_of[group]])
-    word = np.where(of_class, by_class, tree.kingdom_words[tree.kingdom_of[group], side])
+    word = np.where(of_class, by_class, kingdom_word)
     return [lex.frame["every"], noun, word]
 
 

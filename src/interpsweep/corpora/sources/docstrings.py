@@ -1,8 +1,9 @@
-"""Docstrings of installed packages: prose that every Python environment has. Nothing is imported."""
+"""Docstrings of installed packages: prose that every environment has. Nothing is imported."""
 
 from __future__ import annotations
 
 import ast
+import hashlib
 import re
 import warnings
 from collections.abc import Iterator
@@ -15,7 +16,12 @@ from interpsweep.corpora.sources.document import Document
 
 _LARGEST = 1 << 20  # bytes; longer modules are generated tables
 _PROSE = re.compile(r"[A-Za-z ,.;:'\"()\-\n]")
+# doctests, headings, directives, field lists
+_NOT_PROSE = re.compile(r">>>|---|===|\.\. |:param|\w+ : [\w{]")
+    r">>>|---|===|\.\. |:param|\w+ : [\w{]"
+)  # doctest, heading, directive, fields
 _SENTENCE = re.compile(r"[A-Za-z]{2,}[^.!?]*[.!?:]")
+_BLOCKS = ("body", "handlers", "orelse", "finalbody")
 _HOLDS_DOCSTRING = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
@@ -23,24 +29,24 @@ def documents(packages: dict[str, Path], min_characters: int, seed: int) -> Iter
     """Prose of the docstrings of `packages`; the order of the modules is shuffled by `seed`.
 
     Within a module the order is that of the lines; the shuffle starts from (package, module path)
-    order, so the result does not depend on the order in which packages are named. A text that
-    occurs again (inherited or copied docstrings) is left out, so no text is in two splits.
+    order, so the result does not depend on the order in which packages are named. A paragraph that
+    occurs again (inherited or copied docstrings) is left out, so none is in two splits.
     """
     modules = [path for name in sorted(packages) for path in package_modules(packages[name])]
-    seen: set[int] = set()
+    seen: set[bytes] = set()
     for i in np.random.default_rng([seed, 2]).permutation(len(modules)):
-        for text in docstrings(modules[i]):
-            text = prose(text)
-            if len(text) >= min_characters and hash_of(text) not in seen:
-                seen.add(hash_of(text))
-                yield Document(text)
+        for docstring in docstrings(modules[i]):
+            new = [text for text in prose(docstring) if not _known(text, seen)]
+            if sum(map(len, new)) >= min_characters:
+                yield Document("\n".join(new))
 
 
-def hash_of(text: str) -> int:
-    """A 64-bit hash of a text, the same in every process."""
-    import hashlib
-
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
+def _known(text: str, seen: set[bytes]) -> bool:
+    """Whether a text of this hash was seen before; it is from now on."""
+    key = hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=8).digest()
+    known = key in seen
+    seen.add(key)
+    return known
 
 
 def docstrings(path: Path) -> Iterator[str]:
@@ -53,19 +59,26 @@ def docstrings(path: Path) -> Iterator[str]:
             tree = ast.parse(path.read_bytes())
     except (SyntaxError, ValueError, RecursionError):
         return
-    nodes = [node for node in ast.walk(tree) if isinstance(node, _HOLDS_DOCSTRING)]
-    for node in sorted(nodes, key=lambda node: getattr(node, "lineno", 0)):
-        if text := ast.get_docstring(node, clean=True):
-            yield text
+    yield from _within(tree)
 
 
-def prose(text: str) -> str:
-    """The paragraphs of `text` that are sentences: no tables, code, doctests or field lists."""
+def _within(node: ast.AST) -> Iterator[str]:
+    """Docstrings of a node and of the definitions in it, in order; expressions are not entered."""
+    if isinstance(node, _HOLDS_DOCSTRING) and (text := ast.get_docstring(node, clean=True)):
+        yield text
+    for block in _BLOCKS:
+        for statement in getattr(node, block, ()):
+            if isinstance(statement, ast.stmt | ast.ExceptHandler):
+                yield from _within(statement)
+
+
+def prose(text: str) -> list[str]:
+    """The paragraphs of `text` that are sentences: no tables, code, doctests or parameter lists."""
     kept = []
     for paragraph in re.split(r"\n\s*\n", text):
         flat = " ".join(paragraph.split())
-        if ">>>" in flat or len(flat.split()) < 6 or not _SENTENCE.search(flat):
+        if _NOT_PROSE.search(flat) or len(flat.split()) < 6 or not _SENTENCE.search(flat):
             continue
         if len(_PROSE.findall(flat)) >= 0.93 * len(flat):
             kept.append(flat)
-    return "\n".join(kept)
+    return kept

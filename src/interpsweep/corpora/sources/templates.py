@@ -24,7 +24,7 @@ _FRAME = "frame.yaml"
 
 @dataclass(frozen=True)
 class Slot:
-    """A kind of slot: its values in their order, the shape they are known to have, its sentences."""
+    """A kind of slot: values in their order, the shape they are known to have, sentences."""
 
     name: str
     shape: str
