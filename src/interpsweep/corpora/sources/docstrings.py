@@ -18,8 +18,6 @@ _LARGEST = 1 << 20  # bytes; longer modules are generated tables
 _PROSE = re.compile(r"[A-Za-z ,.;:'\"()\-\n]")
 # doctests, headings, directives, field lists
 _NOT_PROSE = re.compile(r">>>|---|===|\.\. |:param|\w+ : [\w{]")
-    r">>>|---|===|\.\. |:param|\w+ : [\w{]"
-)  # doctest, heading, directive, fields
 _SENTENCE = re.compile(r"[A-Za-z]{2,}[^.!?]*[.!?:]")
 _BLOCKS = ("body", "handlers", "orelse", "finalbody")
 _HOLDS_DOCSTRING = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
