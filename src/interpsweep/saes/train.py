@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from interpsweep.activations.artifact import Activations
+from interpsweep.activations.artifact import Activations, Statistics
 from interpsweep.activations.reader import Stream
 from interpsweep.config.saes import TrainSettings
 from interpsweep.context import Context
@@ -35,9 +35,9 @@ def run(items: list[Item], ctx: Context) -> None:
             return
         settings = TrainSettings(**shared[0].spec["settings"])
         activations = Activations.open(shared[0].inputs["activations"])
-        stream = Stream(activations, "train", settings.batch_size, settings.stream_seed)
-        members = [_member(item, activations, stream, ctx) for item in shared]
-        failures += train_bank(members, stream, ctx)
+        with Stream(activations, "train", settings.batch_size, settings.stream_seed) as stream:
+            members = [_member(item, activations, stream, ctx) for item in shared]
+            failures += train_bank(members, stream, ctx)
     if failures:
         raise UserError("; ".join(failures))
 
@@ -69,13 +69,13 @@ def _member(item: Item, activations: Activations, stream: Batches, ctx: Context)
 
 
 def _centre(
-    settings: TrainSettings, statistics: dict[str, Any], stream: Batches, d_in: int
+    settings: TrainSettings, statistics: Statistics, stream: Batches, d_in: int
 ) -> np.ndarray:
     """Initial decoder bias on unscaled activations, (d_in,) float64."""
     if settings.decoder_bias == "zero":
         return np.zeros(d_in)
     if settings.decoder_bias == "mean":
-        return np.asarray(statistics["mean"], np.float64)
+        return np.asarray(statistics.mean, np.float64)
     return geometric_median(stream.batch(0))
 
 

@@ -16,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from interpsweep.activations.artifact import Statistics
 from interpsweep.config.saes import TrainSettings
 from interpsweep.errors import UserError
 from interpsweep.saes.architectures import architecture
@@ -24,7 +25,7 @@ from interpsweep.tables import write_parquet
 
 CHECKPOINT = "checkpoint.safetensors"
 LOG = "training.parquet"
-LOG_COLUMNS = ("step", "tokens", "loss", "fvu", "l0", "dead", "learning_rate")
+LOG_COLUMNS = ("step", "tokens", "loss", "fvu", "l0", "dead_fraction", "learning_rate")
 RATE_SHARE = 0.1  # the firing rates that are exported come from this last share of the steps
 CHECK_EVERY = {"cpu": 1, "cuda": 64}  # steps between looks at the loss: on a GPU each one waits
 
@@ -162,8 +163,7 @@ class Trainer:
         write_parquet(table.astype({"step": "int64", "tokens": "int64"}), out / LOG)
         last = table.iloc[-1]
         return {
-            **{name: float(last[name]) for name in ("loss", "fvu", "l0")},
-            "dead_fraction": float(last["dead"]),
+            **{name: float(last[name]) for name in ("loss", "fvu", "l0", "dead_fraction")},
             "dead_window_tokens": self.dead_window,
             "steps": self.done,
             "tokens": self.done * self.settings.batch_size,
@@ -231,11 +231,11 @@ def learning_rate(settings: TrainSettings, step: int) -> float:
     return settings.peak_learning_rate * min(1.0, rising, falling)
 
 
-def activation_scale(settings: TrainSettings, statistics: dict[str, Any], d_in: int) -> float:
+def activation_scale(settings: TrainSettings, statistics: Statistics, d_in: int) -> float:
     """The factor that `scale_activations` means for activations with these statistics."""
     if settings.scale_activations == "none":
         return 1.0
-    norm = float(statistics["mean_norm"])
+    norm = statistics.mean_norm
     size = norm if settings.scale_activations == "norm" else math.sqrt(total_variance(statistics))
     if not (math.isfinite(size) and size > 0):
         raise UserError(
@@ -245,7 +245,7 @@ def activation_scale(settings: TrainSettings, statistics: dict[str, Any], d_in: 
     return math.sqrt(d_in) / size
 
 
-def total_variance(statistics: dict[str, Any]) -> float:
+def total_variance(statistics: Statistics) -> float:
     """Sum over dimensions of the activations' variance."""
-    mean, second = statistics["mean"], statistics["second_moment"]
-    return float(second.trace() - (mean * mean).sum())
+    mean = statistics.mean
+    return float(statistics.second_moment.trace() - mean @ mean)

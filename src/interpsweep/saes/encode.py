@@ -1,0 +1,327 @@
+"""Stage ``encode``: sparse codes of the analysis split, statistics and top contexts of latents.
+
+Beside the codes (see `saes.codes`) it writes
+
+``features.parquet``
+    One row per latent: ``feature``, ``count`` (rows where it fires), ``density`` (their share),
+    ``mean``, ``max`` and quantiles ``q10``, ``q50``, ``q90``, ``q99`` of its positive activations
+    (NaN if it never fires; quantiles over the leading QUANTILE_ENTRIES entries), ``decoder_norm``.
+``contexts.parquet``
+    The contexts in which a latent fires most, one row each: ``feature``, ``rank`` (0 = strongest),
+    ``row`` (of the activations), ``context``, ``position``, ``activation``, ``token``, ``text``
+    (the token and its surroundings) and ``token_start`` (where in `text` the token begins).
+
+All activations are multiplied by the decoder norm.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+from scipy.sparse import csr_matrix
+
+from interpsweep.activations.artifact import Activations
+from interpsweep.config.saes import EncodeSettings
+from interpsweep.context import Context
+from interpsweep.corpora.artifact import Corpus
+from interpsweep.errors import UserError
+from interpsweep.saes.codes import BLOCK_ROWS, CONTEXTS, FEATURES, CodesWriter
+from interpsweep.saes.load import LoadedSAE, encode_parts, load
+from interpsweep.spec import Spec
+from interpsweep.tables import write_parquet
+
+BLOCKS = "blocks"  # scratch folder: one file per encoded block, so a killed run resumes there
+QUANTILE_ENTRIES = 20_000_000
+QUANTILES = (0.1, 0.5, 0.9, 0.99)
+
+
+@dataclass(frozen=True)
+class Work:
+    """What encoding a block needs; small and picklable."""
+
+    sae: Path
+    activations: Path
+    scratch: Path
+    device: str
+    threshold: float
+    top: int
+
+
+def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str, Any]:
+    """Encode the analysis split of ``inputs["activations"]`` with ``inputs["sae"]``."""
+    torch.set_num_threads(ctx.threads)
+    settings = EncodeSettings(**spec["settings"])
+    activations, sae = Activations.open(inputs["activations"]), load(inputs["sae"])
+    if activations.d_in != sae.d_in:
+        raise UserError(
+            f"{inputs['sae']}: the SAE takes {sae.d_in} dimensions, the activations have "
+            f"{activations.d_in}; it belongs to another site"
+        )
+    first, last = analysis_rows(activations, settings)
+    scratch = out / BLOCKS
+    scratch.mkdir(exist_ok=True)
+    work = Work(
+        inputs["sae"],
+        inputs["activations"],
+        scratch,
+        ctx.device,
+        settings.threshold,
+        settings.top_contexts,
+    )
+    blocks = [(row, min(row + BLOCK_ROWS, last)) for row in range(first, last, BLOCK_ROWS)]
+    counts = list(ctx.block_map(partial(encode_block, work), blocks, "encoding"))
+    gathered = _gather(out, scratch, blocks, counts, sae, settings.top_contexts)
+    shutil.rmtree(scratch)
+    features = _feature_table(gathered, last - first, sae)
+    write_parquet(features, out / FEATURES)
+    corpus = Corpus.open(inputs["corpus"])
+    write_parquet(_context_table(gathered.best, activations, corpus, settings), out / CONTEXTS)
+    return {
+        "rows": last - first,
+        "l0": sum(counts) / (last - first),
+        "silent_fraction": float((features["count"] == 0).mean()),
+    }
+
+
+def analysis_rows(activations: Activations, settings: EncodeSettings) -> tuple[int, int]:
+    """Rows [first, last) that are encoded: leading contexts of the analysis split."""
+    first, last = activations.splits["analysis"]
+    if first == last:
+        raise UserError(f"{activations.path}: the analysis split is empty; give the corpus one")
+    if settings.contexts is not None:
+        contexts = np.asarray(activations.context(first, last))
+        last = first + int(np.searchsorted(contexts, contexts[0] + settings.contexts))
+    return first, last
+
+
+# ---------------------------------------------------------------------- one block
+
+
+@lru_cache(maxsize=4)
+def _load_once(path: Path, device: str) -> LoadedSAE:
+    return load(path, device)
+
+
+def encode_block(work: Work, block: tuple[int, int]) -> int:
+    """Encode rows [start, stop) of the activations into a scratch file; return its entries."""
+    start, stop = block
+    file = work.scratch / f"{start}.safetensors"
+    if file.exists():
+        try:
+            return len(load_file(file)["values"])
+        except SafetensorError:
+            file.unlink()
+    activations = Activations(work.activations)
+    codes = encode_rows(
+        _load_once(work.sae, work.device), activations.read(start, stop), work.threshold
+    )
+    rows = np.repeat(np.arange(start, stop), np.diff(codes.indptr))
+    contexts = np.asarray(activations.context(start, stop))[rows - start]
+    best = strongest(
+        Best(codes.indices.astype(np.int64), contexts.astype(np.int64), rows, codes.data), work.top
+    )
+    partial_file = file.with_suffix(".partial")
+    arrays = {"indptr": codes.indptr.astype(np.int64), "indices": codes.indices}
+    arrays |= {"values": codes.data, **{f"best.{k}": v for k, v in vars(best).items()}}
+    save_file({k: np.ascontiguousarray(v) for k, v in arrays.items()}, partial_file)
+    os.replace(partial_file, file)
+    return codes.nnz
+
+
+def encode_rows(sae: LoadedSAE, rows: np.ndarray, threshold: float = 0.0) -> csr_matrix:
+    """Folded codes (n, d_sae) float32 of activations (n, d_in), values above `threshold` only."""
+    device = sae.b_dec.device
+    parts, lengths = [], []
+    with torch.no_grad():
+        for _, codes in encode_parts(sae, torch.from_numpy(rows).to(device), folded=True):
+            kept = codes.values > threshold
+            parts.append((codes.columns[kept].cpu().numpy(), codes.values[kept].cpu().numpy()))
+            n = len(codes.offsets) - 1
+            lengths.append(torch.bincount(codes.rows[kept], minlength=n).cpu().numpy())
+    columns = np.concatenate([columns for columns, _ in parts]).astype(np.int32)
+    values = np.concatenate([values for _, values in parts])
+    if not np.isfinite(values).all():
+        raise UserError("encoding gave values that are not finite; check the SAE's activations")
+    indptr = np.concatenate([[0], np.cumsum(np.concatenate(lengths))])
+    return csr_matrix((values, columns, indptr), shape=(len(rows), sae.d_sae))
+
+
+# ---------------------------------------------------------------------- all blocks
+
+
+@dataclass
+class Best:
+    """Entries of codes, as parallel arrays; kept: the strongest of each context of a latent."""
+
+    feature: np.ndarray
+    context: np.ndarray
+    row: np.ndarray
+    value: np.ndarray
+
+    def take(self, index: np.ndarray) -> Best:
+        """These entries."""
+        return Best(*(array[index] for array in vars(self).values()))
+
+    @classmethod
+    def join(cls, several: list[Best]) -> Best:
+        """All entries of several."""
+        return cls(
+            *(
+                np.concatenate(arrays)
+                for arrays in zip(*(vars(b).values() for b in several), strict=True)
+            )
+        )
+
+
+def strongest(entries: Best, top: int) -> Best:
+    """One entry, the strongest, per latent and context; of those the `top` per latent, in order.
+
+    Ties go to the earlier row, so the result does not depend on how entries were grouped.
+    """
+    entries = entries.take(
+        np.lexsort((entries.row, -entries.value, entries.context, entries.feature))
+    )
+    new = np.ones(len(entries.feature), bool)
+    new[1:] = (np.diff(entries.feature) != 0) | (np.diff(entries.context) != 0)
+    entries = entries.take(new)
+    entries = entries.take(np.lexsort((entries.row, -entries.value, entries.feature)))
+    return entries.take(rank_within(entries.feature) < top)
+
+
+def rank_within(groups: np.ndarray) -> np.ndarray:
+    """Position of each entry within its run of equal (sorted) groups."""
+    begins = np.flatnonzero(np.r_[True, np.diff(groups) != 0])
+    lengths = np.diff(np.r_[begins, len(groups)])
+    return np.arange(len(groups)) - np.repeat(begins, lengths) if len(groups) else groups
+
+
+@dataclass
+class Gathered:
+    """Statistics over all blocks; arrays over latents."""
+
+    count: np.ndarray
+    total: np.ndarray
+    largest: np.ndarray
+    quantiles: np.ndarray  # (len(QUANTILES), d_sae)
+    best: Best
+
+
+def _gather(
+    out: Path,
+    scratch: Path,
+    blocks: list[tuple[int, int]],
+    counts: list[int],
+    sae: LoadedSAE,
+    top: int,
+) -> Gathered:
+    """Write the codes in order and reduce the blocks' statistics."""
+    writer = CodesWriter(out, (blocks[0][0], blocks[-1][1]), sae.d_sae, counts, sae.fixed or 0)
+    count = np.zeros(sae.d_sae, np.int64)
+    total, largest = np.zeros(sae.d_sae), np.zeros(sae.d_sae, np.float32)
+    sample: list[tuple[np.ndarray, np.ndarray]] = []
+    sampled, waiting = 0, []
+    for start, stop in blocks:
+        held = load_file(scratch / f"{start}.safetensors")
+        indices, values = held["indices"], held["values"]
+        shape = (stop - start, sae.d_sae)
+        writer.append(csr_matrix((values, indices, held["indptr"]), shape=shape))
+        count += np.bincount(indices, minlength=sae.d_sae)
+        total += np.bincount(indices, weights=values, minlength=sae.d_sae)
+        np.maximum.at(largest, indices, values)
+        if sampled < QUANTILE_ENTRIES:
+            sample.append((indices, values))
+            sampled += len(values)
+        waiting.append(
+            Best(*(held[f"best.{name}"] for name in ("feature", "context", "row", "value")))
+        )
+        if sum(len(b.feature) for b in waiting[1:]) > 2 * top * sae.d_sae:
+            waiting = [strongest(Best.join(waiting), top)]
+    writer.close()
+    quantiles = _quantiles(*(np.concatenate(part) for part in zip(*sample, strict=True)), sae.d_sae)
+    return Gathered(count, total, largest, quantiles, strongest(Best.join(waiting), top))
+
+
+def _quantiles(features: np.ndarray, values: np.ndarray, d_sae: int) -> np.ndarray:
+    """Quantiles (lower value, no interpolation) of the entries of each latent, NaN without any."""
+    values = values[np.lexsort((values, features))]
+    counts = np.bincount(features, minlength=d_sae)
+    begins = np.concatenate([[0], np.cumsum(counts)])[:-1]
+    found = np.full((len(QUANTILES), d_sae), np.nan, np.float32)
+    fires = counts > 0
+    for i, share in enumerate(QUANTILES):
+        place = begins + np.floor(share * (counts - 1).clip(0)).astype(np.int64)
+        found[i, fires] = values[place[fires]]
+    return found
+
+
+# ---------------------------------------------------------------------- tables
+
+
+def _feature_table(gathered: Gathered, rows: int, sae: LoadedSAE) -> pd.DataFrame:
+    fires = gathered.count > 0
+    mean = np.where(fires, gathered.total / np.maximum(gathered.count, 1), np.nan)
+    table = {
+        "feature": np.arange(sae.d_sae, dtype=np.int32),
+        "count": gathered.count,
+        "density": gathered.count / rows,
+        "mean": mean.astype(np.float32),
+        "max": np.where(fires, gathered.largest, np.nan).astype(np.float32),
+    }
+    for share, values in zip(QUANTILES, gathered.quantiles, strict=True):
+        table[f"q{round(100 * share)}"] = values
+    return pd.DataFrame({**table, "decoder_norm": sae.norms.cpu().numpy()})
+
+
+def _context_table(
+    best: Best, activations: Activations, corpus: Corpus, settings: EncodeSettings
+) -> pd.DataFrame:
+    rows, inverse = np.unique(best.row, return_inverse=True)
+    first, last = (int(rows[0]), int(rows[-1]) + 1) if len(rows) else (0, 0)
+    flat = np.asarray(activations.token(first, last))[rows - first]
+    position = np.asarray(activations.position(first, last))[rows - first]
+    windows = _windows(corpus, flat, settings.window_before, settings.window_after)
+    shown = pd.DataFrame(windows, columns=["token", "text", "token_start"])
+    table = pd.DataFrame(
+        {
+            "feature": best.feature.astype(np.int32),
+            "rank": rank_within(best.feature).astype(np.int32),
+            "row": best.row,
+            "context": best.context.astype(np.int32),
+            "position": position[inverse].astype(np.int32),
+            "activation": best.value,
+        }
+    )
+    shown = shown.astype({"token": "str", "text": "str", "token_start": "int32"})
+    return pd.concat([table, shown.iloc[inverse].reset_index(drop=True)], axis=1)
+
+
+def _windows(
+    corpus: Corpus, flat: np.ndarray, before: int, after: int
+) -> list[tuple[str, str, int]]:
+    """(token, text around it within its context, where in the text it begins) of flat tokens."""
+    if not len(flat):
+        return []
+    contexts = np.searchsorted(corpus.offsets, flat, side="right") - 1
+    starts = np.maximum(corpus.offsets[contexts], flat - before)
+    stops = np.minimum(corpus.offsets[contexts + 1], flat + 1 + after)
+    first, last = int(starts.min()), int(stops.max())
+    ids = np.asarray(corpus.flat(first, last))
+    # marks such as BOS are not shown
+    words = np.array([*corpus.vocabulary, ""], dtype=object)
+    ids = np.where(np.asarray(corpus.special[first:last]) != 0, len(words) - 1, ids)
+    found = []
+    for start, here, stop in zip(starts - first, flat - first, stops - first, strict=True):
+        lead = "".join(words[ids[start:here]])
+        token = words[ids[here]]
+        found.append((token, lead + token + "".join(words[ids[here + 1 : stop]]), len(lead)))
+    return found
