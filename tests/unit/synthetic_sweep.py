@@ -63,10 +63,19 @@ class SyntheticSweep:
     def item(self, stage: str, **at: Any) -> Path:
         """A new, empty item folder."""
         digest = hashlib.sha256(repr((stage, sorted(at.items(), key=str))).encode()).hexdigest()
-        path = self.root / stage / digest[:16]
+        path = self.root / stage / f"made-{digest[:16]}"
         path.mkdir(parents=True)
         self.items[digest] = (path, {"stage": stage, **at})
         return path
+
+    def finish(self, path: Path, settings: dict, inputs: dict, metrics: dict) -> None:
+        """Write the manifest of an item."""
+        digest = next(d for d, (p, _) in self.items.items() if p == path)
+        stage = self.items[digest][1]["stage"]
+        spec = {"stage": stage, "version": 1, "settings": settings, "inputs": inputs}
+        manifest = {"digest": digest, "stage": stage, "spec": spec, "metrics": metrics,
+                    "files": {}, "versions": {"interpsweep": "0.1.0", "numpy": "2.0"}}  # fmt: skip
+        write_json(manifest, path / "manifest.json")
 
     def place(self, site: str, **more: Any) -> dict[str, Any]:
         """Coordinates of a site."""
@@ -155,6 +164,10 @@ class SyntheticSweep:
         write_parquet(families, out / "families.parquet")
         matching = pd.DataFrame([r for site in self.sites for r in self._matching(site)])
         write_parquet(matching, out / "matching.parquet")
+        for path, coordinates in list(self.items.values()):
+            if coordinates["stage"] in ("train", "geometry", "tree"):
+                self.finish(path, {k: coordinates.get(k) for k in ("site", "d_sae", "seed")}, {}, {})
+        self.finish(out, {}, self.of("train", "geometry", "tree"), {})
 
     def _family(self, site: str, seed: int) -> list[dict[str, Any]]:
         rng = np.random.default_rng([int(site.split(".")[1]), seed])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -64,7 +66,8 @@ def test_a_figure_without_data_says_what_is_missing(name: str, tmp_path: Path) -
     metrics = draw_one_empty(empty, name, out)
     assert metrics["rows"] == 0
     assert sorted(p.name for p in out.iterdir()) == FILES
-    assert "No" in (out / "figure.svg").read_text(encoding="utf-8")
+    missing = importlib.import_module(FIGURES[name].module).MISSING
+    assert missing in (out / "figure.svg").read_text(encoding="utf-8")
 
 
 def draw_one_empty(sweep: SyntheticSweep, name: str, out: Path) -> dict[str, Any]:
@@ -91,8 +94,6 @@ def test_another_process_draws_the_same_bytes(sweep: SyntheticSweep, tmp_path: P
         text=True,
         check=True,
     )
-    import json
-
     assert json.loads(found.stdout) == here
 
 

@@ -68,3 +68,23 @@ class DrawSettings(Section):
     index: dict[str, dict[str, object]] = field(
         dict, "Digest of every input -> its coordinates in the sweep"
     )
+
+
+class ReportSettings(ReportSection):
+    """Settings of the one item of stage ``report``."""
+
+    sweep: str = field(description="Name of the sweep")
+    index: dict[str, dict[str, object]] = field(
+        dict, "Digest of every input -> its coordinates in the sweep"
+    )
+
+
+class BundleSettings(Section):
+    """Settings of the one item of stage ``bundle``."""
+
+    sweep: str = field(description="Name of the sweep")
+    config: dict[str, object] = field(description="The configuration that determines the results")
+    lock: dict[str, object] = field(dict, "Digests of everything that comes from outside")
+    index: dict[str, dict[str, object]] = field(
+        dict, "Digest of every input -> its coordinates in the sweep"
+    )

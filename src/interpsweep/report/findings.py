@@ -1,0 +1,153 @@
+"""Key findings in plain sentences: effects with nulls and q-values next to them, misses included."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import pandas as pd
+
+from interpsweep.report.text import listing, number, plural, share
+
+Tone = Literal["good", "mixed", "miss", "fact"]
+Tables = Mapping[str, pd.DataFrame]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One sentence of the summary; `tone` colours its mark."""
+
+    tone: Tone
+    head: str
+    text: str
+
+
+def findings(tables: Tables, most: int) -> list[Finding]:
+    """The sweep's results in words, calibration first; at most `most`."""
+    made = [
+        *_recovery(tables["recovery"]),
+        *_claimed(tables["claims"]),
+        *_matching(tables["matching"]),
+        *_families(tables["families"]),
+        *_dictionaries(tables["saes"]),
+    ]
+    return made[:most]
+
+
+def _recovery(found: pd.DataFrame) -> list[Finding]:
+    """What was planted and found, what was missed, and what the controls say."""
+    if found.empty:
+        return []
+    made = []
+    planted = found[~found["verdict"].isin(("nothing claimed", "false claim"))]
+    controls = found[found["verdict"].isin(("nothing claimed", "false claim"))]
+    if len(planted):
+        count = planted["verdict"].value_counts()
+        good = int(count.get("recovered", 0))
+        tone: Tone = "good" if good == len(planted) else "mixed" if good else "miss"
+        text = (
+            f"{good} of {plural(len(planted), 'planted structure')} (concepts times dictionaries) "
+            f"recovered, {int(count.get('partly', 0))} partly, "
+            f"{int(count.get('not recovered', 0))} not."
+        )
+        weak = [
+            f"{concept} ({share((of['verdict'] == 'recovered').mean())})"
+            for concept, of in planted.groupby("concept")
+            if (of["verdict"] != "recovered").any()
+        ]
+        if weak:
+            text += f" Recovered in only part of the dictionaries: {listing(weak)}."
+        made.append(Finding(tone, "Calibration", text))
+    if len(controls):
+        false = int((controls["verdict"] == "false claim").sum())
+        text = (
+            f"On {plural(len(controls), 'control')} without a shape the instrument made "
+            f"{plural(false, 'false claim')} ({share(false / len(controls))})."
+        )
+        made.append(Finding("miss" if false else "good", "Controls", text))
+    return made
+
+
+def _claimed(claims: pd.DataFrame) -> list[Finding]:
+    """Per kind and test: how many claims hold, the clearest one, and how often seeds agree."""
+    made = []
+    if claims.empty:
+        return made
+    for (kind, test), of in claims.groupby(["kind", "test"], sort=True):
+        held = of[of["verdict"] == "claimed"]
+        head = f"{str(kind).capitalize()}: {str(test).replace('_', ' ')}"
+        if held.empty:
+            best = of["q"].min()
+            text = f"None of {plural(len(of), 'test')} holds (smallest q {number(best)})."
+            made.append(Finding("miss", head, text))
+            continue
+        top = held.sort_values(["q", "p", "effect"], ascending=[True, True, False]).iloc[0]
+        text = (
+            f"{len(held)} of {plural(len(of), 'test')} {'holds' if len(held) == 1 else 'hold'} "
+            f"after correction. Clearest: {top['subject']}{_at(top)}, effect {number(top['effect'])} "
+            f"against {number(top['null_effect'])} under the null ({top['null']}), "
+            f"q = {number(top['q'])}."
+        )
+        several = held[held["seeds"] > 1]
+        if len(several):
+            again = int((several["replicated_seeds"] == several["seeds"]).sum())
+            text += f" {again} of {len(several)} hold in every seed."
+        made.append(Finding("good" if len(held) == len(of) else "mixed", head, text))
+    return sorted(made, key=lambda finding: finding.tone == "miss")
+
+
+def _at(row: pd.Series) -> str:
+    parts = [str(row[key]) for key in ("site",) if row.get(key)]
+    if row.get("d_sae", -1) > 0:
+        parts.append(f"{int(row['d_sae']):,} features")
+    return f" ({', '.join(parts)})" if parts else ""
+
+
+def _matching(matching: pd.DataFrame) -> list[Finding]:
+    """What the next width keeps, against another seed and against chance."""
+    if matching.empty:
+        return []
+    steps = matching[matching["direction"] == "width"]
+    if steps.empty:
+        return []
+    text = (
+        f"A feature's nearest neighbour in the next wider dictionary has a mean cosine of "
+        f"{number(steps['mmcs_ab'].mean())}"
+    )
+    horizontal = steps["horizontal_mmcs_ab"].mean()
+    if pd.notna(horizontal):
+        text += f", in another seed of the same width {number(horizontal)}"
+    text += f", in covariance-matched random dictionaries {number(steps['null_mmcs_ab'].mean())}"
+    text += f" (largest p {number(steps['p'].max())})." if steps["p"].notna().any() else "."
+    return [Finding("fact", "Across widths", text)]
+
+
+def _families(families: pd.DataFrame) -> list[Finding]:
+    """Shares of the relations of the widest step."""
+    if families.empty:
+        return []
+    widest = families[families["d_wide"] == families["d_wide"].max()]
+    by = widest.groupby("type")["fraction"].agg(["mean", "std"]).sort_values("mean", ascending=False)
+    parts = [
+        f"{str(kind).replace('_', ' ')} {share(row['mean'])}"
+        + (f" ± {share(row['std'])}" if pd.notna(row["std"]) else "")
+        for kind, row in by.iterrows()
+        if kind not in ("rare", "root") and row["mean"] > 0
+    ]
+    step = f"{int(widest['d_narrow'].iloc[0]):,} to {int(widest['d_wide'].iloc[0]):,} features"
+    return [Finding("fact", "Lineages", f"From {step}: {listing(parts, 7)} (± over families).")]
+
+
+def _dictionaries(saes: pd.DataFrame) -> list[Finding]:
+    """Range of reconstruction quality."""
+    names = [c for c in saes.columns if c.startswith("explained_variance")]
+    if saes.empty or not names or saes[names[-1]].isna().all():
+        return []
+    best = saes.loc[saes[names[-1]].idxmax()]
+    worst = saes[names[-1]].min()
+    text = (
+        f"{plural(len(saes), 'dictionary', 'dictionaries')}; explained variance from "
+        f"{number(worst)} to {number(best[names[-1]])} (best{_at(best)})."
+    )
+    return [Finding("fact", "Reconstruction", text)]

@@ -1,0 +1,119 @@
+"""The atlas's tables: chosen columns of the sweep's tables as text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+
+from interpsweep.report.text import number
+
+MOST_ROWS = 300
+
+_PLACE = ["model", "site", "architecture", "sparsity", "d_sae", "seed"]
+_TREES = ["model", "site", "architecture", "sparsity", "seed", "d_narrow", "d_wide"]
+_NAMES = {
+    "d_sae": "width",
+    "d_narrow": "from",
+    "d_wide": "to",
+    "l0": "L0",
+    "null_effect": "null",
+    "replicated_seeds": "seeds that agree",
+    "ce_recovered": "CE recovered",
+    "mean_f1": "mean F1",
+    "mmcs_ab": "MMCS",
+    "null_mmcs_ab": "null MMCS",
+    "horizontal_mmcs_ab": "other seed",
+    "a_d_sae": "width a",
+    "b_d_sae": "width b",
+    "a_seed": "seed a",
+    "b_seed": "seed b",
+}
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A table as text: title, header, rows, how many rows are not shown, and what it says."""
+
+    name: str
+    title: str
+    note: str
+    header: list[str]
+    rows: list[list[str]]
+    hidden: int
+
+
+def listings(tables: Mapping[str, pd.DataFrame], census: pd.DataFrame) -> list[Listing]:
+    """All tables of the atlas that have rows, in reading order."""
+    made = [
+        _listing("claims", "Claims", _CLAIMS_NOTE, _best_first(tables["claims"]),
+                 ["kind", "subject", "test", *_PLACE, "effect", "null_effect", "z", "p", "q",
+                  "replicated_seeds", "seeds", "verdict"]),
+        _listing("recovery", "Planted structure", _RECOVERY_NOTE, tables["recovery"],
+                 ["concept", "shape", *_PLACE, "values_held", "values", "mean_f1",
+                  "supervised_p", "shape_p", "tree_f1", "edge_recall", "verdict"]),
+        _listing("saes", "Dictionaries", _SAES_NOTE, tables["saes"],
+                 [*_PLACE, *_metrics(tables["saes"])]),
+        _listing("matching", "Matches", _MATCHING_NOTE, tables["matching"],
+                 ["model", "site", "architecture", "sparsity", "direction", "a_d_sae", "a_seed",
+                  "b_d_sae", "b_seed", "mmcs_ab", "horizontal_mmcs_ab", "null_mmcs_ab", "p", "mcc",
+                  "novel_share"]),
+        _listing("trees", "Trees", _TREES_NOTE, _wide(tables["families"]), None),
+        _listing("census", "Census", _CENSUS_NOTE, census,
+                 [*_PLACE, "test", "clusters", "passing", "expected", "excess", "claimed"]),
+    ]  # fmt: skip
+    return [listing for listing in made if listing.rows]
+
+
+_CLAIMS_NOTE = (
+    "Every structural claim with its effect, the same statistic under the null, and the "
+    "Benjamini-Hochberg q-value within its family of tests. Claimed means q at most the level."
+)
+_RECOVERY_NOTE = (
+    "What the corpus was made with, against what was found. A value is held when some feature "
+    "has an F1 above the level for it. In concepts without a shape nothing should be claimed."
+)
+_SAES_NOTE = "Metrics on held-out tokens; names carry the version of their definition."
+_MATCHING_NOTE = (
+    "Mean maximum cosine from a to b, the mean over pairs of seeds at a's width, and the mean for "
+    "random dictionaries with the same mean and covariance."
+)
+_TREES_NOTE = "Shares of the live features of the wider dictionary, by relation to the narrower."
+_CENSUS_NOTE = (
+    "Clusters that pass each test before correction, the number expected from clusters selected in "
+    "random dictionaries, their difference, and how many are claimed after correction."
+)
+
+
+def _metrics(saes: pd.DataFrame) -> list[str]:
+    """The scalar metrics worth a column: reconstruction first, then the rest, at most nine."""
+    first = ("l0", "explained_variance", "ce_recovered", "dead_fraction", "clusters", "clustered_share",
+             "mean_dimensionality")  # fmt: skip
+    found = [c for stem in first for c in saes.columns if c == stem or c.startswith(f"{stem}.")]
+    return list(dict.fromkeys(found))[:9]
+
+
+def _best_first(claims: pd.DataFrame) -> pd.DataFrame:
+    if claims.empty:
+        return claims
+    return claims.sort_values(["q", "p", "kind", "subject"], kind="stable")
+
+
+def _wide(families: pd.DataFrame) -> pd.DataFrame:
+    """One row per family and step, one column per relation."""
+    if families.empty:
+        return families
+    wide = families.pivot_table(index=_TREES, columns="type", values="fraction", aggfunc="first")
+    facts = families.groupby(_TREES)[["identity_survival", "mean_absorption_rate"]].first()
+    return wide.fillna(0.0).join(facts).reset_index()
+
+
+def _listing(
+    name: str, title: str, note: str, table: pd.DataFrame, columns: list[str] | None
+) -> Listing:
+    shown = [c for c in columns or list(table.columns) if c in table.columns]
+    shown = [c for c in shown if c not in ("model", "architecture", "sparsity") or table[c].nunique() > 1]
+    header = [_NAMES.get(c, c.replace("_", " ")) for c in shown]
+    rows = [[number(v) for v in row] for row in table[shown].head(MOST_ROWS).itertuples(index=False)]
+    return Listing(name, title, note, header, rows, max(0, len(table) - MOST_ROWS))

@@ -1,0 +1,51 @@
+"""What an item was made from: the manifests of the item, its inputs, their inputs, and so on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from interpsweep.spec import DIGEST_IN_NAME
+from interpsweep.store.layout import MANIFEST
+from interpsweep.tables import read_json
+
+
+def ancestry(items: Iterable[Path]) -> dict[str, dict[str, Any]]:
+    """Manifests of `items` and of everything they depend on, by digest, in order of stage.
+
+    Items whose data were reclaimed keep their manifest, so they are in it too.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    waiting = sorted(items)
+    folders = _folders(waiting)
+    while waiting:
+        path = waiting.pop()
+        if not (path / MANIFEST).exists():
+            continue
+        manifest = read_json(path / MANIFEST)
+        if manifest["digest"] in found:
+            continue
+        found[manifest["digest"]] = manifest
+        waiting += [
+            folders[digest[:DIGEST_IN_NAME]]
+            for digest in input_digests(manifest["spec"])
+            if digest not in found and digest[:DIGEST_IN_NAME] in folders
+        ]
+    return dict(sorted(found.items(), key=lambda pair: (pair[1]["stage"], pair[0])))
+
+
+def input_digests(spec: dict[str, Any]) -> list[str]:
+    """All digests among the inputs of a spec."""
+    flat = []
+    for value in spec.get("inputs", {}).values():
+        flat += value if isinstance(value, list) else [value]
+    return flat
+
+
+def _folders(items: list[Path]) -> dict[str, Path]:
+    """Every item of the stores that `items` lie in, by the digest in its name."""
+    roots = sorted({item.parent.parent for item in items})
+    return {
+        path.name.rsplit("-", 1)[-1]: path for root in roots for path in sorted(root.glob("*/*-*"))
+    }

@@ -1,0 +1,134 @@
+"""Stage ``report``: the atlas, one self-contained HTML file.
+
+It reads the claims (all tables of the sweep) and the figures, and the manifests of everything
+behind them. Nothing is loaded from other hosts and there is no script; text from models and
+corpora is escaped.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+
+from interpsweep.config.pictures import ReportSettings
+from interpsweep.figures.registry import CATEGORIES
+from interpsweep.figures.sources import Source, gather
+from interpsweep.report.findings import findings
+from interpsweep.report.gallery import Picture, pictures
+from interpsweep.report.listing import listings
+from interpsweep.report.provenance import ancestry
+from interpsweep.report.text import listing, number, paragraphs, plural
+from interpsweep.stages import STAGES
+from interpsweep.tables import read_parquet
+
+TEMPLATES = Path(__file__).parent / "templates"
+TABLES = ("claims", "recovery", "saes", "matching", "families")
+
+
+def run(spec: dict[str, Any], inputs: dict[str, Any], out: Path, ctx: Any) -> dict[str, Any]:
+    """Write index.html; return how many findings and figures it holds."""
+    settings = ReportSettings(**spec["settings"])
+    sources = gather(spec["inputs"], inputs, settings.index)
+    (claims,) = sources["claims"]
+    tables = {name: claims.frame(f"{name}.parquet") for name in TABLES}
+    shown = pictures(sources["figures"])
+    manifests = ancestry([s.path for items in sources.values() for s in items])
+    said = findings(tables, settings.max_findings)
+    page = _environment().get_template("atlas.html.j2").render(
+        title=settings.title or settings.sweep,
+        sweep=settings.sweep,
+        introduction=paragraphs(settings.introduction),
+        axes=swept(tables["saes"], manifests),
+        findings=said,
+        categories=grouped(shown),
+        listings=listings(tables, _census(sources["figures"])),
+        stages=behind(manifests),
+        versions=versions(manifests),
+        claims_digest=claims.digest,
+        plural=plural,
+    )
+    (out / "index.html").write_text(page, encoding="utf-8", newline="\n")
+    return {"figures": len(shown), "findings": len(said)}
+
+
+def _environment() -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _census(figures: list[Source]) -> pd.DataFrame:
+    """The census table, from the figure that gathered it; empty when it was not drawn."""
+    drawn = [s for s in figures if s.coordinates.get("figure") == "census"]
+    return read_parquet(drawn[0].path / "data.parquet") if drawn else pd.DataFrame()
+
+
+def swept(saes: pd.DataFrame, manifests: dict[str, dict[str, Any]]) -> list[tuple[str, str]]:
+    """The axes of the sweep as (name, values), and how many tokens each corpus holds."""
+    axes = []
+    for column, name in (
+        ("model", "models"),
+        ("site", "sites"),
+        ("architecture", "architectures"),
+        ("d_sae", "widths"),
+        ("sparsity", "sparsities"),
+        ("seed", "seeds"),
+    ):
+        if column in saes.columns and len(saes):
+            values = sorted(saes[column].unique(), key=lambda v: (isinstance(v, str), v))
+            if column == "site":
+                pairs = saes[["layer", "site"]].drop_duplicates().sort_values(["layer", "site"])
+                values = pairs["site"].drop_duplicates().tolist()
+            axes.append((name, listing([number(v) for v in values])))
+    axes.append(("dictionaries", number(len(saes))))
+    tokens = [
+        m["metrics"]["tokens"]
+        for m in manifests.values()
+        if m["stage"] == "corpus" and isinstance(m["metrics"].get("tokens"), int)
+    ]
+    if tokens:
+        axes.append(("tokens", listing([number(n) for n in tokens])))
+    return axes
+
+
+def grouped(shown: list[Picture]) -> list[tuple[str, list[tuple[str, list[Picture]]]]]:
+    """Figures by category and then by title, in reading order; empty categories are left out."""
+    groups = []
+    for category in CATEGORIES:
+        of = [p for p in shown if p.figure.category == category]
+        titles = dict.fromkeys(p.figure.title for p in of)
+        if of:
+            groups.append((category, [(t, [p for p in of if p.figure.title == t]) for t in titles]))
+    return groups
+
+
+def behind(manifests: dict[str, dict[str, Any]]) -> list[tuple[str, int, list[tuple[str, str]]]]:
+    """Per stage, in pipeline order: its version and its items as (digest, what it is)."""
+    stages = []
+    for name, stage in STAGES.items():
+        items = [(d, _what(m)) for d, m in manifests.items() if m["stage"] == name]
+        if items:
+            stages.append((name, manifests[items[0][0]]["spec"].get("version", stage.version), items))
+    return stages
+
+
+def _what(manifest: dict[str, Any]) -> str:
+    settings = manifest["spec"].get("settings", {})
+    keys = ("figure", "direction", "site", "architecture", "d_sae", "sparsity", "seed")
+    return ", ".join(f"{k} {settings[k]}" for k in keys if settings.get(k) not in (None, ""))
+
+
+def versions(manifests: dict[str, dict[str, Any]]) -> list[tuple[str, str]]:
+    """Package versions that made the items; several where they differ."""
+    found: dict[str, set[str]] = {}
+    for manifest in manifests.values():
+        for package, version in manifest.get("versions", {}).items():
+            found.setdefault(package, set()).add(version)
+    return [(package, listing(sorted(found[package]))) for package in sorted(found)]
