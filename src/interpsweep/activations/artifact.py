@@ -10,7 +10,7 @@
 ``splits.json``
     ``{"train": [first, last], ...}``, half-open, in rows.
 ``statistics.safetensors``
-    Over the train split, float64: ``mean`` (d,), ``second_moment`` (d, d), ``mean_norm`` and
+    Over (at most some number of rows of) the train split, float64: ``mean`` (d,), ``second_moment`` (d, d), ``mean_norm`` and
     ``mean_squared_norm`` (1,).
 """
 

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 def run(items: list[Item], ctx: Context) -> None:
     """Capture the sites that `items` are, each published when the pass over the corpus is done."""
     for together in _passes(items):
-        _Capture(together, ctx).run()
+        Capture(together, ctx).run()
 
 
 def _passes(items: Iterable[Item]) -> list[list[Item]]:
@@ -50,7 +50,7 @@ def _passes(items: Iterable[Item]) -> list[list[Item]]:
     return list(groups.values())
 
 
-class _Capture:
+class Capture:
     """One pass over a corpus for some sites of a model."""
 
     def __init__(self, items: list[Item], ctx: Context) -> None:
@@ -62,7 +62,7 @@ class _Capture:
         self.model = load_model(common.model, items[0].inputs.get("model"), ctx)
         self.plan = RowPlan(self.corpus, common.window_tokens)
         self.splitter = _Splitter(self.model, ctx)
-        self._check(len(self.corpus.offsets))
+        self._check()
         self.writers = {item.digest: self._writer(item) for item in items}
 
     def run(self) -> None:
@@ -83,12 +83,12 @@ class _Capture:
         for item in self.items:
             item.publish(self._finish(item))
 
-    def _check(self, edges: int) -> None:
+    def _check(self) -> None:
         """Refuse what cannot work before anything is computed."""
         sites = [self.settings[item.digest].site for item in self.items]
         if problems := self.model.check_sites(sites):
             raise UserError("capture: " + "\n".join(problems))
-        if edges < 2 or self.plan.rows == 0:
+        if self.plan.rows == 0:
             raise UserError(f"{self.corpus.path}: the corpus has no tokens to capture")
         longest = int(np.diff(self.plan.offsets).max())
         if longest > self.model.n_ctx:
@@ -113,54 +113,69 @@ class _Capture:
 
     def _window(self, window: Window) -> None:
         """Compute one window and hand its rows to the writers that need them."""
-        items = self._needing(window)
-        sites = sorted({self.settings[item.digest].site for item in items})
         (c0, c1), offsets = window.contexts, self.plan.offsets
-        begin, end = int(offsets[c0]), int(offsets[c1])
-        tokens = np.asarray(self.corpus.flat_tokens(begin, end), np.int64)
-        kept = ~self.plan.special(c0, c1)
-        row_of_token = self.plan.row_of_token(c0, c1)
-        starts, lengths = offsets[c0:c1] - begin, np.diff(offsets[c0 : c1 + 1])
+        tokens = self._window_tokens(c0, c1)
+        kept, row_of_token = ~self.plan.special(c0, c1), self.plan.row_of_token(c0, c1)
+        starts, lengths = offsets[c0:c1] - offsets[c0], np.diff(offsets[c0 : c1 + 1])
+        items = self._needing(window)
         for batch in length_batches(lengths, self.batch_tokens):
             places = starts[batch][:, None] + np.arange(lengths[batch[0]])
-            keep = kept[places]
-            rows = row_of_token[places][keep]
-            if not len(rows):
-                continue
-            found = self.splitter.forward(torch.from_numpy(tokens[places]), sites)
-            chosen = None if keep.all() else torch.from_numpy(keep.reshape(-1))
-            for item in items:
-                settings = self.settings[item.digest]
-                flat = found[settings.site].flatten(0, 1)
-                values = flat if chosen is None else flat[chosen.to(flat.device)]
-                stored = self._stored(values, settings, rows)
-                self.writers[item.digest].put(rows, stored)
+            self._batch(items, tokens[places], kept[places], row_of_token[places])
 
-    def _stored(self, values: torch.Tensor, settings: CaptureItem, rows: np.ndarray) -> np.ndarray:
-        """Values (n, d) as the numbers on disk. Raises UserError for NaN, infinity and overflow."""
-        stored = values.to(DTYPES[settings.dtype])
-        # a sum is finite only if all its terms are; the exact look costs more and is rarely needed
-        if not math.isfinite(stored.sum(dtype=torch.float32).item()):
-            self._refuse_unless_finite(values, stored, settings, rows)
-        host = stored.cpu()
-        if settings.dtype == "bfloat16":
-            return host.view(torch.int16).numpy().view(np.uint16)
-        return host.numpy()
+    def _window_tokens(self, c0: int, c1: int) -> np.ndarray:
+        begin, end = int(self.plan.offsets[c0]), int(self.plan.offsets[c1])
+        tokens = self.corpus.flat(begin, end).astype(np.int64)
+        if tokens.max(initial=0) >= self.model.n_vocabulary:
+            raise UserError(
+                f"capture: token {tokens.max()} in contexts {c0}..{c1} is not in the vocabulary of "
+                f"{self.model.n_vocabulary} of model {self.model.name}: corpus and model do not belong "
+                "together"
+            )
+        return tokens
+
+    def _batch(
+        self, items: list[Item], tokens: np.ndarray, keep: np.ndarray, row: np.ndarray
+    ) -> None:
+        """One batch: tokens, which of them are captured, and their rows, all (contexts, length)."""
+        rows, chosen = row[keep], np.flatnonzero(keep)
+        if not len(rows):
+            return
+        by_site = {}
+        for item in items:
+            settings = self.settings[item.digest]
+            by_site.setdefault(settings.site, set()).add(settings.dtype)
+        found = self.splitter.forward(torch.from_numpy(tokens), by_site)
+        index = None if keep.all() else torch.from_numpy(chosen).to(self.model.device)
+        for item in items:
+            settings = self.settings[item.digest]
+            stored = found[settings.site][settings.dtype]
+            stored = stored if index is None else stored.index_select(0, index)
+            # a sum is finite only if all its terms are; the exact look is rarely needed
+            if not math.isfinite(stored.sum(dtype=torch.float32).item()):
+                self._refuse_unless_finite(tokens, settings, stored, chosen, rows)
+            self.writers[item.digest].put(rows, _as_numpy(stored))
 
     def _refuse_unless_finite(
-        self, values: torch.Tensor, stored: torch.Tensor, settings: CaptureItem, rows: np.ndarray
+        self,
+        tokens: np.ndarray,
+        settings: CaptureItem,
+        stored: torch.Tensor,
+        chosen: np.ndarray,
+        rows: np.ndarray,
     ) -> None:
+        """Raise UserError naming the first token whose stored activations are not finite."""
         bad = (~torch.isfinite(stored)).any(1).nonzero()
         if not len(bad):
             return
         first = int(bad[0])
         context, position = self.plan.where(int(rows[first]))
         where = f"{self.model.name}, {settings.site}, context {context}, position {position}"
-        if torch.isfinite(values[first]).all():
-            largest = float(values[first].abs().max())
+        found = forward_sites(self.model, torch.from_numpy(tokens), [settings.site])[settings.site]
+        exact = found.flatten(0, 1)[int(chosen[first])]
+        if torch.isfinite(exact).all():
             raise UserError(
-                f"capture: an activation of {largest:g} does not fit into {settings.dtype} ({where}). "
-                "Set capture.dtype to bfloat16 or float32"
+                f"capture: an activation of {float(exact.abs().max()):g} does not fit into "
+                f"{settings.dtype} ({where}). Set capture.dtype to bfloat16 or float32"
             )
         raise UserError(
             f"capture: the model itself gives NaN or infinity ({where}). Try dtype float32 for the "
@@ -173,7 +188,8 @@ class _Capture:
         splits = self.plan.splits()
         self.plan.write(item.out / ROWS)
         write_json(splits, item.out / SPLITS)
-        moments = write_statistics(item.out, self.ctx.block_map)
+        limit = self.settings[item.digest].statistics_rows
+        moments = write_statistics(item.out, self.ctx.block_map, limit)
         return {
             "rows": self.plan.rows,
             "d_in": len(moments.mean),
@@ -181,6 +197,14 @@ class _Capture:
             "mean_norm": moments.mean_norm,
             "total_variance": float(np.trace(moments.covariance)),
         }
+
+
+def _as_numpy(stored: torch.Tensor) -> np.ndarray:
+    """The numbers as they go to disk; bfloat16 as its bits."""
+    host = stored.cpu()
+    if host.dtype == torch.bfloat16:
+        return host.view(torch.int16).numpy().view(np.uint16)
+    return host.numpy()
 
 
 class _Splitter:
@@ -192,11 +216,20 @@ class _Splitter:
     def __init__(self, model: LoadedModel, ctx: Context) -> None:
         self.model, self.ctx, self.halvings = model, ctx, 0
 
-    def forward(self, tokens: torch.Tensor, sites: list[str]) -> dict[str, torch.Tensor]:
-        """Activations of `sites` for tokens (batch, length)."""
+    def forward(
+        self, tokens: torch.Tensor, wanted: dict[str, set[str]]
+    ) -> dict[str, dict[str, torch.Tensor]]:
+        """Activations (tokens, width) of each wanted site in each wanted number format."""
+
+        def keep(site: str, activations: torch.Tensor) -> dict[str, torch.Tensor]:
+            flat = activations.flatten(0, 1)
+            return {name: flat.to(DTYPES[name], copy=True) for name in sorted(wanted[site])}
+
         size = max(1, math.ceil(len(tokens) / 2**self.halvings))
         try:
-            parts = [forward_sites(self.model, piece, sites) for piece in tokens.split(size)]
+            parts = [
+                forward_sites(self.model, piece, list(wanted), keep) for piece in tokens.split(size)
+            ]
         except (torch.OutOfMemoryError, RuntimeError) as error:
             if not _out_of_memory(error):
                 raise
@@ -205,13 +238,21 @@ class _Splitter:
                     f"capture: not even one context of {tokens.shape[1]} tokens fits into memory; "
                     "lower corpus.context_length, or take a machine with more"
                 ) from error
-            self.halvings += 1
-            self.ctx.record(batch_halvings=self.halvings)
-            self.ctx.log(f"out of memory: batches are now split into {2**self.halvings}")
-            if self.model.device.startswith("cuda"):
-                torch.cuda.empty_cache()
-            return self.forward(tokens, sites)
-        return {site: torch.cat([part[site] for part in parts]) for site in sites}
+            self._halve()
+            return self.forward(tokens, wanted)
+        if len(parts) == 1:
+            return parts[0]
+        return {
+            site: {name: torch.cat([part[site][name] for part in parts]) for name in names}
+            for site, names in wanted.items()
+        }
+
+    def _halve(self) -> None:
+        self.halvings += 1
+        self.ctx.record(batch_halvings=self.halvings)
+        self.ctx.log(f"out of memory: batches are now split into {2**self.halvings}")
+        if self.model.device.startswith("cuda"):
+            torch.cuda.empty_cache()
 
 
 def _out_of_memory(error: BaseException) -> bool:

@@ -32,7 +32,7 @@ class RowPlan:
         self.offsets = np.asarray(corpus.offsets[:], np.int64)
         stretches = windows(self.offsets, window_tokens)
         kept = [np.diff(self._kept_before(*stretch)) for stretch in stretches]
-        self.row_start = np.concatenate([[0], np.cumsum(np.concatenate(kept))]).astype(np.int64)
+        self.row_start = np.cumsum(np.concatenate([np.zeros(1, np.int64), *kept]))
         self.windows = [
             Window((c0, c1), (int(self.row_start[c0]), int(self.row_start[c1])))
             for c0, c1 in stretches

@@ -8,6 +8,7 @@ a batch has one length.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import torch
 from transformer_lens.hook_points import HookPoint
@@ -15,6 +16,7 @@ from transformer_lens.model_bridge.exceptions import StopAtLayerException
 
 from interpsweep.models.load import LoadedModel
 
+Kept = TypeVar("Kept")
 Replace = Callable[[torch.Tensor], torch.Tensor]
 
 
@@ -46,24 +48,28 @@ def forward_with_replacement(
 
 @torch.inference_mode()
 def forward_sites(
-    model: LoadedModel, tokens: torch.Tensor, sites: Sequence[str]
-) -> dict[str, torch.Tensor]:
-    """Activations (batch, length, width) of every site, heads flattened.
+    model: LoadedModel,
+    tokens: torch.Tensor,
+    sites: Sequence[str],
+    keep: Callable[[str, torch.Tensor], Kept] = lambda _site, activations: activations.clone(),
+) -> dict[str, Kept]:
+    """What ``keep(site, activations)`` makes of the activations (batch, length, width) of each site.
 
+    Heads are flattened. `keep` runs in the middle of the pass and must copy what it wants: later
+    code may change the residual stream in place. By default the activations themselves are kept.
     The pass stops as soon as the last site has been seen: what follows it costs nothing.
     """
-    found: dict[str, torch.Tensor] = {}
+    found: dict[str, Kept] = {}
 
-    def keep(site: str) -> Callable[[torch.Tensor, HookPoint], None]:
+    def looker(site: str) -> Callable[[torch.Tensor, HookPoint], None]:
         def look(activations: torch.Tensor, hook: HookPoint) -> None:
-            # a copy, as later code may add to the residual stream in place
-            found[site] = activations.detach().flatten(2).clone()
+            found[site] = keep(site, activations.flatten(2))
             if len(found) == len(sites):
                 raise StopAtLayerException(activations)
 
         return look
 
-    with model.hooked({site: keep(site) for site in sites}):
+    with model.hooked({site: looker(site) for site in sites}):
         model.bridge(tokens.to(model.device), return_type=None)
     missing = [site for site in sites if site not in found]
     if missing:

@@ -55,6 +55,11 @@ class LoadedModel:
         """Longest context, in tokens."""
         return int(self.bridge.cfg.n_ctx)
 
+    @property
+    def n_vocabulary(self) -> int:
+        """Number of tokens that the model knows."""
+        return int(self.bridge.cfg.d_vocab)
+
     @cached_property
     def hooks(self) -> dict[str, HookPoint]:
         """Hook points by every name the bridge knows, aliases such as hook_resid_post included."""
