@@ -73,8 +73,14 @@ class SyntheticSweep:
         digest = next(d for d, (p, _) in self.items.items() if p == path)
         stage = self.items[digest][1]["stage"]
         spec = {"stage": stage, "version": 1, "settings": settings, "inputs": inputs}
-        manifest = {"digest": digest, "stage": stage, "spec": spec, "metrics": metrics,
-                    "files": {}, "versions": {"interpsweep": "0.1.0", "numpy": "2.0"}}  # fmt: skip
+        manifest = {
+            "digest": digest,
+            "stage": stage,
+            "spec": spec,
+            "metrics": metrics,
+            "files": {},
+            "versions": {"interpsweep": "0.1.0", "numpy": "2.0"},
+        }
         write_json(manifest, path / "manifest.json")
 
     def place(self, site: str, **more: Any) -> dict[str, Any]:
@@ -107,13 +113,22 @@ class SyntheticSweep:
         write_parquet(spectrum(at["d_sae"]), out / "spectrum.parquet")
         write_parquet(panel_points(rng), out / "panels.parquet")
         census = [
-            {"cluster": c, "size": 7, "test": t, "p_selected": 0.002 + 0.03 * c + 0.1 * (t != "circle")}
+            {
+                "cluster": c,
+                "size": 7,
+                "test": t,
+                "p_selected": 0.002 + 0.03 * c + 0.1 * (t != "circle"),
+            }
             for c in range(4)
             for t in TESTS
         ]
         write_parquet(pd.DataFrame(census), out / "census.parquet")
         tests = {
-            t: {"passing": int(rng.integers(0, 5)) + 4 * (t == "circle"), "expected": 1.6, "clusters": 30}
+            t: {
+                "passing": int(rng.integers(0, 5)) + 4 * (t == "circle"),
+                "expected": 1.6,
+                "clusters": 30,
+            }
             for t in TESTS
         }
         write_json({"tests": tests, "clusters": 30, "clusters_null": 11.5}, out / "summary.json")
@@ -154,8 +169,12 @@ class SyntheticSweep:
         out = self.item("claims")
         saes = [at for site in self.sites for at in self.saes(site)]
         write_parquet(pd.DataFrame([sae_row(at, self.widths) for at in saes]), out / "saes.parquet")
-        write_parquet(pd.DataFrame([r for at in saes for r in claim_rows(at)]), out / "claims.parquet")
-        write_parquet(pd.DataFrame([r for at in saes for r in recovery_rows(at)]), out / "recovery.parquet")
+        write_parquet(
+            pd.DataFrame([r for at in saes for r in claim_rows(at)]), out / "claims.parquet"
+        )
+        write_parquet(
+            pd.DataFrame([r for at in saes for r in recovery_rows(at)]), out / "recovery.parquet"
+        )
         rows = [r for site in self.sites for seed in self.seeds for r in self._family(site, seed)]
         families = pd.DataFrame(rows)
         by = families.groupby(["site", "level", "type"])["fraction"]
@@ -166,7 +185,9 @@ class SyntheticSweep:
         write_parquet(matching, out / "matching.parquet")
         for path, coordinates in list(self.items.values()):
             if coordinates["stage"] in ("train", "geometry", "tree"):
-                self.finish(path, {k: coordinates.get(k) for k in ("site", "d_sae", "seed")}, {}, {})
+                self.finish(
+                    path, {k: coordinates.get(k) for k in ("site", "d_sae", "seed")}, {}, {}
+                )
         self.finish(out, {}, self.of("train", "geometry", "tree"), {})
 
     def _family(self, site: str, seed: int) -> list[dict[str, Any]]:
@@ -228,8 +249,11 @@ def _neighbours(direction: str, a: dict, b: dict, widths: tuple[int, ...]) -> bo
 
 def concept_table() -> pd.DataFrame:
     """Three concepts: a circle, a line, a control."""
-    rows = [("weekday", "circle", "circle", 0.93, 0.31, 0.003), ("number", "line", "line", 0.88, 0.35, 0.001),
-            ("colour", "categories", "order", 0.22, 0.2, 0.41)]  # fmt: skip
+    rows = [
+        ("weekday", "circle", "circle", 0.93, 0.31, 0.003),
+        ("number", "line", "line", 0.88, 0.35, 0.001),
+        ("colour", "categories", "order", 0.22, 0.2, 0.41),
+    ]
     names = ["concept", "shape", "test", "statistic", "null_mean", "p"]
     frame = pd.DataFrame(rows, columns=names)
     return frame.assign(values=7, tokens=4000, closure=1.1, held_out_r2=0.82, null_sd=0.1, z=5.0)
@@ -313,52 +337,120 @@ def panel_points(rng: np.random.Generator) -> pd.DataFrame:
     for panel, (test, labels) in enumerate((("circle", DAYS), ("line", [""] * 7))):
         for i, label in enumerate(labels):
             angle = 2 * np.pi * i / 7
-            x, y = (np.cos(angle), np.sin(angle)) if test == "circle" else (i / 3 - 1, 0.1 * (i % 2))
+            x, y = (
+                (np.cos(angle), np.sin(angle)) if test == "circle" else (i / 3 - 1, 0.1 * (i % 2))
+            )
             about = {"cluster": panel, "panel": panel, "test": test, "feature": 100 + i}
             concept = "weekday" if label else ""
-            about |= {"concept": concept, "value": i if label else -1, "label": label, "text": "..."}
-            rows.append({**about, "kind": "direction", "x": x, "y": y, "order": i, "activation": 0.0, "row": -1, "token": ""})
+            about |= {
+                "concept": concept,
+                "value": i if label else -1,
+                "label": label,
+                "text": "...",
+            }
+            rows.append(
+                {
+                    **about,
+                    "kind": "direction",
+                    "x": x,
+                    "y": y,
+                    "order": i,
+                    "activation": 0.0,
+                    "row": -1,
+                    "token": "",
+                }
+            )
             for j in range(40):
                 scale = rng.uniform(0.4, 2)
                 dx, dy = rng.normal(size=2) * 0.12
                 token = label or f" n{i}{j % 3}"
-                rows.append({**about, "kind": "cloud", "x": scale * x + dx, "y": scale * y + dy, "order": -1, "activation": scale, "row": j, "token": token})  # fmt: skip
+                rows.append(
+                    {
+                        **about,
+                        "kind": "cloud",
+                        "x": scale * x + dx,
+                        "y": scale * y + dy,
+                        "order": -1,
+                        "activation": scale,
+                        "row": j,
+                        "token": token,
+                    }
+                )
     return pd.DataFrame(rows)
 
 
-def tree_tables(widths: tuple[int, ...], rng: np.random.Generator) -> tuple[pd.DataFrame, pd.DataFrame]:
+def tree_tables(
+    widths: tuple[int, ...], rng: np.random.Generator
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Twelve roots, of which some split at every step; edges with plausible numbers."""
     rows, edges, front = [], [], []
     for latent in range(12):
         front.append(f"0:{latent}")
-        rows.append([f"0:{latent}", 0, widths[0], latent, 900 - 20 * latent, "root", "", f"0:{latent}"])
+        rows.append(
+            [f"0:{latent}", 0, widths[0], latent, 900 - 20 * latent, "root", "", f"0:{latent}"]
+        )
     for level in range(1, len(widths)):
         fresh, latent = [], 0
         for i, parent in enumerate(front):
-            kinds = [["identity"], ["split"] * 3, ["identity_with_holes", "absorption"], ["identity", "composition"]]
+            kinds = [
+                ["identity"],
+                ["split"] * 3,
+                ["identity_with_holes", "absorption"],
+                ["identity", "composition"],
+            ]
             for kind in kinds[(i + level) % 4]:
                 node = f"{level}:{latent}"
                 root = next(r[7] for r in rows if r[0] == parent)
                 rows.append([node, level, widths[level], latent, 400 - latent, kind, parent, root])
-                edges.append(edge(level, widths, int(parent.split(":")[1]), latent, kind, parent, rng))
+                edges.append(
+                    edge(level, widths, int(parent.split(":")[1]), latent, kind, parent, rng)
+                )
                 fresh.append(node)
                 latent += 1
         for _ in range(60):
             kind = "novel" if latent % 2 else "other"
-            rows.append([f"{level}:{latent}", level, widths[level], latent, 50, kind, "", f"{level}:{latent}"])
+            rows.append(
+                [
+                    f"{level}:{latent}",
+                    level,
+                    widths[level],
+                    latent,
+                    50,
+                    kind,
+                    "",
+                    f"{level}:{latent}",
+                ]
+            )
             edges.append(edge(level, widths, -1 if latent % 3 else 4, latent, kind, "", rng))
             latent += 1
         front = fresh
     names = ["node", "level", "d_sae", "latent", "count", "type", "parent", "root"]
     nodes = pd.DataFrame(rows, columns=names)
-    nodes["n_children"] = nodes["node"].map(nodes["parent"].value_counts()).fillna(0).astype("int32")
+    nodes["n_children"] = (
+        nodes["node"].map(nodes["parent"].value_counts()).fillna(0).astype("int32")
+    )
     return nodes, pd.DataFrame(edges)
 
 
-def edge(level: int, widths: tuple[int, ...], n: int, w: int, kind: str, source: str, rng: np.random.Generator) -> dict:  # fmt: skip
+def edge(
+    level: int,
+    widths: tuple[int, ...],
+    n: int,
+    w: int,
+    kind: str,
+    source: str,
+    rng: np.random.Generator,
+) -> dict:
     """One row of a tree's edges."""
-    typical = {"identity": (0.95, 0.97), "identity_with_holes": (0.9, 0.95), "absorption": (0.7, 0.97),
-               "split": (0.8, 0.96), "composition": (0.6, 0.93), "novel": (0.3, 0.3), "other": (0.4, 0.5)}  # fmt: skip
+    typical = {
+        "identity": (0.95, 0.97),
+        "identity_with_holes": (0.9, 0.95),
+        "absorption": (0.7, 0.97),
+        "split": (0.8, 0.96),
+        "composition": (0.6, 0.93),
+        "novel": (0.3, 0.3),
+        "other": (0.4, 0.5),
+    }
     cosine, conditional = typical[kind]
     return {
         "source": source,
@@ -404,24 +496,60 @@ def claim_rows(at: dict[str, Any]) -> list[dict[str, Any]]:
         ("concept", "weekday", "circle", 0.93, 0.31, 0.003, 0.009, "claimed", 2),
         ("match", "<b>512->2048</b>", "mmcs", 0.8, 0.34, 0.01, 0.02, "claimed", 2),
     ]
-    names = ["kind", "subject", "test", "effect", "null_effect", "p", "q", "verdict", "replicated_seeds"]
+    names = [
+        "kind",
+        "subject",
+        "test",
+        "effect",
+        "null_effect",
+        "p",
+        "q",
+        "verdict",
+        "replicated_seeds",
+    ]
     return [
-        {**at, **dict(zip(names, row, strict=True)), "z": 4.0, "null": "same mean and covariance",
-         "members": 7, "seeds": 2}
+        {
+            **at,
+            **dict(zip(names, row, strict=True)),
+            "z": 4.0,
+            "null": "same mean and covariance",
+            "members": 7,
+            "seeds": 2,
+        }
         for row in rows
-    ]  # fmt: skip
+    ]
 
 
 def recovery_rows(at: dict[str, Any]) -> list[dict[str, Any]]:
     """One recovered, one partly, one missed, one control."""
     wide = at["d_sae"] > 512
-    rows = [("weekday", "circle", 7, 7, "recovered"), ("number", "line", 12, 9 if wide else 4, "partly" if wide else "not recovered"),
-            ("country", "tree", 9, 8, "recovered" if wide or at["seed"] else "partly"), ("colour", "categories", 5, 5, "nothing claimed" if wide else "false claim")]  # fmt: skip
+    rows = [
+        ("weekday", "circle", 7, 7, "recovered"),
+        ("number", "line", 12, 9 if wide else 4, "partly" if wide else "not recovered"),
+        ("country", "tree", 9, 8, "recovered" if wide or at["seed"] else "partly"),
+        ("colour", "categories", 5, 5, "nothing claimed" if wide else "false claim"),
+    ]
     return [
-        {**at, "concept": c, "shape": shape, "parent": "", "values": n, "values_held": held,
-         "held_share": held / n, "mean_f1": 0.9, "supervised_statistic": 0.9, "supervised_p": 0.002,
-         "supervised_q": 0.01, "held_out_r2": 0.8, "latents": held, "shape_statistic": 0.85,
-         "shape_p": 0.01, "shape_exact": True, "tree_f1": 0.9 if shape == "tree" else np.nan,
-         "edge_recall": np.nan, "verdict": verdict}
+        {
+            **at,
+            "concept": c,
+            "shape": shape,
+            "parent": "",
+            "values": n,
+            "values_held": held,
+            "held_share": held / n,
+            "mean_f1": 0.9,
+            "supervised_statistic": 0.9,
+            "supervised_p": 0.002,
+            "supervised_q": 0.01,
+            "held_out_r2": 0.8,
+            "latents": held,
+            "shape_statistic": 0.85,
+            "shape_p": 0.01,
+            "shape_exact": True,
+            "tree_f1": 0.9 if shape == "tree" else np.nan,
+            "edge_recall": np.nan,
+            "verdict": verdict,
+        }
         for c, shape, n, held, verdict in rows
-    ]  # fmt: skip
+    ]

@@ -28,7 +28,9 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> SyntheticSweep:
     return SyntheticSweep(tmp_path_factory.mktemp("sweep")).build()
 
 
-def draw_one(sweep: SyntheticSweep, name: str, out: Path, style: dict | None = None) -> dict[str, Any]:
+def draw_one(
+    sweep: SyntheticSweep, name: str, out: Path, style: dict | None = None
+) -> dict[str, Any]:
     figure = FIGURES[name]
     at = {
         "sweep": {},
@@ -47,7 +49,9 @@ def fingerprint(folder: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("name", FIGURES)
-def test_every_figure_is_drawn_from_its_table(sweep: SyntheticSweep, name: str, tmp_path: Path) -> None:
+def test_every_figure_is_drawn_from_its_table(
+    sweep: SyntheticSweep, name: str, tmp_path: Path
+) -> None:
     metrics = draw_one(sweep, name, tmp_path)
     assert sorted(p.name for p in tmp_path.iterdir()) == FILES
     assert metrics["rows"] > 0
@@ -114,9 +118,20 @@ def test_sweep_figures_hold_six_widths_and_many_layers(name: str, tmp_path: Path
 
 
 def test_one_width_and_one_seed_are_enough_for_a_figure(tmp_path: Path) -> None:
-    small = SyntheticSweep(tmp_path / "small", sites=("blocks.0.hook_resid_pre",), widths=(512,), seeds=(0,))
+    small = SyntheticSweep(
+        tmp_path / "small", sites=("blocks.0.hook_resid_pre",), widths=(512,), seeds=(0,)
+    )
     small.build()
-    for name in ("pareto", "widths", "training", "spectrum", "embedding", "panels", "census", "recovery"):
+    for name in (
+        "pareto",
+        "widths",
+        "training",
+        "spectrum",
+        "embedding",
+        "panels",
+        "census",
+        "recovery",
+    ):
         assert draw_one(small, name, tmp_path / name)["rows"] > 0
     assert draw_one(small, "matching", tmp_path / "matching")["rows"] == 0
 

@@ -20,7 +20,7 @@ from interpsweep.report import bundle, report
 from interpsweep.report.findings import findings
 from interpsweep.report.text import listing, number, paragraphs, share
 
-HOSTILE = "<script>alert(1)</script> **bold** & \"quotes\""
+HOSTILE = '<script>alert(1)</script> **bold** & "quotes"'
 
 
 def with_figures(root: Path) -> SyntheticSweep:
@@ -48,7 +48,10 @@ def make_report(sweep: SyntheticSweep, out: Path) -> dict[str, Any]:
     chosen = sweep.of("figures", "claims")
     settings = {"title": f"Calendar {HOSTILE}", "introduction": HOSTILE, "sweep": "calendar"}
     inputs = {"figures": sorted(chosen["figures"]), "claims": chosen["claims"][0]}
-    paths = {"figures": [sweep.items[d][0] for d in inputs["figures"]], "claims": sweep.paths(chosen)["claims"][0]}  # fmt: skip
+    paths = {
+        "figures": [sweep.items[d][0] for d in inputs["figures"]],
+        "claims": sweep.paths(chosen)["claims"][0],
+    }
     spec = {"settings": {**settings, "index": sweep.index(chosen)}, "inputs": inputs}
     return report.run(spec, paths, out, None)
 
@@ -56,8 +59,16 @@ def make_report(sweep: SyntheticSweep, out: Path) -> dict[str, Any]:
 def make_bundle(sweep: SyntheticSweep, page: Path, out: Path) -> dict[str, Any]:
     out.mkdir(parents=True)
     chosen = sweep.of("figures", "claims")
-    inputs = {"figures": sorted(chosen["figures"]), "claims": chosen["claims"][0], "report": "r" * 64}
-    paths = {"figures": [sweep.items[d][0] for d in inputs["figures"]], "claims": sweep.paths(chosen)["claims"][0], "report": page}  # fmt: skip
+    inputs = {
+        "figures": sorted(chosen["figures"]),
+        "claims": chosen["claims"][0],
+        "report": "r" * 64,
+    }
+    paths = {
+        "figures": [sweep.items[d][0] for d in inputs["figures"]],
+        "claims": sweep.paths(chosen)["claims"][0],
+        "report": page,
+    }
     settings = {"sweep": "calendar", "config": {"b": 1, "a": [2]}, "lock": {"files": {}}}
     spec = {"settings": {**settings, "index": sweep.index(chosen)}, "inputs": inputs}
     return bundle.run(spec, paths, out, None)
@@ -111,12 +122,14 @@ def test_the_page_escapes_text_from_models_and_configs(page: Path) -> None:
 
 def test_the_page_shows_findings_with_nulls_and_misses(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
-    assert re.search(r"effect 0\.91 against 0\.4 under the null .*q = 0\.012", text)
+    assert re.search(r"effect 0\.91 against 0\.4 under the null .*q\u00a0=\u00a00\.012", text)
     assert "None of" in text and "false claim" in text and "Provenance" in text
     assert "No SAE has been evaluated" not in text
 
 
-def test_report_and_bundle_are_deterministic(sweep: SyntheticSweep, page: Path, tmp_path: Path) -> None:
+def test_report_and_bundle_are_deterministic(
+    sweep: SyntheticSweep, page: Path, tmp_path: Path
+) -> None:
     make_report(sweep, tmp_path / "reports" / "again-1")
     assert (tmp_path / "reports" / "again-1" / "index.html").read_bytes() == page.read_bytes()
     first, second = tmp_path / "one", tmp_path / "two"
@@ -153,15 +166,26 @@ def test_an_empty_sweep_still_has_a_page(tmp_path: Path) -> None:
     path = sweep.item("claims")
     sweep.finish(path, {}, {}, {})
     digest = next(iter(sweep.items))
-    spec = {"settings": {"sweep": "empty", "index": {}}, "inputs": {"figures": [], "claims": digest}}
+    spec = {
+        "settings": {"sweep": "empty", "index": {}},
+        "inputs": {"figures": [], "claims": digest},
+    }
     report.run(spec, {"figures": [], "claims": path}, tmp_path, None)
     assert "no claims yet" in (tmp_path / "index.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0.00042, "4e-4"), (3.0, "3"), (float("nan"), "–"), (12345.0, "12,345"), (0.1234, "0.123"), ("a", "a"), (True, "yes")],
-)  # fmt: skip
+    [
+        (0.00042, "4e-4"),
+        (3.0, "3"),
+        (float("nan"), "–"),
+        (12345.0, "12,345"),
+        (0.1234, "0.123"),
+        ("a", "a"),
+        (True, "yes"),
+    ],
+)
 def test_numbers_are_short(value: object, text: str) -> None:
     assert number(value) == text
 
@@ -170,4 +194,6 @@ def test_small_texts() -> None:
     assert share(0.004) == "0.4%" and share(0.5) == "50%"
     assert listing([]) == "none" and listing([1]) == "1" and listing([1, 2, 3]) == "1, 2 and 3"
     assert listing(list("abcdefghij"), 3) == "a, b and 8 more"
-    assert paragraphs("a **b** <c>\n\nd") == Markup("<p>a <strong>b</strong> &lt;c&gt;</p>\n<p>d</p>\n")
+    assert paragraphs("a **b** <c>\n\nd") == Markup(
+        "<p>a <strong>b</strong> &lt;c&gt;</p>\n<p>d</p>\n"
+    )

@@ -1,0 +1,1 @@
+"""Figures: one module each, from tables to pictures; `draw` is the stage."""

@@ -76,7 +76,7 @@ def _grid(table: pd.DataFrame, style: FigureStyle, panel: str, along: str) -> Fi
             axis.set_ylabel("clusters passing,\nobserved − expected")
     present = [t for t in _TESTS if t in set(table["test"])]
     marks = [Line2D([], [], color=s.SHAPE_COLOURS[t], marker="o", label=t) for t in present]
-    grey = {"color": "#555555", "ls": "", "marker": "o"}
+    grey: dict[str, Any] = {"color": "#555555", "ls": "", "marker": "o"}
     marks += [
         Line2D([], [], **grey, label="some claimed (q)"),
         Line2D([], [], **grey, mfc="white", label="none claimed"),

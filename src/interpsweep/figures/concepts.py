@@ -18,7 +18,7 @@ _FACTS = ["concept", "test", "statistic", "null_mean", "p", "closure", "held_out
 
 
 def table(sources: Sources) -> pd.DataFrame:
-    """One row per concept, value and site: place in the plane, with the concept's test beside it."""
+    """One row per concept, value and site: its place in the plane, and the concept's test."""
     means = stacked(sources.get("concepts", []), "means.parquet")
     facts = stacked(sources.get("concepts", []), "concepts.parquet")
     if means.empty or facts.empty:
@@ -35,7 +35,9 @@ def draw(table: pd.DataFrame, style: FigureStyle) -> Figure:
     concepts = concepts[: max(1, style.max_panels // len(sites))]
     across = min(4, len(concepts))
     rows = [concepts[i : i + across] for i in range(0, len(concepts), across)]
-    cells = [(c, *pair) for row in rows for pair in sites for c in [*row, *[""] * (across - len(row))]]
+    cells = [
+        (c, *pair) for row in rows for pair in sites for c in [*row, *[""] * (across - len(row))]
+    ]
     figure, axes = s.panels(style, len(cells), across, aspect=1.16 if across > 2 else 0.95)
     several = table["model"].nunique() > 1
     for axis, (concept, model, site) in zip(axes, cells, strict=True):
@@ -89,7 +91,9 @@ def _panel(axis: Axes, of: pd.DataFrame, style: FigureStyle) -> None:
     if shape in ("circle", "line"):
         path = np.vstack([xy, xy[:1]]) if shape == "circle" else xy
         axis.plot(path[:, 0], path[:, 1], color="#B5B5B5", lw=0.9, zorder=1)
-    axis.scatter(xy[:, 0], xy[:, 1], c=_colours(of, shape), s=26, zorder=2, lw=0.4, edgecolor="white")
+    axis.scatter(
+        xy[:, 0], xy[:, 1], c=_colours(of, shape), s=26, zorder=2, lw=0.4, edgecolor="white"
+    )
     _labels(axis, xy, of["label"].tolist(), shape, style)
 
 
@@ -114,7 +118,7 @@ def _labels(axis: Axes, xy: np.ndarray, labels: list, shape: str, style: FigureS
         label = axis.annotate(
             s.plain(labels[i], 12),
             xy[i],
-            xytext=away * 6,
+            xytext=(6 * float(away[0]), 6 * float(away[1])),
             textcoords="offset points",
             ha="left" if away[0] > 0.35 else "right" if away[0] < -0.35 else "center",
             va="bottom" if away[1] > 0.35 else "top" if away[1] < -0.35 else "center",

@@ -71,7 +71,11 @@ def as_csv(table: pd.DataFrame) -> str:
 
 
 def _joined(value: Any) -> Any:
-    return "|".join(map(str, value)) if hasattr(value, "__iter__") and not isinstance(value, str) else value
+    return (
+        "|".join(map(str, value))
+        if hasattr(value, "__iter__") and not isinstance(value, str)
+        else value
+    )
 
 
 def where(sources: Sources) -> str:

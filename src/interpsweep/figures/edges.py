@@ -34,7 +34,15 @@ def table(sources: Sources) -> pd.DataFrame:
     return best[steps.cumcount() % stride == 0].reset_index(drop=True)
 
 
-_WITH_PARENT = ("identity", "identity_with_holes", "absorption", "split", "specialisation", "composition", "merge")  # fmt: skip
+_WITH_PARENT = (
+    "identity",
+    "identity_with_holes",
+    "absorption",
+    "split",
+    "specialisation",
+    "composition",
+    "merge",
+)
 
 
 def draw(table: pd.DataFrame, style: FigureStyle) -> Figure:
@@ -42,7 +50,12 @@ def draw(table: pd.DataFrame, style: FigureStyle) -> Figure:
     steps = sorted({*zip(table.d_narrow, table.d_wide, strict=True)})
     shown = s.evenly(steps, style.max_panels)
     figure, axes = s.panels(
-        style, len(shown), min(3, len(shown)), 0.85 if len(shown) > 1 else 0.6, sharex=True, sharey=True
+        style,
+        len(shown),
+        min(3, len(shown)),
+        0.85 if len(shown) > 1 else 0.6,
+        sharex=True,
+        sharey=True,
     )
     for i, (axis, (narrow, wide)) in enumerate(zip(axes, shown, strict=True)):
         of = table[(table.d_narrow == narrow) & (table.d_wide == wide)]

@@ -46,7 +46,9 @@ def draw(table: pd.DataFrame, style: FigureStyle) -> Figure:
         if i >= len(groups) - columns:
             axis.set_xlabel("share of live wide features")
     marks = [
-        Line2D([], [], color=colours[p], marker="o", lw=1.2, label=f"{s.count(p[0])} → {s.count(p[1])}")
+        Line2D(
+            [], [], color=colours[p], marker="o", lw=1.2, label=f"{s.count(p[0])} → {s.count(p[1])}"
+        )
         for p in steps
     ]
     s.legend_outside(figure, marks, "width step")
@@ -91,7 +93,9 @@ def _by_layer(table: pd.DataFrame, style: FigureStyle) -> Figure:
             mean, spread = rows.mean(), rows.std().fillna(0)
             colour = s.EDGE_COLOURS[kind]
             axis.plot(mean.index, mean, color=colour)
-            axis.fill_between(mean.index, mean - spread, mean + spread, color=colour, alpha=0.2, lw=0)
+            axis.fill_between(
+                mean.index, mean - spread, mean + spread, color=colour, alpha=0.2, lw=0
+            )
         axis.set_title(f"{s.count(step[0])} → {s.count(step[1])}")
         if i >= len(steps) - columns:
             axis.set_xlabel("layer")

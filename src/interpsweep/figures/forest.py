@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -50,12 +51,12 @@ def _labels(nodes: pd.DataFrame, codes: list[Source]) -> list[str]:
     tokens: dict[tuple[int, int], str] = {}
     for source in codes:
         contexts = source.frame("contexts.parquet")
-        width = source.coordinates.get("d_sae")
+        width = int(source.coordinates["d_sae"])
         wanted = set(nodes.loc[nodes["d_sae"] == width, "latent"])
         if contexts.empty or not wanted:
             continue
         for feature, of in contexts[contexts["feature"].isin(wanted)].groupby("feature"):
-            tokens[int(width), int(feature)] = common(of.sort_values("rank")["token"].tolist())
+            tokens[width, int(feature)] = common(of.sort_values("rank")["token"].tolist())
     return [tokens.get((int(n.d_sae), int(n.latent)), "") for n in nodes.itertuples()]
 
 
@@ -68,7 +69,8 @@ def common(words: list[object], most: int = 3) -> str:
 
 def draw(table: pd.DataFrame, style: FigureStyle) -> Figure:
     """Levels from left to right; a node is as high as the ends it leads to."""
-    trees, total = [], 0
+    trees: list[_Lineage] = []
+    total = 0
     for _, of in table.groupby("lineage", sort=True):
         tree = _Lineage(of)
         if trees and total + len(tree.ends) > _LEAVES:
@@ -144,7 +146,11 @@ class _Lineage:
             _text(axis, row.level + 3 * _BAR, top + height / 2, row, "left", style)
             return
         for child in self.children[name]:
-            below, kind, offset = self.height(child), self.row[child].type, self._offset(name, child)
+            below, kind, offset = (
+                self.height(child),
+                self.row[child].type,
+                self._offset(name, child),
+            )
             x = (row.level + _BAR, self.row[child].level - _BAR)
             share = (high - low) / height  # the gaps between neighbours shrink towards the parent
             first = (low + offset * share, low + (offset + below) * share)
@@ -171,6 +177,6 @@ def _band(
     return PathPatch(Curve(points, codes), facecolor=colour, alpha=0.3, lw=0)
 
 
-def _text(axis: Axes, x: float, y: float, row: object, side: str, style: FigureStyle) -> None:
-    label = s.plain(row.label, 34) or f"feature {row.latent}"  # type: ignore[attr-defined]
+def _text(axis: Axes, x: float, y: float, row: Any, side: str, style: FigureStyle) -> None:
+    label = s.plain(row.label, 34) or f"feature {row.latent}"
     axis.text(x, y, label, ha=side, va="center", fontsize=style.font_size * 0.78)

@@ -24,7 +24,9 @@ _COLUMNS = ("architecture", "sparsity", "direction", "a_d_sae", "a_seed", "b_d_s
 def table(sources: Sources) -> pd.DataFrame:
     """One row per ordered pair of SAEs (both directions of every match) with MMCS and nulls."""
     rows = [row for source in sources.get("match", []) for row in _rows(source)]
-    return pd.DataFrame(rows).sort_values([*_COLUMNS], ignore_index=True) if rows else pd.DataFrame()
+    return (
+        pd.DataFrame(rows).sort_values([*_COLUMNS], ignore_index=True) if rows else pd.DataFrame()
+    )
 
 
 def _rows(source: Source) -> list[dict[str, Any]]:
@@ -35,7 +37,11 @@ def _rows(source: Source) -> list[dict[str, Any]]:
     found = []
     for first, second in (("a", "b"), ("b", "a")):
         way = f"mmcs_{first}{second}"
-        ends = {f"{side}_{key}": at[end][key] for side, end in (("a", first), ("b", second)) for key in _ENDS}
+        ends = {
+            f"{side}_{key}": at[end][key]
+            for side, end in (("a", first), ("b", second))
+            for key in _ENDS
+        }
         found.append(
             {
                 **recipe,
@@ -73,7 +79,9 @@ def draw(table: pd.DataFrame, style: FigureStyle) -> Figure:
 
 
 def _matrix(axis: Axes, of: pd.DataFrame, style: FigureStyle) -> None:
-    ends = sorted({*zip(of.a_d_sae, of.a_seed, strict=True), *zip(of.b_d_sae, of.b_seed, strict=True)})
+    ends = sorted(
+        {*zip(of.a_d_sae, of.a_seed, strict=True), *zip(of.b_d_sae, of.b_seed, strict=True)}
+    )
     place = {end: i for i, end in enumerate(ends)}
     grid = np.full((len(ends), len(ends)), np.nan)
     for row in of.itertuples():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
@@ -70,14 +72,17 @@ def _colours(of: pd.DataFrame) -> dict:
     directions = of[of.kind == "direction"].sort_values("order")
     features = [f"feature:{x}" for x in directions["feature"].drop_duplicates()]
     palette = dict(zip(names, sns.color_palette("husl", max(1, len(names))), strict=False))
-    return {**palette, **dict(zip(features, sns.color_palette("husl", max(1, len(features))), strict=True))}
+    return {
+        **palette,
+        **dict(zip(features, sns.color_palette("husl", max(1, len(features))), strict=True)),
+    }
 
 
-def _colour(row: object, colours: dict) -> object:
+def _colour(row: Any, colours: dict) -> Any:
     label = getattr(row, "label", "")
     if label and f"label:{label}" in colours:
         return colours[f"label:{label}"]
-    return colours.get(f"feature:{row.feature}", s.GREY)  # type: ignore[attr-defined]
+    return colours.get(f"feature:{row.feature}", s.GREY)
 
 
 def _directions(axis: Axes, of: pd.DataFrame, colours: dict, style: FigureStyle) -> None:
@@ -114,8 +119,8 @@ def _cloud(axis: Axes, of: pd.DataFrame, colours: dict, style: FigureStyle) -> N
             break
 
 
-def _name(axis: Axes, row: object, text: object, of: pd.DataFrame, style: FigureStyle) -> None:
-    x, y = row.x, row.y  # type: ignore[attr-defined]
+def _name(axis: Axes, row: Any, text: object, of: pd.DataFrame, style: FigureStyle) -> None:
+    x, y = row.x, row.y
     right, up = x >= of.x.mean(), y >= of.y.mean()
     label = axis.annotate(
         s.plain(text, 12),

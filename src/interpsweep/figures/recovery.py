@@ -49,12 +49,19 @@ def draw(table: pd.DataFrame, style: FigureStyle) -> Figure:
     height = max(1.8, 0.36 * len(rows) + 1.5)
     figure, axis = s.plt.subplots(figsize=(style.width, height))
     grid, texts = _cells(table, rows, columns)
-    axis.imshow(grid, cmap=ListedColormap(list(VERDICTS.values())), vmin=-0.5, vmax=len(VERDICTS) - 0.5,
-                aspect="auto")  # fmt: skip
+    axis.imshow(
+        grid,
+        cmap=ListedColormap(list(VERDICTS.values())),
+        vmin=-0.5,
+        vmax=len(VERDICTS) - 0.5,
+        aspect="auto",
+    )
     for (i, j), text in texts.items():
         if len(columns) <= 12:
             colour = "white" if grid[i][j] == 4 else s.INK
-            axis.text(j, i, text, ha="center", va="center", fontsize=style.font_size * 0.72, color=colour)
+            axis.text(
+                j, i, text, ha="center", va="center", fontsize=style.font_size * 0.72, color=colour
+            )
     _ticks(axis, table, rows, columns, style)
     marks = [Patch(color=c, label=v) for v, c in VERDICTS.items() if v in set(table["verdict"])]
     figure.legend(handles=marks, loc="outside lower center", ncols=len(marks))
@@ -71,7 +78,9 @@ def _cells(table: pd.DataFrame, rows: list, columns: list) -> tuple[list[list[fl
             known = [names.index(v) for v in of["verdict"] if v in names]
             if not known:
                 continue
-            grid[i][j] = float(max(set(known), key=lambda v: (known.count(v), v)))  # ties: the worse
+            grid[i][j] = float(
+                max(set(known), key=lambda v: (known.count(v), v))
+            )  # ties: the worse
             agree = sum(v == grid[i][j] for v in known)
             held, values = of["values_held"].mean(), of["values"].mean()
             texts[i, j] = f"{held:.3g}/{values:.3g} held" + (

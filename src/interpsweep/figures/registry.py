@@ -43,15 +43,25 @@ def _figure(name: str, title: str, scope: Scope, needs: tuple[str, ...], categor
 # In reading order: the report shows categories and figures in this order.
 _ENTRIES = (
     _figure("concepts", "Known concepts in activation space", "sweep", ("concepts",), "Concepts"),
-    _figure("recovery", "Planted structure against what was found", "sweep", ("claims",), "Calibration"),
+    _figure(
+        "recovery", "Planted structure against what was found", "sweep", ("claims",), "Calibration"
+    ),
     _figure("pareto", "Reconstruction against sparsity", "sweep", ("claims",), "Dictionaries"),
-    _figure("widths", "Reconstruction and dead features by width", "sweep", ("claims",), "Dictionaries"),
+    _figure(
+        "widths", "Reconstruction and dead features by width", "sweep", ("claims",), "Dictionaries"
+    ),
     _figure("training", "Training curves", "site", ("train",), "Dictionaries"),
     _figure("matching", "Similarity across widths and seeds", "site", ("match",), "Matching"),
     _figure("edges", "Typed edges between widths", "site", ("tree",), "Trees"),
     _figure("families", "What becomes of features as width grows", "sweep", ("claims",), "Trees"),
     _figure("forest", "The largest lineages", "family", ("tree", "encode"), "Trees"),
-    _figure("census", "Census of shapes, observed minus null", "sweep", ("claims", "geometry"), "Geometry"),
+    _figure(
+        "census",
+        "Census of shapes, observed minus null",
+        "sweep",
+        ("claims", "geometry"),
+        "Geometry",
+    ),
     _figure("panels", "The clearest clusters", "site", ("geometry",), "Geometry"),
     _figure("embedding", "Map of the dictionary", "site", ("geometry",), "Geometry"),
     _figure("spectrum", "Spectrum and features per dimension", "site", ("geometry",), "Geometry"),

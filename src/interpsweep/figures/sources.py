@@ -71,7 +71,9 @@ def place(source: Source) -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in source.coordinates.items():
         if isinstance(value, Mapping):
-            flat |= {f"{key}_{inner}": v for inner, v in value.items() if not isinstance(v, Mapping)}
+            flat |= {
+                f"{key}_{inner}": v for inner, v in value.items() if not isinstance(v, Mapping)
+            }
         elif key != "stage":
             flat[key] = value
     return flat

@@ -44,7 +44,9 @@ def _histogram(key: tuple, of: pd.DataFrame, dimension: int) -> pd.DataFrame:
     middle = (_EDGES[1:] + _EDGES[:-1]) / 2
     share = counts / max(1, len(of))
     columns = dict(zip(_SAE, key, strict=True))
-    return pd.DataFrame({**columns, "part": "dimensionality", "x": middle, "y": share, "null": null})
+    return pd.DataFrame(
+        {**columns, "part": "dimensionality", "x": middle, "y": share, "null": null}
+    )
 
 
 def draw(table: pd.DataFrame, style: FigureStyle) -> Figure:
@@ -67,7 +69,9 @@ def draw(table: pd.DataFrame, style: FigureStyle) -> Figure:
 def _spectrum(axis: Axes, lines: pd.DataFrame, colours: dict) -> None:
     for (_, _, width, _), of in lines.groupby(_SAE, sort=True):
         axis.plot(of.x, of.y, color=colours[width], lw=1.1)
-        axis.plot(of.x, of.null.where(of.null > 0), color=colours[width], lw=0.9, ls="--", alpha=0.7)
+        axis.plot(
+            of.x, of.null.where(of.null > 0), color=colours[width], lw=0.9, ls="--", alpha=0.7
+        )
     top = lines[["y", "null"]].max().max()
     axis.set_ylim(max(float(lines.y.min()), top * 1e-5) * 0.8, top * 1.3)
     s.log_ticks(axis, "x")

@@ -6,6 +6,7 @@ import math
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import matplotlib
 
@@ -175,7 +176,7 @@ def words(name: str) -> str:
 
 
 def panels(
-    style: FigureStyle, count: int, columns: int, aspect: float = 0.8, **kwargs: object
+    style: FigureStyle, count: int, columns: int, aspect: float = 0.8, **kwargs: Any
 ) -> tuple[Figure, list[Axes]]:
     """A grid of `count` panels, `columns` wide; `aspect` is height over width of a panel."""
     columns = max(1, min(columns, count))
@@ -197,7 +198,9 @@ def notice(style: FigureStyle, text: str) -> Figure:
     return figure
 
 
-def width_axis(axis: Axes, widths: Sequence[int], name: str = "dictionary width (features)") -> None:
+def width_axis(
+    axis: Axes, widths: Sequence[int], name: str = "dictionary width (features)"
+) -> None:
     """A logarithmic axis over dictionary widths, labelled at the widths themselves."""
     axis.set_xscale("log", base=2)
     shown = evenly(sorted(set(widths)), 6)
@@ -221,7 +224,9 @@ def tokens(number: float) -> str:
     """A number of tokens: 500k, 1.5M, 2B."""
     for size, unit in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
         if number >= size:
-            return f"{number / size:.2g}{unit}" if number < 10 * size else f"{number / size:.0f}{unit}"
+            return (
+                f"{number / size:.2g}{unit}" if number < 10 * size else f"{number / size:.0f}{unit}"
+            )
     return f"{number:.0f}"
 
 

@@ -39,7 +39,7 @@ def draw(table: pd.DataFrame, style: FigureStyle) -> Figure:
             axis.set_ylim(-0.02, max(0.1, float(table[metric].max()) * 1.1))
     several = table["model"].nunique() > 1
     marks = [
-        Line2D([], [], color=colours[pair], label=s.site_title(*pair, several))
+        Line2D([], [], color=colours[pair], label=s.site_title(pair[0], pair[1], several))
         for pair in s.evenly(sites, 8)
     ]
     if len(recipes) > 1:

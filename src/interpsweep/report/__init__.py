@@ -1,0 +1,1 @@
+"""The atlas of a sweep (`report`) and its archive for a paper (`bundle`)."""

@@ -1,4 +1,4 @@
-"""Key findings in plain sentences: effects with nulls and q-values next to them, misses included."""
+"""Key findings in plain sentences: effects beside their nulls and q-values, misses included."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from typing import Literal
 
 import pandas as pd
 
+from interpsweep.figures.metrics import newest
 from interpsweep.report.text import listing, number, plural, share
 
 Tone = Literal["good", "mixed", "miss", "fact"]
+CONTROL = ("concept", "order")  # labelled categories without a shape: nothing should be claimed
 Tables = Mapping[str, pd.DataFrame]
 
 
@@ -71,12 +73,19 @@ def _recovery(found: pd.DataFrame) -> list[Finding]:
 
 def _claimed(claims: pd.DataFrame) -> list[Finding]:
     """Per kind and test: how many claims hold, the clearest one, and how often seeds agree."""
-    made = []
+    made: list[Finding] = []
     if claims.empty:
         return made
     for (kind, test), of in claims.groupby(["kind", "test"], sort=True):
         held = of[of["verdict"] == "claimed"]
         head = f"{str(kind).capitalize()}: {str(test).replace('_', ' ')}"
+        if (kind, test) == CONTROL:
+            text = (
+                f"{plural(len(held), 'claim')} of an order in "
+                f"{plural(len(of), 'control')} that have none."
+            )
+            made.append(Finding("miss" if len(held) else "good", "Concept: controls", text))
+            continue
         if held.empty:
             best = of["q"].min()
             text = f"None of {plural(len(of), 'test')} holds (smallest q {number(best)})."
@@ -85,9 +94,10 @@ def _claimed(claims: pd.DataFrame) -> list[Finding]:
         top = held.sort_values(["q", "p", "effect"], ascending=[True, True, False]).iloc[0]
         text = (
             f"{len(held)} of {plural(len(of), 'test')} {'holds' if len(held) == 1 else 'hold'} "
-            f"after correction. Clearest: {top['subject']}{_at(top)}, effect {number(top['effect'])} "
+            f"after correction. Clearest: {_subject(top)}{_at(top)}, "
+            f"effect {number(top['effect'])} "
             f"against {number(top['null_effect'])} under the null ({top['null']}), "
-            f"q = {number(top['q'])}."
+            f"q\u00a0=\u00a0{number(top['q'])}."
         )
         several = held[held["seeds"] > 1]
         if len(several):
@@ -95,6 +105,11 @@ def _claimed(claims: pd.DataFrame) -> list[Finding]:
             text += f" {again} of {len(several)} hold in every seed."
         made.append(Finding("good" if len(held) == len(of) else "mixed", head, text))
     return sorted(made, key=lambda finding: finding.tone == "miss")
+
+
+def _subject(row: pd.Series) -> str:
+    """Clusters are numbered; everything else has a name."""
+    return f"cluster {row['subject']}" if row["kind"] == "cluster" else str(row["subject"])
 
 
 def _at(row: pd.Series) -> str:
@@ -128,7 +143,9 @@ def _families(families: pd.DataFrame) -> list[Finding]:
     if families.empty:
         return []
     widest = families[families["d_wide"] == families["d_wide"].max()]
-    by = widest.groupby("type")["fraction"].agg(["mean", "std"]).sort_values("mean", ascending=False)
+    by = (
+        widest.groupby("type")["fraction"].agg(["mean", "std"]).sort_values("mean", ascending=False)
+    )
     parts = [
         f"{str(kind).replace('_', ' ')} {share(row['mean'])}"
         + (f" ± {share(row['std'])}" if pd.notna(row["std"]) else "")
@@ -141,13 +158,12 @@ def _families(families: pd.DataFrame) -> list[Finding]:
 
 def _dictionaries(saes: pd.DataFrame) -> list[Finding]:
     """Range of reconstruction quality."""
-    names = [c for c in saes.columns if c.startswith("explained_variance")]
-    if saes.empty or not names or saes[names[-1]].isna().all():
+    name = newest("explained_variance", list(saes.columns))
+    if saes.empty or name is None or saes[name].isna().all():
         return []
-    best = saes.loc[saes[names[-1]].idxmax()]
-    worst = saes[names[-1]].min()
+    best, worst = saes.loc[saes[name].idxmax()], saes[name].min()
     text = (
         f"{plural(len(saes), 'dictionary', 'dictionaries')}; explained variance from "
-        f"{number(worst)} to {number(best[names[-1]])} (best{_at(best)})."
+        f"{number(worst)} to {number(best[name])}{_at(best)}."
     )
     return [Finding("fact", "Reconstruction", text)]

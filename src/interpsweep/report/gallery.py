@@ -50,7 +50,8 @@ def picture_name(source: Source) -> str:
 def _picture(source: Source) -> tuple[tuple, Picture]:
     at = source.coordinates
     keys = ("model", "site", "architecture", "sparsity", "seed")
-    shown = [f"{k} {at[k]}" if k in ("sparsity", "seed") else str(at[k]) for k in keys if at.get(k) is not None]  # fmt: skip
+    known = [(k, at[k]) for k in keys if at.get(k) is not None]
+    shown = [f"{k} {v}" if k in ("sparsity", "seed") else str(v) for k, v in known]
     rows = read_json(source.path / "manifest.json")["metrics"]["rows"]
     made = Picture(
         name=picture_name(source),

@@ -48,11 +48,11 @@ def listings(tables: Mapping[str, pd.DataFrame], census: pd.DataFrame) -> list[L
     """All tables of the atlas that have rows, in reading order."""
     made = [
         _listing("claims", "Claims", _CLAIMS_NOTE, _best_first(tables["claims"]),
-                 ["kind", "subject", "test", *_PLACE, "effect", "null_effect", "z", "p", "q",
-                  "replicated_seeds", "seeds", "verdict"]),
+                 ["kind", "subject", "test", "verdict", *_PLACE, "effect", "null_effect", "z", "p",
+                  "q", "replicated_seeds", "seeds"]),
         _listing("recovery", "Planted structure", _RECOVERY_NOTE, tables["recovery"],
-                 ["concept", "shape", *_PLACE, "values_held", "values", "mean_f1",
-                  "supervised_p", "shape_p", "tree_f1", "edge_recall", "verdict"]),
+                 ["concept", "shape", "verdict", *_PLACE, "values_held", "values", "mean_f1",
+                  "supervised_p", "shape_p", "tree_f1", "edge_recall"]),
         _listing("saes", "Dictionaries", _SAES_NOTE, tables["saes"],
                  [*_PLACE, *_metrics(tables["saes"])]),
         _listing("matching", "Matches", _MATCHING_NOTE, tables["matching"],
@@ -88,8 +88,15 @@ _CENSUS_NOTE = (
 
 def _metrics(saes: pd.DataFrame) -> list[str]:
     """The scalar metrics worth a column: reconstruction first, then the rest, at most nine."""
-    first = ("l0", "explained_variance", "ce_recovered", "dead_fraction", "clusters", "clustered_share",
-             "mean_dimensionality")  # fmt: skip
+    first = (
+        "l0",
+        "explained_variance",
+        "ce_recovered",
+        "dead_fraction",
+        "clusters",
+        "clustered_share",
+        "mean_dimensionality",
+    )
     found = [c for stem in first for c in saes.columns if c == stem or c.startswith(f"{stem}.")]
     return list(dict.fromkeys(found))[:9]
 
@@ -113,7 +120,12 @@ def _listing(
     name: str, title: str, note: str, table: pd.DataFrame, columns: list[str] | None
 ) -> Listing:
     shown = [c for c in columns or list(table.columns) if c in table.columns]
-    shown = [c for c in shown if c not in ("model", "architecture", "sparsity") or table[c].nunique() > 1]
+    shown = [
+        c for c in shown if c not in ("model", "architecture", "sparsity") or table[c].nunique() > 1
+    ]
+    table = table.replace({c: {-1: None, "": None} for c in _PLACE if c in shown})  # not applicable
     header = [_NAMES.get(c, c.replace("_", " ")) for c in shown]
-    rows = [[number(v) for v in row] for row in table[shown].head(MOST_ROWS).itertuples(index=False)]
+    rows = [
+        [number(v) for v in row] for row in table[shown].head(MOST_ROWS).itertuples(index=False)
+    ]
     return Listing(name, title, note, header, rows, max(0, len(table) - MOST_ROWS))

@@ -1,6 +1,6 @@
 """Stage ``report``: the atlas, one self-contained HTML file.
 
-It reads the claims (all tables of the sweep) and the figures, and the manifests of everything
+It reads the claims (all tables of the sweep), the figures, and the manifests of everything
 behind them. Nothing is loaded from other hosts and there is no script; text from models and
 corpora is escaped.
 """
@@ -37,18 +37,22 @@ def run(spec: dict[str, Any], inputs: dict[str, Any], out: Path, ctx: Any) -> di
     shown = pictures(sources["figures"])
     manifests = ancestry([s.path for items in sources.values() for s in items])
     said = findings(tables, settings.max_findings)
-    page = _environment().get_template("atlas.html.j2").render(
-        title=settings.title or settings.sweep,
-        sweep=settings.sweep,
-        introduction=paragraphs(settings.introduction),
-        axes=swept(tables["saes"], manifests),
-        findings=said,
-        categories=grouped(shown),
-        listings=listings(tables, _census(sources["figures"])),
-        stages=behind(manifests),
-        versions=versions(manifests),
-        claims_digest=claims.digest,
-        plural=plural,
+    page = (
+        _environment()
+        .get_template("atlas.html.j2")
+        .render(
+            title=settings.title or settings.sweep,
+            sweep=settings.sweep,
+            introduction=paragraphs(settings.introduction),
+            axes=swept(tables["saes"], manifests),
+            findings=said,
+            categories=grouped(shown),
+            listings=listings(tables, _census(sources["figures"])),
+            stages=behind(manifests),
+            versions=versions(manifests),
+            claims_digest=claims.digest,
+            plural=plural,
+        )
     )
     (out / "index.html").write_text(page, encoding="utf-8", newline="\n")
     return {"figures": len(shown), "findings": len(said)}
@@ -115,7 +119,9 @@ def behind(manifests: dict[str, dict[str, Any]]) -> list[tuple[str, int, list[tu
     for name, stage in STAGES.items():
         items = [(d, _what(m)) for d, m in manifests.items() if m["stage"] == name]
         if items:
-            stages.append((name, manifests[items[0][0]]["spec"].get("version", stage.version), items))
+            stages.append(
+                (name, manifests[items[0][0]]["spec"].get("version", stage.version), items)
+            )
     return stages
 
 

@@ -42,7 +42,13 @@ def listing(values: list[Any], most: int = 8) -> str:
     words = [str(v) for v in values]
     if len(words) > most:
         words = [*words[: most - 1], f"{len(words) - most + 1} more"]
-    return words[0] if len(words) == 1 else ", ".join(words[:-1]) + f" and {words[-1]}" if words else "none"
+    return (
+        words[0]
+        if len(words) == 1
+        else ", ".join(words[:-1]) + f" and {words[-1]}"
+        if words
+        else "none"
+    )
 
 
 def paragraphs(markdown: str) -> Markup:
