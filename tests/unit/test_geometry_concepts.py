@@ -132,7 +132,7 @@ def test_moments_are_the_direct_sums(world: tuple[Rows, Tagged]) -> None:
     label, even = tokens.label("day"), tokens.context % 2 == 0
     mine = rows.x[(label == 3) & even].astype(np.float64)
     np.testing.assert_allclose(found.sums[0, 3], mine.sum(axis=0), rtol=1e-9)
-    assert found.count[0, 3] == len(mine)
+    assert found.counts[0, 3] == len(mine)
 
 
 def test_probe_matches_direct_regression(world: tuple[Rows, Tagged]) -> None:

@@ -1,4 +1,6 @@
-"""Shape tests on points of known shape: found where they are, and not more often than chance elsewhere."""
+"""Shape tests on points of known shape: found where they are, and not more often than chance
+elsewhere.
+"""
 
 from __future__ import annotations
 

@@ -162,7 +162,8 @@ def test_absorption_numbers(absorption: tuple[Any, ...]) -> None:
 def test_absorption_is_conserved_and_measured(absorption: tuple[Any, ...]) -> None:
     nodes, edges = absorption[0], absorption[1]
     child = edges[edges["type"] == "absorption"]
-    # E[a_w C_wn] / E[a_i C_in]: (.937 + .202) / .937, the narrow latent being hedged by the children
+    # E[a_w C_wn] / E[a_i C_in]: (.937 + .202) / .937, the narrow latent being hedged by the
+    # children
     np.testing.assert_allclose(child["conservation"], 1 + 0.202 / 0.937, atol=0.01)
     # a_w C_wn over x . d_n: all of the parent's projection, up to the independent features
     np.testing.assert_allclose(child["projection_share"], 1, atol=0.01)

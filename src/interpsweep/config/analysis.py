@@ -1,8 +1,8 @@
 """Settings of the analysis stages: match, tree, geometry, concepts and claims.
 
-Every field that is part of a stage's identity changes the digest of what the stage makes. What the planner adds
-per item (``direction`` of a match, ``index`` of the claims) travels beside these fields in ``spec["settings"]``;
-`own_fields` takes the section's own fields out of such a mapping.
+Every field that is part of a stage's identity changes the digest of what the stage makes. What the
+planner adds per item (``direction`` of a match, ``index`` of the claims) travels beside these
+fields in ``spec["settings"]``; `own_fields` takes the section's own fields out of such a mapping.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class MatchSettings(Section):
 
     directions: tuple[Literal["width", "seed", "layer"], ...] = field(
         ("width", "seed"),
-        "Which neighbours are matched: the next width of a family, the next seed at one width, the next site.",
+        "Which neighbours are matched: the next width of a family, seed at one width, or site.",
         identity=False,
     )
     top_k: int = field(
@@ -184,7 +184,7 @@ class ClaimsSettings(Section):
     )
     closure: float = field(
         2.0,
-        "Largest distance of the first and last value, in mean neighbour distances, of a closed circle.",
+        "Largest distance of first and last value, in mean neighbour distances, of a circle.",
         gt=1,
     )
     held_out_r2: float = field(

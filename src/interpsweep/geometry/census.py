@@ -1,4 +1,4 @@
-"""The census: every cluster against every shape, with nulls that know the clusters were selected."""
+"""The census: every cluster against every shape, with nulls that know clusters were selected."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from interpsweep.geometry.shapes import SHAPES
 from interpsweep.matching.operators import covariance_matched
 
 NULL_DRAWS = 99  # draws that standardise a statistic on a null cluster
-PLANE_ORDERS = ("circle", "line")
 
 
 class Outcome(NamedTuple):
@@ -29,7 +28,9 @@ class Outcome(NamedTuple):
 
 
 class NullPool(NamedTuple):
-    """Clusters found in null dictionaries: sizes (m,), z of each test (m,), clusters per dictionary."""
+    """Clusters found in null dictionaries: sizes (m,), z of each test (m,), clusters per
+    dictionary.
+    """
 
     sizes: NDArray[np.int64]
     z: dict[str, NDArray[np.float64]]
@@ -42,7 +43,7 @@ def outcomes(
     """All shape tests of one cluster's unit directions (k, d)."""
     points = nulls.principal(directions, components)
     arranged = nulls.haar(points, draws, rng)
-    scattered = nulls.random_directions(*directions.shape, draws, rng)
+    scattered = nulls.random_directions(len(directions), directions.shape[1], draws, rng)
     made = {}
     for name, shape in SHAPES.items():
         data, null = (points, arranged) if shape.null == "haar" else (directions, scattered)
@@ -115,11 +116,11 @@ TYPES = {
     **dict.fromkeys(("r2_circle", "r2_line", "r2_tree"), np.float64),
     "passes": bool,
 }
-COLUMNS = (
-    ["cluster", "size", "test", "object", "statistic", "null_mean", "null_sd", "z", "null", "p"]
-    + ["p_selected", "n_selected", "passes", "closure", "order", "best_model"]
-    + ["r2_circle", "r2_line", "r2_tree"]
-)
+COLUMNS = [
+    *("cluster", "size", "test", "object", "statistic", "null_mean", "null_sd", "z", "null", "p"),
+    *("p_selected", "n_selected", "passes", "closure", "order", "best_model"),
+    *("r2_circle", "r2_line", "r2_tree"),
+]
 
 
 def _cluster_rows(

@@ -41,7 +41,7 @@ class CloudShape(NamedTuple):
 def collect(
     codes: Any, groups: list[NDArray[np.int64]], most: int, seed: int, ctx: Any
 ) -> list[Cloud]:
-    """Clouds of several groups of latents, in one pass; at most `most` tokens each, evenly drawn."""
+    """Clouds of several groups of latents in one pass; at most `most` tokens each, evenly drawn."""
     wanted = np.unique(np.concatenate(groups)) if groups else np.zeros(0, np.int64)
     work = partial(_columns, codes=codes, wanted=wanted)
     parts = list(ctx.block_map(work, list(codes.chunks()), "clouds")) if len(wanted) else []
@@ -70,7 +70,10 @@ def measure(cloud: Cloud, directions: NDArray[np.float32], draws: int, seed: int
         return CloudShape(len(cloud.rows), np.nan, np.nan, np.nan, np.nan)
     own = _scores(cloud.codes, directions.astype(np.float64), rng)
     null = np.array(
-        [_scores(cloud.codes, d, rng) for d in random_directions(*directions.shape, draws, rng)]
+        [
+            _scores(cloud.codes, d, rng)
+            for d in random_directions(len(directions), directions.shape[1], draws, rng)
+        ]
     )
     joint = (1 - null[:, 1]) * null[:, 0]
     return CloudShape(

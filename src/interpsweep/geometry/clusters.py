@@ -20,7 +20,8 @@ class Cluster(NamedTuple):
 def find(
     unit: NDArray[np.float32], smallest: int, largest: int, limit: int, seed: int
 ) -> list[Cluster]:
-    """Disjoint clusters of unit rows (n, d) with `smallest` to `largest` members, longest-lived first.
+    """Disjoint clusters of unit rows (n, d) with `smallest` to `largest` members, longest-lived
+    first.
 
     Average linkage on 1 - cosine; among nested candidates those are kept whose persistence, members
     times the height over which the cluster exists, is largest in sum (the excess-of-mass choice of

@@ -1,9 +1,12 @@
-"""Stage `concepts`: do the labelled concepts have their declared shape at this site, before any SAE?"""
+"""Stage `concepts`: do the labelled concepts have their declared shape at this site, before any
+SAE?
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -44,7 +47,8 @@ MEAN_COLUMNS = {
 }
 
 
-class Named(NamedTuple):
+@dataclass(frozen=True)
+class Named:
     """One concept's kept values: their indices, tokens and means (k, d)."""
 
     values: NDArray[np.int64]
@@ -85,7 +89,7 @@ def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str
 
 def keep(found: probes.Moments, least: int) -> Named:
     """Values with at least `least` tokens."""
-    count = found.count.sum(axis=0)
+    count = found.counts.sum(axis=0)
     values = np.flatnonzero(count >= least)
     means = found.sums.sum(axis=0)[values] / count[values, None]
     return Named(values, count[values].astype(np.int64), means)
@@ -149,8 +153,9 @@ def agreement(
     if shape == "line":
         return "line", orders.line(points, settings.exact_limit, settings.draws, rng)
     if shape == "tree":
-        nested = parent is not None and 1 < len(np.unique(parent)) < len(parent)
-        return "tree", orders.tree(points, parent, settings.draws, rng) if nested else None
+        if parent is None or not 1 < len(np.unique(parent)) < len(parent):
+            return "tree", None
+        return "tree", orders.tree(points, parent, settings.draws, rng)
     result = orders.circle(points, settings.exact_limit, settings.draws, rng)
     return ("circle" if shape == "circle" else "order"), result
 
@@ -161,7 +166,9 @@ def _nothing() -> dict[str, Any]:
 
 
 def orthogonality(mine: Named, parent: NDArray[np.int64] | None, above: Named | None) -> float:
-    """Mean cosine between parent means and child offsets, both from the parents' centre (0: nested)."""
+    """Mean cosine between parent means and child offsets, both from the parents' centre (0:
+    nested).
+    """
     if parent is None or above is None:
         return float("nan")
     centre, made = above.means.mean(axis=0), []

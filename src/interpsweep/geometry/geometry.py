@@ -40,8 +40,8 @@ def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str
     alive = np.flatnonzero(count >= max(settings.min_firings, 1))
     if len(alive) < settings.min_cluster:
         raise UserError(
-            f"{inputs['sae']}: only {len(alive)} latents fire at least {settings.min_firings} times "
-            "on the analysis split; train longer or lower geometry.min_firings"
+            f"{inputs['sae']}: only {len(alive)} latents fire at least {settings.min_firings} "
+            "times on the analysis split; train longer or lower geometry.min_firings"
         )
     unit = directions[alive]
     found = census.find(unit, settings)

@@ -1,7 +1,7 @@
 """Which shape describes a cluster best: explicit models of its squared distances.
 
-The tests react to each other's shapes (an arc passes as a tree, a tree as a line), so a p-value only
-gates; the name goes to the best-fitting model among the tests that passed.
+The tests react to each other's shapes (an arc passes as a tree, a tree as a line), so a p-value
+only gates; the name goes to the best-fitting model among the tests that passed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Nulls of the census: what the same statistic gives without the structure (docs/methods.md, 2.12)."""
+"""Nulls of the census: what the same statistic gives without the structure."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Do the means of labelled values have their declared shape? Statistics and permutation tests.
 
-Every test permutes which mean carries which label, so its null keeps the means exactly where they are;
-the search over planes is repeated for every permutation.
+Every test permutes which mean carries which label, so its null keeps the means exactly where they
+are; the search over planes is repeated for every permutation.
 """
 
 from __future__ import annotations
@@ -42,24 +42,31 @@ def centred_components(means: Array, most: int) -> Array:
     return coordinates[:, s[:r] > s[0] * 1e-6] if s[0] > 0 else coordinates
 
 
-def circle(points: Array, limit: int, draws: int, rng: np.random.Generator) -> Agreement:
-    """Circular order: max over planes of |mean of exp(i(angle_v -+ 2 pi v / k))|, points (k, r).
+def circle(
+    points: Array,
+    limit: int,
+    draws: int,
+    rng: np.random.Generator,
+    angles: Array | None = None,
+) -> Agreement:
+    """Circular order: max over planes of |mean of exp(i(angle_v -+ a_v))|, points (k, r).
 
-    1 if in some plane of two components the values stand at equal angles in the order of their
-    labels, whatever the rotation or reflection.
+    1 if in some plane of two components the values stand at the angles a_v (2 pi v / k unless
+    given) of their labels, whatever the rotation or reflection. Given angles are permuted at
+    random.
     """
     k = len(points)
     planes = list(combinations(range(points.shape[1]), 2)) or [(0, 0)]
     z = np.array([points[:, i] + 1j * points[:, j] for i, j in planes])
     phases = z / np.maximum(np.abs(z), 1e-300)
-    turn = np.exp(-2j * np.pi * np.arange(k) / k)
+    turn = np.exp(-1j * (2 * np.pi * np.arange(k) / k if angles is None else angles))
 
     def score(orders: Ints) -> Array:  # (P, k) label of every point -> (planes, P)
         wave = turn[orders]
         both = [np.abs(phases @ w.T) for w in (wave, wave.conj())]
         return np.maximum(*both) / k
 
-    orders, exact = _orders(k, limit, draws, rng, cyclic=True)
+    orders, exact = _orders(k, 0 if angles is not None else limit, draws, rng, cyclic=True)
     by_plane = score(np.arange(k)[None])[:, 0]
     best = int(np.argmax(by_plane))
     return _agreement(float(by_plane[best]), score(orders).max(axis=0), exact, planes[best])
@@ -83,7 +90,7 @@ def line(points: Array, limit: int, draws: int, rng: np.random.Generator) -> Agr
 
 
 def tree(points: Array, parent: Ints, draws: int, rng: np.random.Generator) -> Agreement:
-    """Nesting: share of the variance of the child means that lies between parents, points (k, r)."""
+    """Nesting: share of the variance of child means that lies between parents, points (k, r)."""
     centred = points - points.mean(axis=0)
     total = max(float(np.sum(centred**2)), 1e-300)
     groups = (parent[:, None] == np.unique(parent)).astype(float)
@@ -143,7 +150,8 @@ def _agreement(value: float, null: Array, exact: bool, plane: tuple[int, int]) -
 
 
 def harmonic_share(means: Array) -> float:
-    """Share of the means' variance at the fundamental frequency of the label circle, no plane chosen.
+    """Share of the means' variance at the fundamental frequency of the label circle, no plane
+    chosen.
 
     1 for a circle alone; 2 / (k - 1) on average for values in random directions.
     """

@@ -44,7 +44,7 @@ class Labels(NamedTuple):
 
 
 def clearest(census: pd.DataFrame, most: int) -> list[tuple[int, str]]:
-    """(cluster, test) of the clusters with the smallest p_selected, ties by z; named shapes first."""
+    """(cluster, test) of the clusters with smallest p_selected, ties by z; named shapes first."""
     shaped = census[census["test"] != "simplex"]
     unnamed = shaped["best_model"].ne(shaped["test"])
     ranked = shaped.assign(unnamed=unnamed).sort_values(
@@ -78,9 +78,9 @@ def panel(
     cloud: Cloud,
     tokens: Tokens,
 ) -> pd.DataFrame:
-    """One panel: directions in the plane of their clearest shape, tokens projected on that plane."""
+    """One panel: directions in the plane of their clearest shape, tokens projected on it."""
     centred = directions.astype(np.float64) - directions.mean(axis=0)
-    u, s, axes = np.linalg.svd(centred, full_matrices=False)
+    *_, axes = np.linalg.svd(centred, full_matrices=False)
     points = nulls.principal(directions, min(8, len(directions) - 1))
     i, j = best_plane(points) if test == "circle" and points.shape[1] > 1 else (0, 1)
     plane = axes[[i, j]]

@@ -17,7 +17,7 @@ Array = NDArray[np.float64]
 class Moments(NamedTuple):
     """Sums over the labelled tokens of one concept, each for even [0] and odd [1] contexts."""
 
-    count: Array  # (2, k) tokens of each value
+    counts: Array  # (2, k) tokens of each value
     sums: Array  # (2, k, d) activations of each value
     products: Array  # (2, d, d)
 
@@ -93,7 +93,7 @@ class _Centred(NamedTuple):
 
 
 def _centred(found: Moments, goal: Array, half: int) -> _Centred | None:
-    count, sums = found.count[half], found.sums[half]
+    count, sums = found.counts[half], found.sums[half]
     n = count.sum()
     if n < 2:
         return None
@@ -109,7 +109,7 @@ def _centred(found: Moments, goal: Array, half: int) -> _Centred | None:
 
 def between_share(found: Moments) -> float:
     """Share of the labelled activations' variance that lies between the values."""
-    count, sums = found.count.sum(axis=0), found.sums.sum(axis=0)
+    count, sums = found.counts.sum(axis=0), found.sums.sum(axis=0)
     n = count.sum()
     mean = sums.sum(axis=0) / n
     total = np.trace(found.products.sum(axis=0)) - n * mean @ mean
@@ -121,8 +121,8 @@ def between_share(found: Moments) -> float:
 def separation(
     activations: Any, tokens: Tokens, first: int, found: dict[str, Moments], ctx: Any
 ) -> dict[str, float]:
-    """Balanced accuracy on odd contexts of the nearest even-context mean; chance is 0, perfect 1."""
-    means = {name: m.sums[0] / np.maximum(m.count[0], 1)[:, None] for name, m in found.items()}
+    """Balanced accuracy on odd contexts of the nearest even-context mean; chance 0, perfect 1."""
+    means = {name: m.sums[0] / np.maximum(m.counts[0], 1)[:, None] for name, m in found.items()}
     last = first + len(tokens.flat)
     edges = range(first - first % activations.chunk_rows, last, activations.chunk_rows)
     blocks = [(max(first, e), min(last, e + activations.chunk_rows)) for e in edges]
@@ -133,9 +133,9 @@ def separation(
             hits[name] = hits[name] + new
     made = {}
     for name, m in found.items():
-        here = (m.count[0] > 0) & (m.count[1] > 0)
+        here = (m.counts[0] > 0) & (m.counts[1] > 0)
         k = int(here.sum())
-        rate = np.mean(hits[name][here] / m.count[1][here]) if k > 1 else np.nan
+        rate = np.mean(hits[name][here] / m.counts[1][here]) if k > 1 else np.nan
         made[name] = float((rate - 1 / k) / (1 - 1 / k)) if k > 1 else float("nan")
     return made
 

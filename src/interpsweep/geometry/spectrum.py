@@ -19,7 +19,9 @@ def gram_eigenvalues(unit: NDArray[np.floating]) -> Array:
 
 
 def dimensionality(unit: NDArray[np.floating]) -> Array:
-    """Features per dimension D_i = 1 / sum_j cos(i, j)^2 of unit rows, (n,); their sum is at most d."""
+    """Features per dimension D_i = 1 / sum_j cos(i, j)^2 of unit rows, (n,); their sum is at most
+    d.
+    """
     second = unit.T.astype(np.float64) @ unit.astype(np.float64)
     return 1 / np.einsum("ij,jk,ik->i", unit, second, unit, optimize=True)
 

@@ -1,1 +1,3 @@
-"""Features of two dictionaries compared: cosines, co-firing, nulls, and the trees that follow from them."""
+"""Features of two dictionaries compared: cosines, co-firing, nulls, and the trees that follow from
+them.
+"""

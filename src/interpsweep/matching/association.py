@@ -1,4 +1,6 @@
-"""Association of two firing patterns from their counts (formulas: docs/methods.md, "pairwise scores")."""
+"""Association of two firing patterns from their counts (formulas: docs/methods.md, "pairwise
+scores").
+"""
 
 from __future__ import annotations
 
@@ -49,11 +51,12 @@ def scores(n_ab: NDArray, n_a: NDArray, n_b: NDArray, rows: int) -> dict[str, Fl
 
 
 def log_upper_tail(n_ab: NDArray, n_a: NDArray, n_b: NDArray, rows: int) -> Floats:
-    """Natural log of P(X >= n_ab) for the hypergeometric X: overlap of random sets of n_a and n_b rows.
+    """Natural log of P(X >= n_ab) for the hypergeometric X: overlap of random sets of n_a and n_b
+    rows.
 
-    Sums the tail on the short side of the mode by the ratio of neighbouring terms, so it is exact in
-    log space where a p-value itself underflows. Tokens of one context are not independent: read it
-    as a ranking and use the shifted-codes null for a calibrated statement.
+    Sums the tail on the short side of the mode by the ratio of neighbouring terms, so it is exact
+    in log space where a p-value itself underflows. Tokens of one context are not independent: read
+    it as a ranking and use the shifted-codes null for a calibrated statement.
     """
     k, a, b = (np.atleast_1d(np.asarray(x, float)) for x in (n_ab, n_a, n_b))
     k, a, b = np.broadcast_arrays(k, a, b)

@@ -24,12 +24,19 @@ GATHER = 1 << 15  # rows gathered at once for products of activations with singl
 class CodeReader(Protocol):
     """The part of `saes.codes.Codes` that matching needs."""
 
-    n_rows: int
-    d_sae: int
+    @property
+    def n_rows(self) -> int:
+        """Number of encoded rows."""
 
-    def read(self, start: int, stop: int) -> sp.csr_matrix: ...
+    @property
+    def d_sae(self) -> int:
+        """Number of latents."""
 
-    def chunks(self) -> Iterable[tuple[int, int]]: ...
+    def read(self, start: int, stop: int) -> sp.csr_matrix:
+        """Codes (stop - start, d_sae) of rows [start, stop)."""
+
+    def chunks(self) -> Iterable[tuple[int, int]]:
+        """Pieces [start, stop) that cover all rows."""
 
 
 def require_same_rows(a: CodeReader, b: CodeReader) -> None:
@@ -242,5 +249,6 @@ def firing_statistics(codes: CodeReader, block_map: BlockMap) -> tuple[Ints, Flo
 def _firing_block(chunk: tuple[int, int], codes: CodeReader) -> tuple[Ints, Floats]:
     block = sp.csr_matrix(codes.read(*chunk))
     block.eliminate_zeros()
-    count = np.bincount(block.indices, minlength=block.shape[1])
-    return count, np.bincount(block.indices, block.data, block.shape[1])
+    count = np.bincount(block.indices, minlength=block.shape[1]).astype(np.int64)
+    total = np.bincount(block.indices, block.data, block.shape[1]).astype(np.float64)
+    return count, total

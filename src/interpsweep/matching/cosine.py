@@ -1,7 +1,10 @@
-"""Exact largest cosines between two dictionaries, block by block: memory never grows with n_a * n_b."""
+"""Exact largest cosines between two dictionaries, block by block: memory never grows with n_a *
+n_b.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +14,8 @@ Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 
 
-class Neighbours(NamedTuple):
+@dataclass(frozen=True)
+class Neighbours:
     """The nearest rows of b for every row of a: `index` and `cosine`, both (n_a, k), best first."""
 
     index: Ints

@@ -1,12 +1,13 @@
 """The decision list that names how each wide latent relates to the narrow dictionary.
 
-Order and thresholds are those of docs/methods.md ("edge types"); the first rule that holds names the
-latent. Every edge keeps the evidence of all rules, whatever its name.
+Order and thresholds are those of docs/methods.md ("edge types"); the first rule that holds names
+the latent. Every edge keeps the evidence of all rules, whatever its name.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -46,8 +47,11 @@ EVIDENCE = (
 )
 
 
-class Level(NamedTuple):
-    """One dictionary of the ladder: unit decoder rows (n, d), firing counts and mean activations (n,)."""
+@dataclass(frozen=True)
+class Level:
+    """One dictionary of the ladder: unit decoder rows (n, d), firing counts and mean activations
+    (n,).
+    """
 
     decoder: NDArray[np.float32]
     count: NDArray[np.int64]
@@ -141,8 +145,8 @@ def classify(
 ) -> pd.DataFrame:
     """Typed edges of one width step: rows of `table` that carry a relation, one primary per latent.
 
-    `delta_mse` (n_w,) is the stitching effect, `cosine_null` the .999 quantile of the largest cosine
-    of covariance-matched latents, `novel_threshold` the calibrated cosine of novelty.
+    `delta_mse` (n_w,) is the stitching effect, `cosine_null` the .999 quantile of the largest
+    cosine of covariance-matched latents, `novel_threshold` the calibrated cosine of novelty.
     """
     threshold = settings.novel_cosine if novel_threshold is None else novel_threshold
     rows = _rules(table, cosine_null, settings)
@@ -271,7 +275,9 @@ def _edge_rows(
 
 
 def _families(edges: pd.DataFrame) -> pd.DataFrame:
-    """A match with holes whose siblings are split children and none absorbing is itself a split child."""
+    """A match with holes whose siblings are split children and none absorbing is itself a split
+    child.
+    """
     split = set(edges.loc[edges["type"] == "split", "n"])
     absorbed = set(edges.loc[edges["type"] == "absorption", "n"])
     victims = edges["type"].eq("identity_with_holes") & edges["n"].isin(split - absorbed)

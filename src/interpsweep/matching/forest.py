@@ -21,8 +21,8 @@ def node_name(level: Any, latent: Any) -> str:
 def grow(nodes: pd.DataFrame, edges: pd.DataFrame) -> pd.DataFrame:
     """Add parent, root, depth, n_parents, n_children, survives and size to the node table.
 
-    `nodes` has node, level, latent, type; `edges` source, target, type, primary, related. Rows are in
-    order of level, so a parent is always placed before its children.
+    `nodes` has node, level, latent, type; `edges` source, target, type, primary, related. Rows are
+    in order of level, so a parent is always placed before its children.
     """
     kept = edges[edges["primary"] & edges["related"]]
     parent = dict(zip(kept["target"], kept["source"], strict=True))

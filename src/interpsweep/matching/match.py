@@ -1,7 +1,8 @@
-"""Stage `match`: how the latents of two SAEs of one site correspond, pair by pair, against nulls."""
+"""Stage `match`: how the latents of two SAEs correspond, pair by pair, against nulls."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,7 +28,8 @@ from interpsweep.spec import Spec
 from interpsweep.tables import write_json, write_parquet
 
 
-class Side(NamedTuple):
+@dataclass(frozen=True)
+class Side:
     """One of the two dictionaries, reduced to what matching needs."""
 
     decoder: Floats  # (n, d) unit rows
@@ -55,7 +57,9 @@ class Correspondence(NamedTuple):
 
 
 def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str, Any]:
-    """Match dictionary ``inputs["a"]`` with ``inputs["b"]``; see docs/tables.md for what is written."""
+    """Match dictionary ``inputs["a"]`` with ``inputs["b"]``; see docs/tables.md for what is
+    written.
+    """
     settings = own_fields(MatchSettings, spec["settings"])
     a = load_side(inputs["a"], inputs["codes_a"], ctx)
     b = load_side(inputs["b"], inputs["codes_b"], ctx)
@@ -173,7 +177,7 @@ def _nearest_live(
 
 
 def candidate_pairs(a: Side, b: Side, settings: MatchSettings, ctx: Any) -> tuple[Ints, Ints]:
-    """Top cosines from both sides, every cosine above the floor, top co-firing; sorted, no repeats."""
+    """Top cosines both ways, all cosines above the floor, top co-firing; sorted, no repeats."""
     live_a, live_b = np.flatnonzero(a.count > 0), np.flatnonzero(b.count > 0)
     unit_a, unit_b = a.decoder[live_a], b.decoder[live_b]
     keys = []
@@ -354,7 +358,7 @@ def summarise(
 
 
 def covered_pairs(edges: pd.DataFrame, settings: MatchSettings) -> dict[str, int]:
-    """Pairs in which one latent nearly always fires with the other, observed and after the shift."""
+    """Pairs in which one latent nearly always fires with the other, also after the shift."""
     shifted = edges["n_ab_shifted"].to_numpy()
     lower = [
         association.wilson_lower(shifted, edges[n].to_numpy(), settings.confidence)

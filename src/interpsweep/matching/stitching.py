@@ -1,4 +1,4 @@
-"""Stitching: does adding one latent of b to the SAE a lower a's error (novel) or raise it (known)?"""
+"""Stitching: does adding one latent of b to the SAE a lower its error (novel) or raise it?"""
 
 from __future__ import annotations
 

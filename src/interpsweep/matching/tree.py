@@ -21,12 +21,12 @@ from interpsweep.saes.codes import Codes
 from interpsweep.spec import Spec
 from interpsweep.tables import read_json, read_parquet, write_json, write_parquet
 
-EDGE_COLUMNS = (
-    ["source", "target", "level", "d_narrow", "d_wide", "n", "w", "type", "subtype", "primary"]
-    + ["related", "score", *rules.EVIDENCE, "p", "p_n_given_w_null", "cosine_null", "match"]
-    + ["p_match_given_w", "r_match", "r_child", "attenuation", "conservation", "holes"]
-    + ["coverage", "nnls_r2_single", "nnls_r2", "delta_mse"]
-)
+EDGE_COLUMNS = [
+    *("source", "target", "level", "d_narrow", "d_wide", "n", "w", "type", "subtype", "primary"),
+    *("related", "score", *rules.EVIDENCE, "p", "p_n_given_w_null", "cosine_null", "match"),
+    *("p_match_given_w", "r_match", "r_child", "attenuation", "conservation", "holes"),
+    *("coverage", "nnls_r2_single", "nnls_r2", "delta_mse"),
+]
 WIDE_FLOATS = ("log_p", "p")
 
 
@@ -153,7 +153,7 @@ def _finish(all_edges: list[pd.DataFrame]) -> pd.DataFrame:
     whole = ["level", "d_narrow", "d_wide", "n", "w", "match"]
     edges[whole] = edges[whole].fillna(-1).astype(np.int32)
     text = ["source", "target", "type", "subtype"]
-    floats = [c for c in EDGE_COLUMNS if c not in whole + text + ["primary", "related"]]
+    floats = [c for c in EDGE_COLUMNS if c not in [*whole, *text, "primary", "related"]]
     for column in floats:
         edges[column] = edges[column].astype(np.float64 if column in WIDE_FLOATS else np.float32)
     return edges.astype({"primary": bool, "related": bool})

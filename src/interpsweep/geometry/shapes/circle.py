@@ -14,8 +14,8 @@ Points = NDArray[np.float64]
 def statistic(points: Points) -> NDArray[np.float64]:
     """max over planes of share * exp(-CV(radius) - CV(gaps) / 2), (B, k, r) -> (B,).
 
-    Coordinates of a plane are scaled to equal variance; `share` is the plane's part of all variance;
-    gaps are between neighbouring angles. 1 for a regular polygon alone in its plane.
+    Coordinates of a plane are scaled to equal variance; `share` is the plane's part of all
+    variance; gaps are between neighbouring angles. 1 for a regular polygon alone in its plane.
     """
     return scores(points).max(axis=0)
 

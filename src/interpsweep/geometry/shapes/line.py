@@ -10,13 +10,13 @@ AXES = 3  # orders are taken along this many leading components
 
 
 def statistic(points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """max over axes of Spearman(|difference in rank along the axis|, distance), (B, k, r) -> (B,)."""
+    """max over axes of Spearman(|difference in rank|, distance), (B, k, r) -> (B,)."""
     return scores(points).max(axis=0)
 
 
 def scores(points: NDArray[np.float64]) -> NDArray[np.float64]:
     """The statistic along every axis, (axes, B)."""
-    batch, k, r = points.shape
+    k, r = points.shape[1:]
     first, second = np.triu_indices(k, 1)
     distance = np.sum((points[:, first] - points[:, second]) ** 2, axis=2)
     places = standardise(distance.argsort(axis=1).argsort(axis=1).astype(float))

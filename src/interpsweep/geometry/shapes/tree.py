@@ -14,8 +14,8 @@ QUARTETS = 300  # sampled above this many
 def statistic(points: NDArray[np.float64]) -> NDArray[np.float64]:
     """Treeness (B, k, r) -> (B,): E[(S2 - S3) - (S1 - S2)] / E[S1] over quartets of points.
 
-    S1 >= S2 >= S3 are the three sums of opposite distances. In a tree metric S1 = S2, and S2 - S3 is
-    twice the internal edge; equidistant points (a star) give 0, not a high value.
+    S1 >= S2 >= S3 are the three sums of opposite distances. In a tree metric S1 = S2, and S2 - S3
+    is twice the internal edge; equidistant points (a star) give 0, not a high value.
     """
     distance = np.sqrt(np.maximum(np.sum((points[:, :, None] - points[:, None]) ** 2, axis=3), 0.0))
     a, b, c, d = quartets(points.shape[1]).T

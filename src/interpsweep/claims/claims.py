@@ -1,0 +1,234 @@
+"""Stage `claims`: what the whole sweep may say, with q-values, replication and planted truth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from interpsweep.claims import recovery, rows, sweep_tables
+from interpsweep.claims.holders import Holding, cofiring, hold, row_labels
+from interpsweep.claims.multiplicity import with_q
+from interpsweep.claims.sources import (
+    FAMILY,
+    PLACE,
+    SITE,
+    TYPES,
+    Source,
+    gather,
+    place,
+    stacked,
+    typed,
+)
+from interpsweep.config.analysis import ClaimsSettings, own_fields
+from interpsweep.context import Context
+from interpsweep.corpora.artifact import Corpus
+from interpsweep.matching.cosine import unit_rows
+from interpsweep.saes.artifact import Dictionary
+from interpsweep.saes.codes import Codes
+from interpsweep.spec import Spec
+from interpsweep.tables import write_json, write_parquet
+
+LEAST = 20  # labelled tokens of a value that can be held
+RECOVERY_COLUMNS = {
+    **{name: TYPES[name] for name in PLACE},
+    **dict.fromkeys(("concept", "shape", "parent"), str),
+    "values": "int32",
+    **dict.fromkeys(
+        ("supervised_statistic", "supervised_p", "supervised_q", "held_out_r2"), "float64"
+    ),
+    "values_held": "int32",
+    **dict.fromkeys(("held_share", "mean_f1"), "float64"),
+    "latents": "int32",
+    **dict.fromkeys(("shape_statistic", "shape_p"), "float64"),
+    "shape_exact": bool,
+    "cluster": "int32",
+    "cluster_share": "float64",
+    "cluster_shape": str,
+    "cluster_p": "float64",
+    **dict.fromkeys(("tree_precision", "tree_recall", "tree_f1", "edge_recall"), "float64"),
+    "false_clusters": "int32",
+    "verdict": str,
+}
+VALUE_COLUMNS = {
+    **{name: TYPES[name] for name in PLACE},
+    "concept": str,
+    "value": "int32",
+    "label": str,
+    "count": "int64",
+    "feature": "int32",
+    **dict.fromkeys(("f1", "precision", "recall"), "float64"),
+}
+
+
+class Labelled(NamedTuple):
+    """One SAE of a model with labelled concepts, and what it holds of them."""
+
+    source: Source
+    codes: Any
+    concepts: dict[str, Any]
+    holding: Holding
+
+
+def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str, Any]:
+    """Gather a sweep's tables into claims; see docs/tables.md for what is written."""
+    settings = own_fields(ClaimsSettings, spec["settings"])
+    found = name_saes(gather(spec, inputs))
+    concepts = stacked(found["concepts"], "concepts")
+    concepts = with_q(concepts, ["test"]) if len(concepts) else concepts
+    clusters, census = rows.of_clusters(found["geometries"], found["matches"], settings)
+    matching = sweep_tables.matching(found["matches"])
+    claims = rows.assemble(
+        [
+            clusters,
+            rows.of_concepts(concepts),
+            rows.of_matches(matching, settings),
+            rows.of_trees(found["trees"], settings),
+        ],
+        settings,
+    )
+    labelled = [one for sae in found["saes"] if (one := label(sae, found, ctx))]
+    recovered = recover_all(labelled, found, concepts, census, settings, ctx)
+    values = [row for one in labelled for row in value_rows(one)]
+    for name, table in (
+        ("claims", claims),
+        ("recovery", typed(recovered, RECOVERY_COLUMNS)),
+        ("values", typed(values, VALUE_COLUMNS)),
+        ("families", sweep_tables.families(found["trees"])),
+        ("matching", matching),
+        ("saes", sweep_tables.saes(found["evaluations"], found["geometries"])),
+    ):
+        write_parquet(table, out / f"{name}.parquet")
+    summary = summarise(claims, recovered)
+    write_json(summary, out / "summary.json")
+    return summary
+
+
+def name_saes(found: dict[str, list[Source]]) -> dict[str, list[Source]]:
+    """Write into every item's coordinates the digest of the SAE (or SAEs) it is about."""
+    digest = {sae.key(PLACE): sae.digest for sae in found["saes"]}
+    for role in ("geometries", "codes", "evaluations"):
+        for item in found[role]:
+            item.at["sae"] = digest.get(item.key(PLACE), "")
+    for match in found["matches"]:
+        for side in ("a", "b"):
+            at = match.at.get(side, {})
+            match.at[f"{side}_digest"] = digest.get(tuple(at.get(name) for name in PLACE), "")
+    return found
+
+
+def label(sae: Source, found: dict[str, list[Source]], ctx: Any) -> Labelled | None:
+    """What an SAE holds of its model's labelled concepts; None if there are none or no codes."""
+    corpora = [c for c in found["corpora"] if c.at.get("model") == sae.at.get("model")]
+    encoded = [c for c in found["codes"] if c.at["sae"] == sae.digest]
+    if not corpora or not encoded:
+        return None
+    corpus, codes = Corpus.open(corpora[0].path), Codes.open(encoded[0].path)
+    if not corpus.concepts:
+        return None
+    sizes = {name: len(concept["values"]) for name, concept in corpus.concepts.items()}
+    holding = hold(codes, row_labels(corpus, codes.rows), sizes, ctx)
+    return Labelled(sae, codes, corpus.concepts, holding)
+
+
+def recover_all(
+    labelled: list[Labelled],
+    found: dict[str, list[Source]],
+    concepts: pd.DataFrame,
+    census: pd.DataFrame,
+    settings: ClaimsSettings,
+    ctx: Any,
+) -> list[dict[str, Any]]:
+    """Rows of `recovery.parquet` of all SAEs."""
+    geometry = {item.at["sae"]: item for item in found["geometries"]}
+    trees = {tree.key(FAMILY): tree.table("nodes") for tree in found["trees"]}
+    ladders: dict[tuple[Any, ...], list[Labelled]] = {}
+    for one in sorted(labelled, key=lambda one: one.source.at["d_sae"]):
+        ladders.setdefault(one.source.key(FAMILY), []).append(one)
+    made = []
+    for one in labelled:
+        item, family = geometry.get(one.source.digest), one.source.key(FAMILY)
+        if item is None:
+            continue
+        sae = recovery.Sae(
+            unit_rows(np.asarray(Dictionary.open(one.source.path).W_dec)),
+            one.holding,
+            best_cofiring(one, ctx),
+            item.table("clusters"),
+            census[census["sae"] == one.source.digest] if len(census) else item.table("census"),
+        )
+        ladder = [step.holding for step in ladders[family]]
+        for name in one.concepts:
+            row = recovery.recover(
+                name, one.concepts, supervised(concepts, one.source, name), sae, settings
+            )
+            nodes = trees.get(family)
+            row["edge_recall"] = (
+                np.nan
+                if nodes is None
+                else recovery.edge_recall(name, one.concepts, ladder, nodes, settings)
+            )
+            verdict = recovery.verdict(row, settings)
+            made.append({**place(one.source.at), **row, "verdict": verdict})
+    return made
+
+
+def best_cofiring(one: Labelled, ctx: Any) -> pd.DataFrame:
+    """P(row fires | column fires) among the best latents of nested concepts."""
+    nested = [n for n, c in one.concepts.items() if c["shape"] == "tree"]
+    latents = [one.holding.concepts[n].latent for n in nested]
+    unique = np.unique(np.concatenate(latents)) if latents else np.zeros(0, np.int64)
+    if not len(unique):
+        return pd.DataFrame()
+    return pd.DataFrame(cofiring(one.codes, unique, ctx), index=unique, columns=unique)
+
+
+def supervised(concepts: pd.DataFrame, sae: Source, name: str) -> dict[str, Any]:
+    """The row of the supervised companion for a concept at an SAE's site, if it has one."""
+    if not len(concepts):
+        return {"least": LEAST}
+    here = concepts["concept"].eq(name)
+    for column, value in zip(SITE, sae.key(SITE), strict=True):
+        here &= concepts[column].eq(value)
+    rows_ = concepts[here]
+    return {**(rows_.iloc[0].to_dict() if len(rows_) else {}), "least": LEAST}
+
+
+def value_rows(one: Labelled) -> list[dict[str, Any]]:
+    """Rows of `values.parquet` of one SAE."""
+    made = []
+    for name, held in one.holding.concepts.items():
+        for value, text in enumerate(one.concepts[name]["values"]):
+            made.append(
+                {
+                    **place(one.source.at),
+                    "concept": name,
+                    "value": value,
+                    "label": text,
+                    "count": held.count[value],
+                    "feature": held.latent[value],
+                    "f1": held.f1[value],
+                    "precision": held.precision[value],
+                    "recall": held.recall[value],
+                }
+            )
+    return made
+
+
+def summarise(claims: pd.DataFrame, recovered: list[dict[str, Any]]) -> dict[str, Any]:
+    """Counts of claims by kind and test, and of verdicts by concept."""
+    held = claims[claims["verdict"] == "claimed"].groupby(["kind", "test"]).size()
+    tested = claims.groupby(["kind", "test"]).size()
+    verdicts = pd.DataFrame(recovered)
+    return {
+        "claims": {
+            f"{kind}/{test}": {"tested": int(n), "claimed": int(held.get((kind, test), 0))}
+            for (kind, test), n in tested.items()
+        },
+        "recovery": {
+            concept: {word: int(n) for word, n in sorted(words.value_counts().items())}
+            for concept, words in (verdicts.groupby("concept")["verdict"] if len(verdicts) else ())
+        },
+    }

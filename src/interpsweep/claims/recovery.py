@@ -1,0 +1,213 @@
+"""Planted structure against what was found, for every SAE: the calibration of the whole instrument.
+
+The verdicts are rules over the columns of `recovery.parquet` (see `verdict`), nothing else.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from interpsweep.claims.holders import Held, Holding
+from interpsweep.config.analysis import ClaimsSettings
+from interpsweep.geometry import orders
+
+COMPONENTS, EXACT, DRAWS = 6, 8, 9999  # of the order tests on decoder directions
+ENOUGH = {"circle": 5, "line": 5}  # fewer distinct latents cannot show an order
+MOST, HALF = 0.8, 0.5  # shares of values or pairs for "recovered" and "partly"
+
+
+class Sae(NamedTuple):
+    """What recovery needs of one SAE."""
+
+    directions: NDArray[np.float32]  # (d_sae, d) unit rows
+    holding: Holding
+    cofiring: pd.DataFrame  # P(row | column) among the best latents, labelled by latent
+    clusters: pd.DataFrame  # of geometry
+    census: pd.DataFrame  # of geometry, with q
+
+
+def recover(
+    name: str, concepts: dict[str, Any], supervised: dict[str, Any], sae: Sae, s: ClaimsSettings
+) -> dict[str, Any]:
+    """One row of `recovery.parquet`, without coordinates, edge recall and verdict."""
+    concept, held = concepts[name], sae.holding.concepts[name]
+    known = held.count >= supervised["least"]
+    good = known & (held.f1 >= s.f1)
+    values = np.flatnonzero(good)
+    shape = direction_shape(concept["shape"], values, len(held.f1), held, sae)
+    tree = nesting(name, concepts, sae, s)
+    return {
+        "concept": name,
+        "shape": concept["shape"],
+        "parent": concept.get("parent") or "",
+        "values": int(known.sum()),
+        "supervised_statistic": supervised.get("statistic", np.nan),
+        "supervised_p": supervised.get("p", np.nan),
+        "supervised_q": supervised.get("q", np.nan),
+        "held_out_r2": supervised.get("held_out_r2", np.nan),
+        "values_held": int(good.sum()),
+        "held_share": float(good.sum() / max(known.sum(), 1)),
+        "mean_f1": float(held.f1[known].mean()) if known.any() else 0.0,
+        "latents": len(np.unique(held.latent[good])),
+        **shape,
+        **cluster_of(np.unique(held.latent[good]), concept["shape"], sae.clusters, sae.census),
+        **tree,
+        "false_clusters": false_clusters(name, sae, s) if concept["shape"] == "categories" else 0,
+    }
+
+
+def distinct(values: NDArray[np.int64], held: Held) -> NDArray[np.int64]:
+    """Held values that do not share their best latent with another one of higher F1."""
+    order = values[np.argsort(-held.f1[values], kind="stable")]
+    _, first = np.unique(held.latent[order], return_index=True)
+    return np.sort(order[first])
+
+
+def direction_shape(
+    shape: str, values: NDArray[np.int64], k: int, held: Held, sae: Sae
+) -> dict[str, Any]:
+    """Does the declared order show in the directions of the latents that hold the values?"""
+    nothing = {"shape_statistic": np.nan, "shape_p": np.nan, "shape_exact": False}
+    alone = distinct(values, held)
+    if shape not in ENOUGH or len(alone) < ENOUGH[shape]:
+        return nothing
+    points = orders.centred_components(
+        sae.directions[held.latent[alone]].astype(np.float64), COMPONENTS
+    )
+    rng = np.random.default_rng(0)
+    if shape == "line":
+        found = orders.line(points, EXACT, DRAWS, rng)
+    else:
+        angles = None if len(alone) == k else 2 * np.pi * alone / k
+        found = orders.circle(points, EXACT, DRAWS, rng, angles)
+    return {"shape_statistic": found.statistic, "shape_p": found.p, "shape_exact": found.exact}
+
+
+def cluster_of(
+    latents: NDArray[np.int64], shape: str, clusters: pd.DataFrame, census: pd.DataFrame
+) -> dict[str, Any]:
+    """The census cluster with most of these latents, and what the census says of it."""
+    nothing = {"cluster": -1, "cluster_share": 0.0, "cluster_shape": "", "cluster_p": np.nan}
+    if not len(latents) or not len(clusters):
+        return nothing
+    among = clusters.loc[clusters["feature"].isin(latents), "cluster"].value_counts()
+    if not len(among):
+        return nothing
+    most = int(among[among == among.max()].index.min())
+    rows = census[census["cluster"] == most].set_index("test")
+    return {
+        "cluster": most,
+        "cluster_share": float(among.max() / len(latents)),
+        "cluster_shape": str(rows["best_model"].iloc[0]),
+        "cluster_p": float(rows["p_selected"].get(shape, np.nan)),
+    }
+
+
+def nesting(name: str, concepts: dict[str, Any], sae: Sae, s: ClaimsSettings) -> dict[str, float]:
+    """Planted parent-child pairs of values against co-firing of the latents that hold them.
+
+    A pair is found if the parent value's latent fires on at least `cofiring` of the child latent's
+    firings and they are two latents; values without a latent cannot be found, which costs recall.
+    """
+    pairs = planted_pairs(name, concepts)
+    if not len(pairs):
+        return dict.fromkeys(("tree_precision", "tree_recall", "tree_f1"), np.nan)
+    upper = sae.holding.concepts[concepts[name]["parent"]]
+    lower = sae.holding.concepts[name]
+    planted = {(int(p), int(c)) for p, c in pairs}
+    found = set()
+    for p in np.flatnonzero(upper.f1 >= s.f1):
+        for c in np.flatnonzero(lower.f1 >= s.f1):
+            a, b = int(upper.latent[p]), int(lower.latent[c])
+            if a != b and sae.cofiring.at[a, b] >= s.cofiring:
+                found.add((int(p), int(c)))
+    right = len(found & planted)
+    precision = right / len(found) if found else np.nan
+    recall = right / len(planted)
+    f1 = 2 * right / (len(found) + len(planted))
+    return {"tree_precision": precision, "tree_recall": recall, "tree_f1": f1}
+
+
+def planted_pairs(name: str, concepts: dict[str, Any]) -> NDArray[np.int64]:
+    """(parent value, child value) of every value of a nested concept, (n, 2)."""
+    concept = concepts[name]
+    if not concept.get("parent") or concept.get("parent_of") is None:
+        return np.zeros((0, 2), np.int64)
+    parent = np.asarray(concept["parent_of"], np.int64)
+    return np.column_stack([parent, np.arange(len(parent))])
+
+
+def edge_recall(
+    name: str,
+    concepts: dict[str, Any],
+    ladder: list[Holding],
+    nodes: pd.DataFrame,
+    s: ClaimsSettings,
+) -> float:
+    """Share of planted pairs for which the forest has a latent of the child below one of the
+    parent.
+
+    `ladder` holds the family's SAEs from narrow to wide, so position is level.
+    """
+    pairs = planted_pairs(name, concepts)
+    if not len(pairs):
+        return float("nan")
+    above = concepts[name]["parent"]
+    parent_of = dict(zip(nodes["node"], nodes["parent"], strict=True))
+
+    def names(concept: str, value: int) -> set[str]:
+        found = ((level, held.concepts[concept]) for level, held in enumerate(ladder))
+        return {f"{level}:{h.latent[value]}" for level, h in found if h.f1[value] >= s.f1}
+
+    hits = 0
+    for p, c in pairs:
+        wanted = names(above, p)
+        hits += any(wanted & _ancestors(node, parent_of) for node in names(name, c))
+    return hits / len(pairs)
+
+
+def _ancestors(node: str, parent_of: dict[str, str]) -> set[str]:
+    found, here = set(), parent_of.get(node, "")
+    while here:
+        found.add(here)
+        here = parent_of.get(here, "")
+    return found
+
+
+def false_clusters(name: str, sae: Sae, s: ClaimsSettings) -> int:
+    """Clusters made mostly of latents for an unstructured concept that the census gives a shape."""
+    share = sae.holding.share[name]
+    mostly = sae.clusters.assign(mine=share[sae.clusters["feature"].to_numpy(int)] >= HALF)
+    ours = mostly.groupby("cluster")["mine"].mean()
+    rows = sae.census[sae.census["cluster"].isin(ours.index[ours >= HALF])]
+    named = rows[(rows["test"] == rows["best_model"]) & (rows["test"] != "simplex")]
+    return int((named["q"] <= s.q).sum())
+
+
+def verdict(row: dict[str, Any], s: ClaimsSettings) -> str:
+    """One word for a row of `recovery.parquet`.
+
+    Structure (circle, line, tree) is *recovered* if at least 80% of its values have their latent
+    and its structure shows: for a circle or line the order in the latents' directions (p at most
+    q), for a nested concept at least 80% F1 of its parent-child pairs, for the top of a taxonomy
+    nothing more. *Partly*: at least half of the values have their latent, or the structure shows
+    (pairs: half), or a census cluster with most of the latents has the right name. Unstructured
+    concepts must lead to no claim: a *false claim* is a q-significant named shape among clusters of
+    their latents.
+    """
+    if row["shape"] == "categories":
+        return "false claim" if row["false_clusters"] else "nothing claimed"
+    if row["shape"] == "tree":
+        top = not row["parent"]
+        shown = top or row["tree_f1"] >= MOST
+        hinted = not top and row["tree_f1"] >= HALF
+    else:
+        shown = hinted = row["shape_p"] <= s.q
+    named = row["cluster_share"] >= HALF and row["cluster_shape"] == row["shape"]
+    if row["held_share"] >= MOST and shown:
+        return "recovered"
+    return "partly" if row["held_share"] >= HALF or hinted or named else "not recovered"

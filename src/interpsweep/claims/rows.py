@@ -1,0 +1,147 @@
+"""Rows of `claims.parquet` from the tables of each stage."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from interpsweep.claims.multiplicity import cluster_partners, replicate, simes, with_q
+from interpsweep.claims.sources import PLACE, TYPES, Source, place, stacked
+from interpsweep.config.analysis import ClaimsSettings
+
+CLAIM_COLUMNS = {
+    **{name: TYPES[name] for name in PLACE},
+    **dict.fromkeys(("kind", "subject", "test"), str),
+    **dict.fromkeys(("effect", "null_effect", "z", "p", "q"), "float64"),
+    "null": str,
+    **dict.fromkeys(("members", "seeds", "replicated_seeds"), "int32"),
+    "verdict": str,
+}
+STRUCTURAL = ("absorption", "split", "specialisation", "composition", "merge", "identity")
+CENSUS_NULLS = {
+    "haar": "same spectrum, any arrangement; clusters selected in covariance-matched twins",
+    "random": "random directions; clusters selected in covariance-matched twins",
+}
+
+
+def of_clusters(
+    geometries: list[Source], matches: list[Source], s: ClaimsSettings
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Claims about clusters, and the census of the whole sweep with its q-values.
+
+    Items of geometry are known by ``at["sae"]``, the digest of their SAE.
+    """
+    parts = [g.table("census").assign(**place(g.at), sae=g.at["sae"]) for g in geometries]
+    parts = [part for part in parts if len(part)]
+    if not parts:
+        return pd.DataFrame(), pd.DataFrame()
+    census = pd.concat(parts, ignore_index=True)
+    census = with_q(census.assign(p_arrangement=census["p"], p=census["p_selected"]), ["test"])
+    members = {g.at["sae"]: g.table("clusters") for g in geometries}
+    partners = cluster_partners(matches, members, s.overlap)
+    census["seeds"], census["replicated_seeds"] = replicate(census, partners, s.q)
+    claims = census.assign(
+        kind="cluster",
+        subject=census["cluster"].astype(str),
+        effect=census["statistic"],
+        null_effect=census["null_mean"],
+        members=census["size"],
+        null=census["null"].map(CENSUS_NULLS),
+    )
+    return claims, census
+
+
+def of_concepts(concepts: pd.DataFrame) -> pd.DataFrame:
+    """Claims about labelled concepts; `concepts` is the sweep's table with its q-values."""
+    if not len(concepts):
+        return pd.DataFrame()
+    return concepts[concepts["p"].notna()].assign(
+        kind="concept",
+        subject=concepts["concept"],
+        effect=concepts["statistic"],
+        null_effect=concepts["null_mean"],
+        members=concepts["values"],
+        null="labels of the class means permuted",
+        seeds=1,
+        replicated_seeds=(concepts["p"] <= 0.05).astype(int),
+    )
+
+
+def of_matches(matching: pd.DataFrame, s: ClaimsSettings) -> pd.DataFrame:
+    """Claims that two dictionaries share directions beyond their covariance."""
+    if not len(matching):
+        return pd.DataFrame()
+    named = matching.assign(
+        kind="match",
+        subject=[f"{r.a_d_sae}/{r.a_seed}->{r.b_d_sae}/{r.b_seed}" for r in matching.itertuples()],
+        test="mmcs_" + matching["direction"],
+        effect=matching["mmcs_ab"],
+        null_effect=matching["null_mmcs_ab"],
+        z=np.nan,
+        d_sae=matching["b_d_sae"],
+        seed=matching["a_seed"],
+        members=matching["alive_a"],
+        null="Gaussian dictionary with the same mean and covariance",
+    )
+    named = with_q(named, ["test"])
+    same = ["model", "site", "architecture", "sparsity", "direction", "a_d_sae", "b_d_sae"]
+    groups = named.groupby(same)
+    # seed matches are themselves the comparison of seeds
+    seeds = groups["a_seed"].transform("nunique")
+    hits = groups["p"].transform(lambda p: (p <= s.q).sum())
+    return named.assign(seeds=seeds, replicated_seeds=hits)
+
+
+def of_trees(trees: list[Source], s: ClaimsSettings) -> pd.DataFrame:
+    """Claims that a width step has edges of a type, by Simes' p over the edges of that type."""
+    edges = stacked([t for t in trees if t.path], "edges")
+    if not len(edges):
+        return pd.DataFrame()
+    at = [name for name in PLACE if name != "d_sae"]
+    rows: list[dict[str, Any]] = []
+    alive = edges[edges["primary"] & (edges["type"] != "rare")].groupby(["item", "level"]).size()
+    typed = edges[edges["primary"] & edges["related"] & edges["type"].isin(STRUCTURAL)]
+    for (item, level, name), group in typed.groupby(["item", "level", "type"]):
+        share = len(group) / max(int(alive.get((item, level), 0)), 1)
+        first = group.iloc[0]
+        rows.append(
+            {
+                **{column: first[column] for column in at},
+                "d_sae": int(first["d_wide"]),
+                "kind": "tree",
+                "subject": f"{first['d_narrow']}->{first['d_wide']}",
+                "test": f"edges_{name}",
+                "effect": share,
+                "null_effect": share * float((group["p_n_given_w_null"] >= 0.9).mean()),
+                "z": np.nan,
+                "p": simes(group["p"].to_numpy()),
+                "null": "independent firing and covariance-matched directions",
+                "members": len(group),
+            }
+        )
+    table = with_q(pd.DataFrame(rows), ["test"]) if rows else pd.DataFrame()
+    if not len(table):
+        return table
+    groups = table.groupby(["model", "site", "architecture", "sparsity", "subject", "test"])
+    families = edges.groupby(["model", "site", "architecture", "sparsity"])["seed"].nunique()
+    key = list(
+        zip(table["model"], table["site"], table["architecture"], table["sparsity"], strict=True)
+    )
+    return table.assign(
+        seeds=[int(families[k]) for k in key],
+        replicated_seeds=groups["p"].transform(lambda p: (p <= s.q).sum()),
+    )
+
+
+def assemble(parts: list[pd.DataFrame], s: ClaimsSettings) -> pd.DataFrame:
+    """`claims.parquet`: all claims in one table, with their verdicts."""
+    parts = [part for part in parts if len(part)]
+    if not parts:
+        return pd.DataFrame(columns=list(CLAIM_COLUMNS)).astype(CLAIM_COLUMNS)
+    table = pd.concat(
+        [part.reindex(columns=list(CLAIM_COLUMNS)) for part in parts], ignore_index=True
+    )
+    table["verdict"] = np.where(table["q"] <= s.q, "claimed", "not claimed")
+    return table.astype(CLAIM_COLUMNS)

@@ -1,0 +1,78 @@
+"""The finished items of a sweep with their coordinates, and their tables side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from interpsweep.tables import read_json, read_parquet
+
+PLACE = ("model", "site", "layer", "architecture", "sparsity", "d_sae", "seed")
+SITE = ("model", "site")
+FAMILY = ("model", "site", "architecture", "sparsity", "seed")
+TYPES = {
+    **dict.fromkeys(("model", "site", "architecture"), str),
+    **dict.fromkeys(("layer", "d_sae", "seed"), "int32"),
+    "sparsity": "float64",
+}
+
+
+@dataclass(frozen=True)
+class Source:
+    """One finished item: digest, folder, and its place in the sweep."""
+
+    digest: str
+    path: Path
+    at: dict[str, Any]
+
+    def key(self, names: Iterable[str]) -> tuple[Any, ...]:
+        """The named coordinates."""
+        return tuple(self.at.get(name) for name in names)
+
+    def table(self, name: str) -> pd.DataFrame:
+        """One of its tables."""
+        return read_parquet(self.path / f"{name}.parquet")
+
+    def summary(self, name: str = "summary") -> dict[str, Any]:
+        """One of its JSON files."""
+        found: dict[str, Any] = read_json(self.path / f"{name}.json")
+        return found
+
+
+def gather(spec: dict[str, Any], inputs: dict[str, Any]) -> dict[str, list[Source]]:
+    """All inputs by role, in the order of the spec."""
+    index = spec["settings"]["index"]
+    return {
+        role: [
+            Source(digest, Path(path), dict(index.get(digest, {})))
+            for digest, path in zip(digests, inputs[role], strict=True)
+        ]
+        for role, digests in spec["inputs"].items()
+    }
+
+
+def place(at: dict[str, Any]) -> dict[str, Any]:
+    """All coordinate columns; -1, "" or NaN where one does not apply."""
+    empty = {"layer": -1, "d_sae": -1, "seed": -1, "sparsity": float("nan")}
+    return {name: at[name] if at.get(name) is not None else empty.get(name, "") for name in PLACE}
+
+
+def stacked(sources: list[Source], name: str) -> pd.DataFrame:
+    """One table of several items under each other, coordinates first, then the item's digest."""
+    frames = [s.table(name).assign(**place(s.at), item=s.digest) for s in sources]
+    frames = [frame for frame in frames if len(frame)]
+    if not frames:
+        return pd.DataFrame()
+    together = pd.concat(frames, ignore_index=True)
+    first = [*PLACE, "item"]
+    return together[[*first, *[c for c in together.columns if c not in first]]]
+
+
+def typed(rows: list[dict[str, Any]] | pd.DataFrame, columns: dict[str, Any]) -> pd.DataFrame:
+    """A table with exactly these columns and types; empty input gives an empty table."""
+    frame = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(rows)
+    return frame.reindex(columns=list(columns)).astype(columns)

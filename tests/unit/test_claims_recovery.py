@@ -1,0 +1,186 @@
+"""Claims: q-values, replication, and recovery on SAEs that hold or do not hold a concept."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+
+from interpsweep.claims import multiplicity, recovery
+from interpsweep.claims.holders import cofiring, hold
+from interpsweep.claims.sources import Source
+from interpsweep.config.analysis import ClaimsSettings
+from interpsweep.tables import write_parquet
+
+TOKENS, DIM = 6000, 16
+SETTINGS = ClaimsSettings()
+FLAT = {"parent": None, "parent_of": None}
+CONCEPTS = {
+    "day": {"shape": "circle", "values": list("abcdefg"), **FLAT},
+    "kingdom": {"shape": "tree", "values": ["x", "y"], **FLAT},
+    "species": {
+        "shape": "tree",
+        "values": list("pqrs"),
+        "parent": "kingdom",
+        "parent_of": [0, 0, 1, 1],
+    },
+    "filler": {"shape": "categories", "values": ["n", "v"], **FLAT},
+}
+SIZES = {name: len(concept["values"]) for name, concept in CONCEPTS.items()}
+
+
+class Matrix:
+    """Codes held in memory."""
+
+    def __init__(self, values: np.ndarray) -> None:
+        self.values, (self.n_rows, self.d_sae) = sp.csr_matrix(values), values.shape
+
+    def read(self, start: int, stop: int) -> Any:
+        return self.values[start:stop]
+
+    def chunks(self) -> list[tuple[int, int]]:
+        return [(s, min(s + 1000, self.n_rows)) for s in range(0, self.n_rows, 1000)]
+
+
+class Plain:
+    """A context that maps in order."""
+
+    @staticmethod
+    def block_map(function: Any, blocks: Any, what: str = "") -> Any:
+        return map(function, blocks)
+
+
+def labels() -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(0)
+    kind = rng.integers(0, 3, TOKENS)
+    species = np.where(kind == 1, rng.integers(0, 4, TOKENS), -1)
+    return {
+        "day": np.where(kind == 0, rng.integers(0, 7, TOKENS), -1).astype(np.int16),
+        "species": species.astype(np.int16),
+        "kingdom": np.where(species >= 0, species // 2, -1).astype(np.int16),
+        "filler": np.where(kind == 2, rng.integers(0, 2, TOKENS), -1).astype(np.int16),
+    }
+
+
+def perfect(ring_order: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Codes and directions: latents 0-6 days, 7-8 kingdoms, 9-12 species, 13-18 filler."""
+    given = labels()
+    codes = np.zeros((TOKENS, 19), np.float32)
+    for name, first in (("day", 0), ("kingdom", 7), ("species", 9)):
+        for value in range(SIZES[name]):
+            codes[given[name] == value, first + value] = 1
+    filler = np.flatnonzero(given["filler"] >= 0)
+    codes[filler, 13 + filler % 6] = 1
+    rng = np.random.default_rng(1)
+    directions = rng.standard_normal((19, DIM)) * 0.2
+    t = 2 * np.pi * ring_order / 7
+    directions[:7] += np.c_[np.cos(t), np.sin(t), np.ones(7)] @ np.eye(DIM)[:3]
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    return codes, directions.astype(np.float32)
+
+
+def sae(ring_order: np.ndarray, shape_of_filler: str = "unresolved") -> tuple[recovery.Sae, Any]:
+    codes, directions = perfect(ring_order)
+    reader = Matrix(codes)
+    holding = hold(reader, labels(), SIZES, Plain)
+    nested = np.unique(
+        np.r_[holding.concepts["kingdom"].latent, holding.concepts["species"].latent]
+    )
+    joint = pd.DataFrame(cofiring(reader, nested, Plain), index=nested, columns=nested)
+    clusters = pd.DataFrame({"cluster": [0] * 7 + [1] * 6, "feature": [*range(7), *range(13, 19)]})
+    rows = [
+        {"cluster": c, "test": t, "best_model": m, "p_selected": 0.01, "q": 0.02}
+        for c, m in ((0, "circle"), (1, shape_of_filler))
+        for t in ("circle", "line", "tree", "simplex")
+    ]
+    return recovery.Sae(directions, holding, joint, clusters, pd.DataFrame(rows)), reader
+
+
+def recovered(name: str, *args: Any) -> dict[str, Any]:
+    row = recovery.recover(name, CONCEPTS, {"least": 20}, sae(*args)[0], SETTINGS)
+    return {**row, "verdict": recovery.verdict(row, SETTINGS)}
+
+
+def test_a_held_and_ordered_circle_is_recovered() -> None:
+    row = recovered("day", np.arange(7))
+    assert (row["values_held"], row["latents"], row["mean_f1"]) == (7, 7, 1.0)
+    assert row["shape_exact"] and row["shape_p"] == pytest.approx(1 / 360)
+    assert (row["cluster"], row["cluster_share"], row["cluster_shape"]) == (0, 1.0, "circle")
+    assert row["verdict"] == "recovered"
+
+
+def test_held_values_out_of_order_are_only_part_of_a_circle() -> None:
+    row = recovered("day", np.array([0, 3, 6, 2, 5, 1, 4])[[0, 2, 1, 5, 3, 6, 4]])
+    assert row["shape_p"] > 0.05 and row["verdict"] == "partly"
+
+
+def test_taxonomy_by_cofiring() -> None:
+    row = recovered("species", np.arange(7))
+    assert (row["tree_precision"], row["tree_recall"], row["tree_f1"]) == (1, 1, 1)
+    assert row["verdict"] == "recovered"
+    assert recovered("kingdom", np.arange(7))["verdict"] == "recovered"
+
+
+def test_absorbed_parents_are_not_counted_as_found() -> None:
+    codes, directions = perfect(np.arange(7))
+    codes[:, 7:9][codes[:, 9:13].any(axis=1)] = 0  # the parents fall silent on every species
+    reader = Matrix(codes)
+    holding = hold(reader, labels(), SIZES, Plain)
+    nested = np.arange(7, 13)
+    joint = pd.DataFrame(cofiring(reader, nested, Plain), index=nested, columns=nested)
+    made = recovery.Sae(directions, holding, joint, pd.DataFrame(), pd.DataFrame())
+    assert recovery.nesting("species", CONCEPTS, made, SETTINGS)["tree_recall"] == 0
+
+
+def test_filler_leads_to_no_claim_unless_the_census_errs() -> None:
+    assert recovered("filler", np.arange(7))["verdict"] == "nothing claimed"
+    assert recovered("filler", np.arange(7), "circle")["verdict"] == "false claim"
+
+
+def test_forest_ancestors_count_as_edges() -> None:
+    holding = sae(np.arange(7))[0].holding
+    kingdom, species = (holding.concepts[n].latent for n in ("kingdom", "species"))
+    nodes = pd.DataFrame(
+        {
+            "node": [f"0:{k}" for k in kingdom] + [f"1:{s}" for s in species],
+            "parent": ["", ""] + [f"0:{kingdom[i // 2]}" for i in range(3)] + [""],
+        }
+    )
+    ladder = [holding, holding]
+    assert recovery.edge_recall("species", CONCEPTS, ladder, nodes, SETTINGS) == 0.75
+
+
+def test_q_values() -> None:
+    p = np.array([0.001, 0.02, np.nan, 0.5])
+    np.testing.assert_allclose(multiplicity.q_values(p), [0.003, 0.03, np.nan, 0.5])
+    table = multiplicity.with_q(
+        pd.DataFrame({"p": [0.01, 0.04, 0.01], "test": list("aab")}), ["test"]
+    )
+    np.testing.assert_allclose(table["q"], [0.02, 0.04, 0.01])
+    assert multiplicity.simes(np.array([0.01, 0.5, 0.9])) == pytest.approx(0.03)
+
+
+def test_no_discoveries_among_uniform_p() -> None:
+    """BH controls: over 200 null families of 50 tests, about 5% may make any claim at q = .05."""
+    rng = np.random.default_rng(3)
+    wrong = [(multiplicity.q_values(rng.random(50)) <= 0.05).any() for _ in range(200)]
+    assert np.mean(wrong) < 0.05 + 3 * np.sqrt(0.05 * 0.95 / 200)
+
+
+def test_clusters_replicate_through_mutual_latents(tmp_path: Any) -> None:
+    edges = pd.DataFrame({"a": range(6), "b": [10, 11, 12, 13, 0, 1], "mutual": [True] * 6})
+    write_parquet(edges, tmp_path / "edges.parquet")
+    match = Source("m", tmp_path, {"direction": "seed", "a_digest": "A", "b_digest": "B"})
+    members = {
+        "A": pd.DataFrame({"cluster": [0] * 4, "feature": [0, 1, 2, 3]}),
+        "B": pd.DataFrame({"cluster": [5] * 4 + [6] * 2, "feature": [10, 11, 12, 14, 0, 1]}),
+    }
+    partners = multiplicity.cluster_partners([match], members, 0.5)
+    assert partners == {("A", 0): [("B", 5)], ("B", 5): [("A", 0)], ("B", 6): [("A", -1)]}
+    census = pd.DataFrame(
+        {"sae": ["A", "B", "B"], "cluster": [0, 5, 6], "test": "circle", "p": [0.01, 0.03, 0.2]}
+    )
+    assert multiplicity.replicate(census, partners, 0.05) == ([2, 2, 2], [2, 2, 0])
