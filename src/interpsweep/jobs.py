@@ -60,21 +60,24 @@ class Item:
         self._lease.release()
 
 
-def run_job(store: Store, job_file: Path, index: Path | None = None) -> None:
+def run_job(store: Store, job_file: Path, index: Path | None = None, stage: str = "") -> None:
     """Make the missing items of a job, then write its index file.
 
-    Raises UserError for anything the user can fix and `Stopped` after a SIGTERM that a stage
-    answered with a checkpoint.
+    Raises UserError for anything the user can fix (also if the job is not of `stage`, when that
+    is given) and `Stopped` after a SIGTERM that a stage answered with a checkpoint.
     """
     job = json.loads(job_file.read_text(encoding="utf-8"))
-    stage, digest = STAGES[job["stage"]], job_file.stem
+    if stage not in ("", job["stage"]):
+        raise UserError(f"{job_file}: this is a {job['stage']} job, not a {stage} job")
+    digest = job_file.stem
+    kind = STAGES[job["stage"]]
     context = Context(**job.get("run", {}), progress=store.progress_path(digest), job=digest)
     context.stop_on_sigterm()
     try:
         while missing := [item for item in job["items"] if not store.exists(item)]:
-            _work_through(store, stage, missing, context)
+            _work_through(store, kind, missing, context)
             if context.stopping:
-                raise Stopped(f"{stage.name}: stopped on request; run the same command to continue")
+                raise Stopped(f"{kind.name}: stopped on request; run the same command to continue")
     finally:
         context.finish()
     if index is not None:

@@ -141,7 +141,8 @@ def open_workflow(snakemake_workflow: Any) -> Driver | Worker:
         return Worker()
     from interpsweep import driver
 
-    dry = bool(snakemake_workflow.dryrun)
+    # without an executor (--report, --summary, --lint) Snakemake only looks, as in a dry run
+    dry = snakemake_workflow.executor_plugin is None or bool(snakemake_workflow.dryrun)
     paths = [Path(path) for path in snakemake_workflow.overwrite_configfiles or [DEFAULT_CONFIG]]
     try:
         plan = driver.plan_sweep(paths)

@@ -94,15 +94,9 @@ def _item_cost(plan: Plan, item: PlannedItem, shape: Shape) -> tuple[int, int, f
     if item.stage == "encode":
         sae = plan.items.by_digest[item.spec["inputs"]["sae"]].spec["settings"]
         l0 = sae["sparsity"] if sae["architecture"].endswith("topk") else _TYPICAL_L0
-        read = int(tokens * _split_share(corpus, "analysis"))
+        read = int(tokens * corpus.spec["settings"]["analysis_share"]) if corpus else 0
         return read, int(read * l0 * _CODE_BYTES), 4.0 * shape.d_model * sae["d_sae"] * read
     return 0, 0, 0.0
-
-
-def _split_share(corpus: PlannedItem | None, split: str) -> float:
-    splits = corpus.spec["settings"].get("splits", {}) if corpus else {}
-    total = sum(splits.values()) if isinstance(splits, dict) else 0
-    return splits.get(split, 0) / total if total else 0.2
 
 
 def free_bytes(folder: Path) -> int:

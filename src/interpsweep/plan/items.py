@@ -16,7 +16,7 @@ from interpsweep.config.sweep import Overridable, Sweep
 from interpsweep.figures.registry import FIGURES, Figure
 from interpsweep.lock import Lock, content_of, model_of, tokenizer_of
 from interpsweep.models.sites import site_layer
-from interpsweep.spec import Spec, digest, normalise
+from interpsweep.spec import Spec, canonical_json, digest, normalise
 from interpsweep.stages import STAGES
 
 Coordinates = dict[str, Any]
@@ -354,9 +354,27 @@ def _bundle(
     index = _index([items.by_digest[d] for d in [claims, *figures]])
     settings = {
         "sweep": sweep.sweep,
-        "config": sweep.identity(),
+        "config": _resolved(sweep),
         "lock": lock,
         "index": index,
     }
     inputs = {"figures": sorted(figures), "claims": claims, "report": report}
     items.add("bundle", settings, inputs, {})
+
+
+def _resolved(sweep: Sweep) -> dict[str, Any]:
+    """The configuration with defaults and ranges written out, and no order in its axes."""
+    config = sweep.identity()
+    config["models"] = {
+        model.name: {
+            **model.identity(),
+            "sites": {site: model.site_overrides(site) for site in sorted(model.site_names)},
+            "overrides": model.overrides,
+        }
+        for model in sweep.models
+    }
+    train = config["train"]
+    for axis in ("architectures", "widths", "sparsities", "seeds"):
+        train[axis] = sorted(train[axis], key=canonical_json)
+    config["figures"]["draw"] = sorted(config["figures"]["draw"])
+    return config
