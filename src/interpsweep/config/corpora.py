@@ -153,7 +153,9 @@ class _Corpus(Section):
     context_length: int = field(
         64, "Longest context, marks such as BOS included", unit="tokens", ge=4, le=1 << 20
     )
-    seed: int = field(0, "Seed of the order of documents and of everything sampled", ge=0)
+    seed: int = field(
+        0, "Seed of the order of documents and of everything sampled", ge=0, lt=1 << 32
+    )
     analysis_share: float = field(
         0.2, "Share of the tokens for codes, matching and geometry", gt=0, lt=1
     )

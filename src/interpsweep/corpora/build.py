@@ -32,8 +32,6 @@ from interpsweep.worlds import language
 _SETTINGS = TypeAdapter(Annotated[CorpusSettings, Field(discriminator="source")])
 _BATCH = 256  # documents tokenised together
 _SHORTEST = 2  # tokens; a context of one token has nothing to predict
-# The planted language's corpus is another stream than the one that its model was trained on.
-_STREAM = 1 << 32
 
 
 def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str, Any]:
@@ -79,7 +77,8 @@ def _generated(
     with ctx.bar(n * length, "generating", unit="tok") as bar:
         for first in range(0, n, step):
             count = min(step, n - first)
-            sample = lang.sample(count, length, _STREAM + settings.seed, first=first)
+            # a model's training and validation streams begin at 2 ** 32: no context is shared
+            sample = lang.sample(count, length, settings.seed, first=first)
             begin = first * length
             store.put("tokens", begin, sample.tokens.ravel())
             store.put("special", begin, (sample.tokens.ravel() == lang.bos).astype(np.uint8))

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from interpsweep.config.corpora import CorpusSettings, MixPart
+from interpsweep.config.corpora import CorpusSettings
 from interpsweep.errors import UserError, nearest
 
 DATA = Path(__file__).parent / "data"  # the shipped template lists
@@ -35,7 +35,7 @@ def parts(corpus: CorpusSettings) -> tuple[Any, ...]:
     return corpus.parts if corpus.source == "mix" else (corpus,)
 
 
-def _references(part: MixPart) -> list[str]:
+def _references(part: Any) -> list[str]:
     if part.source == "text":
         return [f"text:{path}" for path in text_files(part.files)]
     if part.source == "docstrings":
@@ -74,7 +74,7 @@ def content(corpus: CorpusSettings, digests: dict[str, str]) -> dict[str, Any]:
     return _content(corpus, digests)
 
 
-def _content(part: MixPart, digests: dict[str, str]) -> dict[str, Any]:
+def _content(part: Any, digests: dict[str, str]) -> dict[str, Any]:
     if part.source == "text":
         files = {(digests[r], r.rpartition(".")[2]) for r in _references(part)}
         return {"files": [{"digest": d, "format": suffix} for d, suffix in sorted(files)]}

@@ -27,13 +27,14 @@ class TokenStore:
 
     def __init__(self, out: Path, n_tokens: int, concepts: dict[str, Any]) -> None:
         self.group = zarr.open_group(out / "tokens.zarr", mode="w", zarr_format=3)
+        self._arrays: dict[str, zarr.Array] = {}
         self._create("tokens", n_tokens, "int32", 0)
         self._create("special", n_tokens, "uint8", 0)
         for concept in sorted(concepts):
             self._create(f"labels/{concept}", n_tokens, "int16", -1)
 
     def _create(self, name: str, size: int, dtype: str, fill: int) -> None:
-        self.group.create_array(
+        self._arrays[name] = self.group.create_array(
             name,
             shape=(size,),
             chunks=(min(CHUNK, max(size, 1)),),
@@ -44,7 +45,7 @@ class TokenStore:
 
     def put(self, name: str, start: int, values: np.ndarray) -> None:
         """Write `values` at flat position `start`."""
-        self.group[name][start : start + len(values)] = values
+        self._arrays[name][start : start + len(values)] = values
 
     def finish(self, offsets: np.ndarray, document: np.ndarray) -> None:
         """Write the arrays that have one entry per context."""

@@ -10,7 +10,7 @@ from interpsweep.errors import UserError
 
 
 def documents(
-    repo: str, commit: str, config: str | None, split: str, column: str
+    repo: str, commit: str | None, config: str | None, split: str, column: str
 ) -> Iterator[Document]:
     """Non-empty documents in the data set's own order, at one commit. No code of it is run."""
     import datasets

