@@ -19,6 +19,7 @@ from interpsweep.tables import write_json, write_parquet
 DAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
 LETTERS = list("abcdefgh")
 TYPES = ["identity", "identity_with_holes", "absorption", "split", "composition", "novel", "other"]
+FAMILY_COLUMNS = ["site", "level", "type", "fraction"]  # what an empty table still needs
 TESTS = ("circle", "line", "tree", "simplex")
 
 
@@ -176,7 +177,7 @@ class SyntheticSweep:
             pd.DataFrame([r for at in saes for r in recovery_rows(at)]), out / "recovery.parquet"
         )
         rows = [r for site in self.sites for seed in self.seeds for r in self._family(site, seed)]
-        families = pd.DataFrame(rows)
+        families = pd.DataFrame(rows, columns=None if rows else FAMILY_COLUMNS)
         by = families.groupby(["site", "level", "type"])["fraction"]
         families["fraction_mean"] = by.transform("mean")
         families["fraction_sd"] = by.transform("std")
