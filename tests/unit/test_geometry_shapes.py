@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from interpsweep.config.analysis import GeometrySettings
-from interpsweep.geometry import census, clusters, models, nulls
+from interpsweep.geometry import census, cloud, clusters, models, nulls, spectrum
 from interpsweep.geometry.shapes import SHAPES
 
 DIM = 64
@@ -150,3 +150,23 @@ def test_circle_in_a_dictionary_survives_selection() -> None:
     best = circles.nsmallest(2, "p_selected")
     np.testing.assert_allclose(best["p_selected"], 1 / (1 + best["n_selected"]))  # none reaches it
     assert (best["n_selected"] > 30).all() and (best["closure"] < 2).all()
+
+
+def test_reference_values_of_separability_and_mixture() -> None:
+    """S and M of 20,000 points: Gaussian .002 and .085, circle 1.495 and .223."""
+    rng = np.random.default_rng(0)
+    gauss = rng.standard_normal((20_000, 2))
+    t = rng.random(20_000) * 2 * np.pi
+    circle = np.c_[np.cos(t), np.sin(t)]
+    assert cloud.separability(gauss) == pytest.approx(0.002, abs=0.002)
+    assert cloud.mixture(gauss) == pytest.approx(0.085, abs=0.004)
+    assert cloud.separability(circle) == pytest.approx(1.495, abs=0.06)
+    assert cloud.mixture(circle) == pytest.approx(0.223, abs=0.01)
+
+
+def test_features_per_dimension_of_known_packings() -> None:
+    t = 2 * np.pi * np.arange(7) / 7
+    np.testing.assert_allclose(spectrum.dimensionality(np.c_[np.cos(t), np.sin(t)]), 2 / 7)
+    digons = np.vstack([np.eye(3), -np.eye(3)])
+    np.testing.assert_allclose(spectrum.dimensionality(digons), 1 / 2)
+    assert spectrum.gram_eigenvalues(digons).sum() == pytest.approx(1)

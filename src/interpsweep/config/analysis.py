@@ -143,7 +143,7 @@ class GeometrySettings(Section):
         2000, "Most tokens of one cluster's activation cloud.", unit="tokens", ge=100
     )
     cloud_clusters: int = field(
-        24, "Clusters whose activation cloud is measured.", unit="clusters", ge=0
+        16, "Clusters whose activation cloud is measured.", unit="clusters", ge=0
     )
     cloud_draws: int = field(
         19, "Random decoder draws behind an activation cloud.", unit="draws", ge=1

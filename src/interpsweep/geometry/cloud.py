@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from interpsweep.geometry.nulls import random_directions, upper_p
 
-ANGLES, BINS, OFFSETS, EPSILON = 40, 10, 100, 0.1
+ANGLES, BINS, OFFSETS, EPSILON = 40, 10, 50, 0.1
 Array = NDArray[np.float64]
 
 
@@ -68,27 +68,17 @@ def measure(cloud: Cloud, directions: NDArray[np.float32], draws: int, seed: int
     rng = np.random.default_rng([seed, 5])
     if len(cloud.rows) < 50:
         return CloudShape(len(cloud.rows), np.nan, np.nan, np.nan, np.nan)
-    own = _scores(cloud.codes, directions.astype(np.float64), rng)
-    null = np.array(
-        [
-            _scores(cloud.codes, d, rng)
-            for d in random_directions(len(directions), directions.shape[1], draws, rng)
-        ]
-    )
-    joint = (1 - null[:, 1]) * null[:, 0]
-    return CloudShape(
-        len(cloud.rows),
-        own[0],
-        own[1],
-        float(null[:, 0].mean()),
-        upper_p((1 - own[1]) * own[0], joint),
-    )
-
-
-def _scores(codes: NDArray[np.float32], directions: Array, rng: np.random.Generator) -> tuple:
-    plane = first_plane(codes, directions)
-    shuffled = np.column_stack([plane[:, 0], rng.permutation(plane[:, 1])])
-    return separability(plane) - separability(shuffled), mixture(plane)
+    plane = first_plane(cloud.codes, directions.astype(np.float64))
+    # what S is without any dependence at this number of points; the same for the random directions
+    bias = separability(np.column_stack([plane[:, 0], rng.permutation(plane[:, 1])]))
+    own, mixed = separability(plane) - bias, mixture(plane)
+    null = []
+    for scattered in random_directions(len(directions), directions.shape[1], draws, rng):
+        drawn = first_plane(cloud.codes, scattered)
+        null.append((separability(drawn) - bias, mixture(drawn)))
+    apart, blended = np.array(null).T
+    p = upper_p((1 - mixed) * own, (1 - blended) * apart)
+    return CloudShape(len(cloud.rows), own, mixed, float(apart.mean()), p)
 
 
 def first_plane(codes: NDArray[np.float32], directions: Array) -> Array:
@@ -123,7 +113,7 @@ def mixture(plane: Array) -> float:
     """max over directions v and offsets c of P(|z| < .1), z = (v.f + c) / sqrt(E[(v.f + c)^2])."""
     best = 0.0
     levels = (np.arange(OFFSETS) + 0.5) / OFFSETS
-    for angle in np.arange(2 * ANGLES) * np.pi / 2 / ANGLES:
+    for angle in np.arange(ANGLES) * np.pi / ANGLES:
         along = np.sort(plane @ np.array([np.cos(angle), np.sin(angle)]))
         offset = along[(levels * len(along)).astype(int)]
         reach = EPSILON * np.sqrt(along.var() + (along.mean() - offset) ** 2)
