@@ -94,7 +94,10 @@ def _merge(
 
 
 def _plain(value: Any, lines: Lines, where: Key, path: Path) -> Any:
-    """Plain Python data from ruamel's nodes; a tagged value stays text and fails validation."""
+    """Plain Python data from ruamel's nodes. Raises UserError for a tagged value."""
+    tag = getattr(getattr(value, "tag", None), "value", None)
+    if tag is not None:
+        raise UserError(f"{lines[where]}: {where[-1]}: YAML tags such as {tag} mean nothing here")
     if isinstance(value, CommentedMap):
         inner: dict[str, Any] = {}
         _merge(inner, value, lines, where, path)

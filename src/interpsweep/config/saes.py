@@ -172,7 +172,7 @@ class TrainSection(TrainCommon):
     widths: tuple[int | Entry, ...] = field(
         (256, 512, 1024), "Numbers of latents, or objects that override."
     )
-    sparsities: tuple[float | Entry, ...] = field((16,), "Sparsities, or objects that override.")
+    sparsities: tuple[float | Entry, ...] = field((16.0,), "Sparsities, or objects that override.")
     seeds: tuple[int | Entry, ...] = field(
         (0, 1), "Seeds of the initial weights, or objects that override."
     )
