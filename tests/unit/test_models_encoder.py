@@ -28,7 +28,9 @@ class Outside(Context):
 
 @pytest.fixture(scope="module")
 def encoder() -> LoadedModel:
-    return load_model({"source": "path", "weights": "sha256:x", "dtype": "float32"}, None, Outside())
+    return load_model(
+        {"source": "path", "weights": "sha256:x", "dtype": "float32"}, None, Outside()
+    )
 
 
 def test_an_encoder_is_not_causal(encoder: LoadedModel) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -176,5 +177,5 @@ def test_the_learning_rate_rises_and_falls() -> None:
     wanted = settings(steps=100, warmup_steps=10, learning_rate=1.0).training
     rates = [train.learning_rate(wanted, step) for step in range(100)]
     assert rates[:10] == pytest.approx([(i + 1) / 10 for i in range(10)])
-    assert all(a > b > 0 for a, b in zip(rates[10:], rates[11:], strict=False))
+    assert all(a > b > 0 for a, b in pairwise(rates[10:]))
     assert rates[-1] < 1e-3

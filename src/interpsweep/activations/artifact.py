@@ -10,8 +10,8 @@
 ``splits.json``
     ``{"train": [first, last], ...}``, half-open, in rows.
 ``statistics.safetensors``
-    Over (at most some number of rows of) the train split, float64: ``mean`` (d,), ``second_moment`` (d, d), ``mean_norm`` and
-    ``mean_squared_norm`` (1,).
+    Over (at most some number of rows of) the train split, float64: ``mean`` (d,),
+    ``second_moment`` (d, d), ``mean_norm`` and ``mean_squared_norm`` (1,).
 """
 
 from __future__ import annotations
@@ -162,14 +162,14 @@ class Activations:
         return zarr.open_group(self.path / ROWS, mode="r", zarr_format=3)[name]
 
     def _refuse_holes(self, rows: np.ndarray, start: int) -> None:
-        """A chunk that vanished after `open` reads as fill values: NaN, which capture never writes."""
+        """A chunk that vanished after `open` reads as fill values: NaN, which is never written."""
         ahead = -start % self.chunk_rows
         firsts = to_float32(rows[np.unique([0, *range(ahead, len(rows), self.chunk_rows)]), 0])
         if len(rows) and np.isnan(firsts).any():
             raise UserError(f"{self.path}: a chunk of rows {start}..{start + len(rows)} is missing")
 
     def _check_files(self) -> None:
-        """Every chunk file must be there with its full size (a purge of scratch space shows here)."""
+        """Every chunk file must be there in full size: a purge of scratch space shows here."""
         size = self.chunk_rows * self.d_in * self._array.dtype.itemsize + CHECKSUM_BYTES
         n_chunks = -(-self.shape[0] // self.chunk_rows)
         bad = [i for i in range(n_chunks) if _size(chunk_file(self.path / ARRAY, i)) != size]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -72,11 +72,11 @@ class Capture:
         total = sum(self._tokens(window) for window in todo)
         with self.ctx.bar(total, "capturing", unit="tok") as bar:
             for window in todo:
-                self._window(window)
-                tokens += self._tokens(window)
-                bar.advance(self._tokens(window))
-                if self.ctx.stopping:
-                    raise Stopped("capture: stopped; whole chunks are kept, run the same command")
+                for captured in self._window(window):
+                    tokens += captured
+                    bar.advance(captured)
+                    if self.ctx.stopping:
+                        raise Stopped("capture: whole chunks are kept, run the same command")
         if tokens:
             seconds = max(time.monotonic() - began, 1e-9)
             self.ctx.record(tokens_per_second=round(tokens / seconds))
@@ -93,16 +93,14 @@ class Capture:
         longest = int(np.diff(self.plan.offsets).max())
         if longest > self.model.n_ctx:
             raise UserError(
-                f"capture: the corpus has contexts of {longest} tokens, model {self.model.name} takes "
-                f"{self.model.n_ctx}; lower corpus.context_length"
+                f"capture: the corpus has contexts of {longest} tokens, model {self.model.name} "
+                f"takes {self.model.n_ctx}; lower corpus.context_length"
             )
 
     def _writer(self, item: Item) -> ChunkWriter:
         settings = self.settings[item.digest]
         width = self.model.site_widths([settings.site])[settings.site]
-        return ChunkWriter(
-            item.out, self.plan.rows, width, settings.chunk_rows, settings.dtype
-        )
+        return ChunkWriter(item.out, self.plan.rows, width, settings.chunk_rows, settings.dtype)
 
     def _needing(self, window: Window) -> list[Item]:
         return [item for item in self.items if self.writers[item.digest].needs(*window.rows)]
@@ -111,8 +109,8 @@ class Capture:
         c0, c1 = window.contexts
         return int(self.plan.offsets[c1] - self.plan.offsets[c0])
 
-    def _window(self, window: Window) -> None:
-        """Compute one window and hand its rows to the writers that need them."""
+    def _window(self, window: Window) -> Iterator[int]:
+        """Compute one window, giving its rows to the writers; yields the tokens of each batch."""
         (c0, c1), offsets = window.contexts, self.plan.offsets
         tokens = self._window_tokens(c0, c1)
         kept, row_of_token = ~self.plan.special(c0, c1), self.plan.row_of_token(c0, c1)
@@ -121,6 +119,7 @@ class Capture:
         for batch in length_batches(lengths, self.batch_tokens):
             places = starts[batch][:, None] + np.arange(lengths[batch[0]])
             self._batch(items, tokens[places], kept[places], row_of_token[places])
+            yield places.size
 
     def _window_tokens(self, c0: int, c1: int) -> np.ndarray:
         begin, end = int(self.plan.offsets[c0]), int(self.plan.offsets[c1])
@@ -128,8 +127,8 @@ class Capture:
         if tokens.max(initial=0) >= self.model.n_vocabulary:
             raise UserError(
                 f"capture: token {tokens.max()} in contexts {c0}..{c1} is not in the vocabulary of "
-                f"{self.model.n_vocabulary} of model {self.model.name}: corpus and model do not belong "
-                "together"
+                f"{self.model.n_vocabulary} of model {self.model.name}: corpus and model do not "
+                "belong together"
             )
         return tokens
 

@@ -47,8 +47,8 @@ class Stream:
         self.steps_per_epoch = self.rows // batch_size
         if self.steps_per_epoch == 0:
             raise UserError(
-                f"{activations.path}: split {split!r} has {self.rows} rows, fewer than one batch of "
-                f"{batch_size}; lower train.batch_size or take a larger corpus"
+                f"{activations.path}: split {split!r} has {self.rows} rows, fewer than one batch "
+                f"of {batch_size}; lower train.batch_size or take a larger corpus"
             )
         self._held: dict[_Place, Future[np.ndarray]] = {}
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="activations")

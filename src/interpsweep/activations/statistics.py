@@ -39,8 +39,13 @@ def sums_of(rows: np.ndarray) -> Sums:
     """Sums over `rows` (n, d)."""
     exact = rows.astype(np.float64)
     squares = np.einsum("nd,nd->n", exact, exact)
+    norms = float(np.sqrt(squares).sum())
     return Sums(
-        len(exact), exact.sum(0), exact.T @ exact, float(np.sqrt(squares).sum()), float(squares.sum())
+        len(exact),
+        exact.sum(0),
+        exact.T @ exact,
+        float(np.sqrt(squares).sum()),
+        float(squares.sum()),
     )
 
 
@@ -83,7 +88,7 @@ def write_statistics(
 
 
 def spread(blocks: list[Block], limit: int) -> list[Block]:
-    """All of `blocks` if they have at most `limit` rows; else as many, evenly spread, as reach it."""
+    """All of `blocks` if they have at most `limit` rows; else some, evenly spread, to reach it."""
     rows = sum(stop - start for start, stop in blocks)
     if rows <= limit:
         return blocks

@@ -1,4 +1,4 @@
-"""Writing one site's activations chunk by chunk, so that a killed capture loses one chunk at most."""
+"""Writing one site's activations chunk by chunk: a killed capture loses what is not yet whole."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ class CaptureSettings(Section):
         ge=1,
     )
     window_tokens: int = field(
-        65536,
+        32768,
         "Contexts of equal length are batched together within stretches of the corpus of this size",
         unit="tokens",
         ge=1,

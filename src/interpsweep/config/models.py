@@ -14,7 +14,7 @@ Dtype = Literal["float32", "float16", "bfloat16"]
 
 
 class Architecture(Section):
-    """Shape of a small transformer that the workflow trains itself (pre-norm, learned positions)."""
+    """Shape of a small transformer that the workflow trains (pre-norm, learned positions)."""
 
     n_layers: int = field(2, "Number of blocks", unit="blocks", ge=1, le=48)
     d_model: int = field(64, "Width of the residual stream", unit="dimensions", ge=8, le=8192)
@@ -25,13 +25,16 @@ class Architecture(Section):
         "gelu", "Activation function of the MLPs"
     )
     normalization: Literal["LN", "LNPre", "RMS", "RMSPre"] = field(
-        "LN", "Normalisation before attention, MLP and unembedding; the Pre forms have no parameters"
+        "LN",
+        "Normalisation of what each part reads; the Pre forms have no parameters",
     )
 
     @model_validator(mode="after")
     def _heads_divide(self) -> Architecture:
         if self.d_model % self.n_heads:
-            raise ValueError(f"d_model ({self.d_model}) must be a multiple of n_heads ({self.n_heads})")
+            raise ValueError(
+                f"d_model ({self.d_model}) must be a multiple of n_heads ({self.n_heads})"
+            )
         return self
 
 
@@ -118,13 +121,13 @@ class PathModel(_Named):
 
     source: Literal["path"] = field("path", "A checkpoint directory")
     path: str = field(
-        description="The folder; `package:NAME/folder` is a folder inside an installed Python package",
+        description="The folder; `package:NAME/folder` is one inside an installed Python package",
         identity=False,
         min_length=1,
     )
     sha256: str | None = field(
         None,
-        "Refuse any other checkpoint than the one with this digest, as `interpsweep lock` prints it",
+        "Refuse any other checkpoint than the one with this digest, as in the lock file",
         identity=False,
         pattern=r"^(sha256:)?[0-9a-f]{64}$",
     )

@@ -53,7 +53,7 @@ def forward_sites(
     sites: Sequence[str],
     keep: Callable[[str, torch.Tensor], Kept] = lambda _site, activations: activations.clone(),
 ) -> dict[str, Kept]:
-    """What ``keep(site, activations)`` makes of the activations (batch, length, width) of each site.
+    """What ``keep(site, activations)`` makes of each site's activations (batch, length, width).
 
     Heads are flattened. `keep` runs in the middle of the pass and must copy what it wants: later
     code may change the residual stream in place. By default the activations themselves are kept.

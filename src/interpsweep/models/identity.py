@@ -70,7 +70,7 @@ def checkpoint_files(folder: Path) -> list[Path]:
 
 
 def weights_digest(folder: Path) -> str:
-    """``sha256:...`` of a checkpoint directory: over its decisive files' (name, SHA-256), sorted."""
+    """``sha256:...`` of a checkpoint directory: over (name, SHA-256) of its decisive files."""
     lines = [f"{file.name}\0{_sha256(file)}\n" for file in checkpoint_files(folder)]
     return "sha256:" + hashlib.sha256("".join(lines).encode()).hexdigest()
 
@@ -106,8 +106,8 @@ def hub_commit(repo: str, revision: str) -> str:
         folder = snapshot_download(repo, revision=revision, local_files_only=True)
     except LocalEntryNotFoundError as error:
         raise UserError(
-            f"{repo}: no network, and revision {revision!r} is not in the local cache. On a machine "
-            f"with network: {prefetch_command(repo, revision)}"
+            f"{repo}: no network, and revision {revision!r} is not in the local cache. On a "
+            f"machine with network: {prefetch_command(repo, revision)}"
         ) from error
     return Path(folder).name
 

@@ -109,12 +109,14 @@ class LoadedModel:
         if probed is None:
             return f"model {self.name}: hook {site!r} never fires in a plain forward pass"
         if not probed[0]:
-            return f"model {self.name}: {site!r} is not one vector per token, so it cannot be a site"
+            return (
+                f"model {self.name}: {site!r} is not one vector per token, so it cannot be a site"
+            )
         return None
 
     @cached_property
     def _probed(self) -> dict[str, tuple[bool, int]]:
-        """Canonical hook name -> (is it one vector per token, its width), from a tiny forward pass."""
+        """Canonical hook name -> (is it a vector per token, its width), by a tiny forward pass."""
         shape = (2, 5)  # of tokens; told apart from heads and widths by a second length
         fired = [self._fire(shape[0], length) for length in (shape[1], shape[1] - 1)]
         found = {}
@@ -163,7 +165,7 @@ def load_model(
 
 
 def hub_folder(repo: str, commit: str) -> Path:
-    """The snapshot of a hub model in the local cache; UserError with the remedy if it is not whole."""
+    """A hub model in the local cache; UserError with the remedy if it is not wholly there."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 

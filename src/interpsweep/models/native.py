@@ -49,7 +49,9 @@ def build(config: dict[str, Any]) -> NativeModel:
 
 def save(model: NativeModel, config: dict[str, Any], vocabulary: list[str], out: Path) -> None:
     """Write a model artifact's weights, configuration and vocabulary into `out`."""
-    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.named_parameters()}
+    weights = {
+        name: tensor.detach().cpu().contiguous() for name, tensor in model.named_parameters()
+    }
     save_file(weights, out / WEIGHTS)
     write_json(config, out / CONFIG)
     write_json(vocabulary, out / VOCABULARY)

@@ -44,9 +44,7 @@ def _expand(entry: str) -> list[str]:
     if braces is None:
         return [entry]
     before, after = entry[: braces.start()], entry[braces.end() :]
-    return [
-        site for value in _values(braces[1], entry) for site in _expand(before + value + after)
-    ]
+    return [site for value in _values(braces[1], entry) for site in _expand(before + value + after)]
 
 
 def _values(inside: str, entry: str) -> list[str]:

@@ -125,7 +125,7 @@ class Trainer:
         if not math.isfinite(value):
             raise UserError(
                 f"model: the loss is {value} at step {self.step + 1} of {self.settings.steps}. Lower "
-                f"training.learning_rate (now {self.settings.learning_rate:g}) or raise warmup_steps"
+                f"learning_rate (now {self.settings.learning_rate:g}) or raise warmup_steps"
             )
         self.optimiser.step()
         self.losses.append(value)
