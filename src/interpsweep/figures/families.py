@@ -84,7 +84,7 @@ def _panel(axis: Axes, of: pd.DataFrame, types: list[str], steps: list, colours:
 def _by_layer(table: pd.DataFrame, style: FigureStyle) -> Figure:
     steps = s.evenly(sorted({*zip(table.d_narrow, table.d_wide, strict=True)}), 4)
     columns = min(2, len(steps))
-    figure, axes = s.panels(style, len(steps), columns, 0.7, sharex=True, sharey=True)
+    figure, axes = s.panels(style, len(steps), columns, 0.7, sharey=True)
     types = _types(table)
     for i, (axis, step) in enumerate(zip(axes, steps, strict=True)):
         of = table[(table.d_narrow == step[0]) & (table.d_wide == step[1])]

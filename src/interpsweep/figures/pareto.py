@@ -28,7 +28,7 @@ def draw(table: pd.DataFrame, style: FigureStyle) -> Figure:
     sites = s.evenly(s.order_sites(table), 4)
     if not metrics:
         return s.notice(style, "Neither explained variance nor recovered loss was measured.")
-    aspect = 0.55 if len(sites) == 1 else 0.72
+    aspect = {1: 0.55, 2: 0.72, 3: 0.95}.get(len(sites), 1.2)
     figure, axes = s.panels(style, len(metrics) * len(sites), len(sites), aspect, sharey="row")
     colours = s.ramp(sorted(table["d_sae"].unique()))
     shapes = dict(zip(sorted(table["architecture"].unique()), s.MARKERS, strict=False))
@@ -39,9 +39,8 @@ def draw(table: pd.DataFrame, style: FigureStyle) -> Figure:
         if i < len(sites):
             axis.set_title(s.site_title(model, site, several))
         if i % len(sites) == 0:
-            axis.set_ylabel(TITLES[metric])
-        if i >= len(axes) - len(sites):
-            axis.set_xlabel("L0 (active features per token)")
+            axis.set_ylabel(TITLES[metric].replace(" ", "\n", 1))
+    figure.supxlabel(TITLES["l0"], fontsize=style.font_size)
     s.legend_outside(figure, _legend(colours, shapes))
     return figure
 

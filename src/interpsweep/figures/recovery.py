@@ -22,6 +22,7 @@ VERDICTS = {
     "nothing claimed": "#C9DDEE",
     "false claim": "#B03A2E",
 }
+_COLUMNS_MOST = 24  # most dictionaries drawn; the table holds all
 _SAE = ["model", "site", "architecture", "sparsity", "d_sae"]
 _COLUMNS = ["seed", "concept", "shape", "values", "values_held", "held_share", "mean_f1",
             "supervised_statistic", "supervised_p", "shape_statistic", "shape_p", "tree_f1",
@@ -45,7 +46,9 @@ def draw(table: pd.DataFrame, style: FigureStyle) -> Figure:
     columns = sorted(
         table.groupby(_SAE).groups, key=lambda k: (sites[k[0], k[1]], str(k[2]), float(k[3]), k[4])
     )
-    columns = s.evenly(columns, 24)
+    per_site = -(-len(columns) // len(sites))
+    shown = set(s.evenly(list(sites), max(1, _COLUMNS_MOST // per_site)))
+    columns = [k for k in columns if (k[0], k[1]) in shown]
     height = max(1.8, 0.36 * len(rows) + 1.5)
     figure, axis = s.plt.subplots(figsize=(style.width, height))
     grid, texts = _cells(table, rows, columns)

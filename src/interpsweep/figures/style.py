@@ -188,6 +188,8 @@ def panels(
     flat = list(axes.flat)
     for spare in flat[count:]:
         spare.set_visible(False)
+    for lowest in flat[max(0, count - columns) : count]:  # shared axes label the last row only
+        lowest.tick_params(labelbottom=True)
     return figure, flat[:count]
 
 
