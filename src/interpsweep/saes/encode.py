@@ -188,12 +188,16 @@ def strongest(entries: Best, top: int) -> Best:
 
     Ties go to the earlier row, so the result does not depend on how entries were grouped.
     """
-    entries = entries.take(
-        np.lexsort((entries.row, -entries.value, entries.context, entries.feature))
-    )
+    if not len(entries.feature):
+        return entries
+    # one key instead of a lexsort of two: rows are distinct within a latent
+    entries = entries.take(np.argsort(entries.feature * (entries.row.max() + 1) + entries.row))
     new = np.ones(len(entries.feature), bool)
     new[1:] = (np.diff(entries.feature) != 0) | (np.diff(entries.context) != 0)
-    entries = entries.take(new)
+    begins, run = np.flatnonzero(new), np.cumsum(new) - 1
+    is_largest = entries.value == np.maximum.reduceat(entries.value, begins)[run]
+    places = np.flatnonzero(is_largest)
+    entries = entries.take(places[np.unique(run[places], return_index=True)[1]])
     entries = entries.take(np.lexsort((entries.row, -entries.value, entries.feature)))
     return entries.take(rank_within(entries.feature) < top)
 
@@ -253,14 +257,13 @@ def _gather(
 
 def _quantiles(features: np.ndarray, values: np.ndarray, d_sae: int) -> np.ndarray:
     """Quantiles (lower value, no interpolation) of the entries of each latent, NaN without any."""
-    values = values[np.lexsort((values, features))]
-    counts = np.bincount(features, minlength=d_sae)
-    begins = np.concatenate([[0], np.cumsum(counts)])[:-1]
+    # one entry per row: as csc the entries are grouped by latent in linear time
+    entries = csr_matrix((values, features, np.arange(len(values) + 1)), (len(values), d_sae))
+    by_latent = entries.tocsc()
     found = np.full((len(QUANTILES), d_sae), np.nan, np.float32)
-    fires = counts > 0
-    for i, share in enumerate(QUANTILES):
-        place = begins + np.floor(share * (counts - 1).clip(0)).astype(np.int64)
-        found[i, fires] = values[place[fires]]
+    for latent in np.flatnonzero(np.diff(by_latent.indptr)):
+        mine = np.sort(by_latent.data[by_latent.indptr[latent] : by_latent.indptr[latent + 1]])
+        found[:, latent] = mine[np.floor(np.array(QUANTILES) * (len(mine) - 1)).astype(np.int64)]
     return found
 
 

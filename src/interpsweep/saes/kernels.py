@@ -132,7 +132,7 @@ def _partition_top_k(values: Tensor, k: int) -> tuple[Tensor, Tensor]:
     n = values.shape[1]
     if k == n:
         return values, torch.arange(n).expand(len(values), n)
-    columns = torch.from_numpy(np.argpartition(values.numpy(), n - k, axis=1)[:, n - k :])
+    columns = torch.from_numpy(np.argpartition(values.float().numpy(), n - k, axis=1)[:, n - k :])
     return values.gather(1, columns), columns
 
 

@@ -56,21 +56,20 @@ class SparseArchitecture(Architecture):
         return Step(loss, squared, fired, gradients)
 
     def pre_activation_blocks(self, centred: Tensor) -> Iterator[tuple[int, Tensor]]:
-        """Yield (first row, pre-activations of a block of rows); the buffer is used again.
+        """Yield (first row, pre-activations of a block of rows); the buffer is reused.
 
         In bfloat16 the values only serve to choose: `exact` computes the chosen ones in float32.
         """
         encoder, bias = self.parameters["encoder"], self.parameters["b_enc"]
         if self.settings.precision == "bfloat16":
-            centred, encoder = centred.bfloat16(), encoder.bfloat16()
+            centred, encoder, bias = centred.bfloat16(), encoder.bfloat16(), bias.bfloat16()
         rows = max(64, ENCODE_BYTES // (4 * self.d_sae))
         if centred.device.type != "cpu":
             rows = len(centred)
         buffer = centred.new_empty(min(rows, len(centred)), self.d_sae)
         for first in range(0, len(centred), rows):
             part = centred[first : first + rows]
-            pre = torch.mm(part, encoder.T, out=buffer[: len(part)]).float()
-            yield first, pre.add_(bias)
+            yield first, torch.addmm(bias, part, encoder.T, out=buffer[: len(part)])
 
     def exact(self, centred: Tensor, codes: SparseCodes) -> SparseCodes:
         """Codes with float32 pre-activations at the chosen places."""

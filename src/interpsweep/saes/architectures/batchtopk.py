@@ -46,7 +46,7 @@ class SAE(SparseArchitecture):
             parts = []
             for first, pre in self.pre_activation_blocks(centred):
                 rows, columns = (pre > floor).nonzero(as_tuple=True)
-                parts.append((rows + first, columns, pre[rows, columns]))
+                parts.append((rows + first, columns, pre[rows, columns].float()))
             rows, columns, values = (torch.cat(part) for part in zip(*parts, strict=True))
             if floor == 0 or len(values) >= count:
                 return rows, columns, values

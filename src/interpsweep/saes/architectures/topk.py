@@ -22,7 +22,8 @@ class SAE(SparseArchitecture):
         """See `SparseArchitecture.choose`."""
         found = [top_k(pre, self.settings.k) for _, pre in self.pre_activation_blocks(centred)]
         values = torch.cat([values for values, _ in found])
-        return self.exact(centred, fixed_k(torch.cat([columns for _, columns in found]), values))
+        columns = torch.cat([columns for _, columns in found])
+        return self.exact(centred, fixed_k(columns, values.float()))
 
     def export(self, scale: float) -> Export:
         """See `Architecture.export`."""
