@@ -112,7 +112,7 @@ class DocstringSource(Section):
     packages: tuple[str, ...] = field(
         (), "Packages to read; none means every installed package", identity=False
     )
-    min_characters: int = field(200, "Shorter docstrings are left out", unit="characters", ge=1)
+    min_characters: int = field(100, "Shorter docstrings are left out", unit="characters", ge=1)
 
     @field_validator("packages")
     @classmethod

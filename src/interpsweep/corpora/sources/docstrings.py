@@ -15,9 +15,12 @@ from interpsweep.corpora.identity import package_modules
 from interpsweep.corpora.sources.document import Document
 
 _LARGEST = 1 << 20  # bytes; longer modules are generated tables
-_PROSE = re.compile(r"[A-Za-z ,.;:'\"()\-\n]")
-# doctests, headings, directives, field lists
-_NOT_PROSE = re.compile(r">>>|---|===|\.\. |:param|\w+ : [\w{]")
+_PROSE = re.compile(r"[A-Za-z0-9 ,.;:'\"`()\-\n]")
+# doctests, headings, directives, lists of fields in the styles of numpy, Sphinx and Google
+_NOT_PROSE = re.compile(
+    r">>>|---|===|\.\. |:param|\w+ : [\w{]"
+    r"|\b(?:Args|Arguments|Returns|Raises|Yields|Attributes): \w"
+)
 _SENTENCE = re.compile(r"[A-Za-z]{2,}[^.!?]*[.!?:]")
 _BLOCKS = ("body", "handlers", "orelse", "finalbody")
 _HOLDS_DOCSTRING = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
