@@ -1,5 +1,5 @@
 # Two commands: `make sweep` and `make test`. The rest is for maintainers.
-.PHONY: help sweep test check lint types unit dag docs run-test faults bench lock schema clean
+.PHONY: help sweep test lint types unit dag docs run-test faults bench lock schema clean
 
 BIN := .venv/bin
 
@@ -28,11 +28,11 @@ dag:  ## the planned work after each kind of edit
 docs:  ## build the documentation into site/
 	$(BIN)/mkdocs build --strict
 
-run-test:  ## real runs: end to end, second run, added width, kills
-	scripts/test-run.sh
+run-test:  ## the default sweep end to end, a second run, an added width, a new style
+	$(BIN)/pytest tests/run
 
-faults:  ## kill the default sweep at random moments and compare every byte
-	$(BIN)/pytest tests/faults
+faults:  ## kill the default sweep at five random moments and compare every byte
+	INTERPSWEEP_SWEEP=default $(BIN)/pytest tests/faults
 
 bench:  ## timings, as ratios in one run
 	$(BIN)/python benchmarks/capture.py && $(BIN)/python benchmarks/train.py

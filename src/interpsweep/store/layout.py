@@ -56,7 +56,8 @@ class Store:
     def path(self, spec: Spec, item: str | None = None) -> Path:
         """The folder of the item that `spec` describes (whether or not it exists)."""
         settings = spec.get("settings", {})
-        parts = [slug(str(settings[key])) for key in _NAMED if settings.get(key) not in (None, "")]
+        shown = [settings[key] for key in _NAMED if isinstance(settings.get(key), str | int | float)]
+        parts = [slug(str(value)) for value in shown if value != ""]
         name = slug("-".join(parts) or spec["stage"])
         kind = STAGES[spec["stage"]].kind
         return self.root / kind / f"{name}-{(item or digest(spec))[:DIGEST_IN_NAME]}"
