@@ -20,7 +20,7 @@ class FigureStyle(Section):
     )
     dpi: int = field(200, "Resolution of the PNG files", unit="dots per inch", ge=72, le=600)
     max_panels: int = field(
-        12,
+        16,
         "Most small panels in one figure; the data table next to it always holds all of them",
         ge=1,
         le=60,

@@ -42,17 +42,23 @@ def draw(table: pd.DataFrame, style: FigureStyle) -> Figure:
     clusters = clusters.sort_values(["p_selected", "panel", *_SAE], kind="stable")
     shown = clusters.head(max(1, min(_CLUSTERS, style.max_panels // 2)))
     figure, axes = s.panels(style, 2 * len(shown), 4 if len(shown) > 1 else 2, aspect=1.12)
+    drawn = []
     for i, key in enumerate(shown[[*_SAE, "panel"]].itertuples(index=False, name=None)):
         of = table[(table[[*_SAE, "panel"]] == list(key)).all(axis=1)]
         first = of.iloc[0]
         colours = _colours(of)
-        _directions(axes[2 * i], of[of.kind == "direction"], colours, style)
-        _cloud(axes[2 * i + 1], of[of.kind == "cloud"], colours, style)
+        _directions(axes[2 * i], of[of.kind == "direction"], colours)
+        _cloud(axes[2 * i + 1], of[of.kind == "cloud"], colours)
         axes[2 * i].set_title(
             f"cluster {first.cluster} of {s.count(first.d_sae)}\n"
             f"{first.test}, p = {first.p_selected:.2g}"
         )
         axes[2 * i + 1].set_title(f"its activations\n{_subject(of)}")
+        drawn.append((axes[2 * i], axes[2 * i + 1], of))
+    figure.draw_without_rendering()  # gives the panels their places: labels need them
+    for left, right, of in drawn:
+        _name_directions(left, of[of.kind == "direction"], style)
+        _name_tokens(right, of[of.kind == "cloud"], style)
     return figure
 
 
@@ -85,7 +91,7 @@ def _colour(row: Any, colours: dict) -> Any:
     return colours.get(f"feature:{row.feature}", s.GREY)
 
 
-def _directions(axis: Axes, of: pd.DataFrame, colours: dict, style: FigureStyle) -> None:
+def _directions(axis: Axes, of: pd.DataFrame, colours: dict) -> None:
     s.plane(axis, of.x.tolist(), of.y.tolist(), room=0.8)
     ordered = of[of.order >= 0].sort_values("order")
     if len(ordered) > 1:
@@ -94,41 +100,28 @@ def _directions(axis: Axes, of: pd.DataFrame, colours: dict, style: FigureStyle)
         axis.plot(path.x, path.y, color="#B5B5B5", lw=0.9, zorder=1)
     axis.scatter(of.x, of.y, c=[_colour(r, colours) for r in of.itertuples()], s=24, zorder=2,
                  lw=0.4, edgecolor="white")  # fmt: skip
-    step = max(1, -(-len(of) // _NAMED))
-    for row in of.iloc[::step].itertuples():
-        _name(axis, row, row.label or f"f{row.feature}", of, style)
 
 
-def _cloud(axis: Axes, of: pd.DataFrame, colours: dict, style: FigureStyle) -> None:
+def _cloud(axis: Axes, of: pd.DataFrame, colours: dict) -> None:
     s.plane(axis, of.x.tolist(), of.y.tolist(), room=0.8)
     if of.empty:
         axis.text(0.5, 0.5, "not measured", transform=axis.transAxes, ha="center", color="#777777")
         return
     axis.scatter(of.x, of.y, c=[_colour(r, colours) for r in of.itertuples()], s=5, alpha=0.7, lw=0,
                  rasterized=True)  # fmt: skip
-    strongest = of.sort_values("activation", ascending=False).drop_duplicates("token")
-    span = max(of.x.max() - of.x.min(), of.y.max() - of.y.min())
-    room = (0.30 * span, 0.10 * span)
-    taken: list[tuple[float, float]] = []
-    for row in strongest.itertuples():
-        if any(abs(row.x - x) < room[0] and abs(row.y - y) < room[1] for x, y in taken):
-            continue  # a label here would cover another
-        taken.append((row.x, row.y))
-        _name(axis, row, row.token, of, style)
-        if len(taken) == _NAMED:
-            break
 
 
-def _name(axis: Axes, row: Any, text: object, of: pd.DataFrame, style: FigureStyle) -> None:
-    x, y = row.x, row.y
-    right, up = x >= of.x.mean(), y >= of.y.mean()
-    label = axis.annotate(
-        s.plain(text, 12),
-        (x, y),
-        xytext=(3 if right else -3, 3 if up else -3),
-        textcoords="offset points",
-        ha="left" if right else "right",
-        va="bottom" if up else "top",
-        fontsize=style.font_size * 0.66,
+def _name_directions(axis: Axes, of: pd.DataFrame, style: FigureStyle) -> None:
+    names = [label or f"f{f}" for label, f in zip(of.label.fillna(""), of.feature, strict=True)]
+    s.label_points(axis, of.x, of.y, names, style.font_size * 0.66)
+
+
+def _name_tokens(axis: Axes, of: pd.DataFrame, style: FigureStyle) -> None:
+    """Name the strongest token of every kind, as far as there is room."""
+    if of.empty:
+        return
+    strongest = of.sort_values("activation", ascending=False, kind="stable").drop_duplicates(
+        "token"
     )
-    label.set_in_layout(False)  # else long tokens would shrink the panels
+    strongest = strongest.head(_NAMED)
+    s.label_points(axis, strongest.x, strongest.y, strongest.token, style.font_size * 0.66)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -257,6 +257,55 @@ def plane(axis: Axes, x: Sequence[float], y: Sequence[float], room: float = 0.42
     for limit, values in ((axis.set_xlim, x), (axis.set_ylim, y)):
         middle = (max(values) + min(values)) / 2
         limit(middle - half, middle + half)
+
+
+def label_points(
+    axis: Axes, x: Iterable[float], y: Iterable[float], texts: Iterable[object], size: float
+) -> None:
+    """Label points beside them, away from their middle, where the label covers no other.
+
+    The panel must have its final place (``figure.draw_without_rendering()``). Earlier points come
+    first; a label for which there is no room is left out.
+    """
+    points = axis.transData.transform(list(zip(x, y, strict=True)))
+    points = points * 72 / axis.figure.dpi  # pixels -> typographic points
+    middle = points.mean(axis=0)
+    taken = [(px - 2.0, py - 2.0, px + 2.0, py + 2.0) for px, py in points]
+    for (px, py), text in zip(points, texts, strict=True):
+        words = plain(text, 12)
+        wide, high = 0.56 * size * len(words), 0.95 * size
+        outward = math.atan2(py - middle[1], px - middle[0])
+        for reach, turn in _TRIES:
+            angle = outward + turn
+            cx = px + math.cos(angle) * (reach + wide / 2)
+            cy = py + math.sin(angle) * (reach + high / 2)
+            box = (cx - wide / 2, cy - high / 2, cx + wide / 2, cy + high / 2)
+            if not any(_overlap(box, other) for other in taken):
+                taken.append(box)
+                note = axis.annotate(
+                    words,
+                    (px, py),
+                    (cx, cy),
+                    xycoords="figure points",
+                    textcoords="figure points",
+                    ha="center",
+                    va="center",
+                    fontsize=size,
+                )
+                note.set_in_layout(False)
+                break
+
+
+# (distance in points, turn from the outward direction) in the order they are tried
+_TRIES = [
+    (reach, turn)
+    for reach in (3.5, 8.0)
+    for turn in (0.0, 0.5, -0.5, 1.0, -1.0, 1.57, -1.57, 2.2, -2.2, math.pi)
+]
+
+
+def _overlap(a: tuple[float, ...], b: tuple[float, ...]) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
 
 
 def finish(axis: Axes) -> None:

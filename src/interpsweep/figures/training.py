@@ -62,6 +62,8 @@ def _panel(axis: Axes, table: pd.DataFrame, clock: str, curve: str, colours: dic
     values = table[curve].dropna()
     if curve in ("fvu", "loss") and values.min() > 0 and values.max() / values.min() > 8:
         s.log_ticks(axis, "y")
+    if values.max() - values.min() < 0.02 * abs(values.max()):  # constant, such as the L0 of top-k
+        axis.set_ylim(0, values.max() * 1.2)
     if table[clock].max() >= 100_000:
         axis.xaxis.set_major_formatter(lambda value, _: s.tokens(value))
     s.finish(axis)
