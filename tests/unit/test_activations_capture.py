@@ -203,10 +203,9 @@ def test_overflow_says_where(world: dict, tmp_path: Path, monkeypatch: pytest.Mo
     with pytest.raises(UserError, match=r"100000 does not fit into float16") as caught:
         capture.run(items(world, tmp_path / "a", SITES[:1], dtype="float16"), Context())
     assert "trained here, hook_embed, context" in str(caught.value)
-    found = [
-        int(x) for x in str(caught.value).split("context ")[1].split(")")[0].split(", position ")
-    ]
-    at = int(corpus.offsets[found[0]]) + found[1]
+    place = re.search(r"context (\d+), position (\d+)", str(caught.value))
+    assert place is not None
+    at = int(corpus.offsets[int(place[1])]) + int(place[2])
     assert corpus.flat(at, at + 1)[0] == 7
     assert at >= flat
     capture.run(items(world, tmp_path / "b", SITES[:1], dtype="bfloat16"), Context())

@@ -139,7 +139,7 @@ class Capture:
         rows, chosen = row[keep], np.flatnonzero(keep)
         if not len(rows):
             return
-        by_site = {}
+        by_site: dict[str, set[str]] = {}
         for item in items:
             settings = self.settings[item.digest]
             by_site.setdefault(settings.site, set()).add(settings.dtype)

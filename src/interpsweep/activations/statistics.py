@@ -40,13 +40,7 @@ def sums_of(rows: np.ndarray) -> Sums:
     exact = rows.astype(np.float64)
     squares = np.einsum("nd,nd->n", exact, exact)
     norms = float(np.sqrt(squares).sum())
-    return Sums(
-        len(exact),
-        exact.sum(0),
-        exact.T @ exact,
-        float(np.sqrt(squares).sum()),
-        float(squares.sum()),
-    )
+    return Sums(len(exact), exact.sum(0), exact.T @ exact, norms, float(squares.sum()))
 
 
 def moments(sums: Iterable[Sums]) -> Statistics:

@@ -41,9 +41,9 @@ class Architecture(Section):
 class TrainingSettings(Section):
     """How a model is trained: AdamW, linear warm-up, then a cosine down to zero."""
 
-    steps: int = field(900, "Optimiser steps", unit="steps", ge=1)
+    steps: int = field(600, "Optimiser steps", unit="steps", ge=1)
     batch_size: int = field(32, "Contexts of n_ctx tokens per step", unit="contexts", ge=1)
-    learning_rate: float = field(3e-3, "Peak learning rate", gt=0, le=1)
+    learning_rate: float = field(5e-3, "Peak learning rate", gt=0, le=1)
     warmup_steps: int = field(50, "Steps of linear warm-up", unit="steps", ge=0)
     weight_decay: float = field(0.01, "Decoupled weight decay of matrices", ge=0)
     max_gradient_norm: float = field(1.0, "Gradients are scaled down to this norm", gt=0)

@@ -8,7 +8,7 @@ a batch has one length.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Any
 
 import torch
 from transformer_lens.hook_points import HookPoint
@@ -16,7 +16,6 @@ from transformer_lens.model_bridge.exceptions import StopAtLayerException
 
 from interpsweep.models.load import LoadedModel
 
-Kept = TypeVar("Kept")
 Replace = Callable[[torch.Tensor], torch.Tensor]
 
 
@@ -51,15 +50,15 @@ def forward_sites(
     model: LoadedModel,
     tokens: torch.Tensor,
     sites: Sequence[str],
-    keep: Callable[[str, torch.Tensor], Kept] = lambda _site, activations: activations.clone(),
-) -> dict[str, Kept]:
+    keep: Callable[[str, torch.Tensor], Any] = lambda _site, activations: activations.clone(),
+) -> dict[str, Any]:
     """What ``keep(site, activations)`` makes of each site's activations (batch, length, width).
 
     Heads are flattened. `keep` runs in the middle of the pass and must copy what it wants: later
     code may change the residual stream in place. By default the activations themselves are kept.
     The pass stops as soon as the last site has been seen: what follows it costs nothing.
     """
-    found: dict[str, Kept] = {}
+    found: dict[str, Any] = {}
 
     def looker(site: str) -> Callable[[torch.Tensor, HookPoint], None]:
         def look(activations: torch.Tensor, hook: HookPoint) -> None:

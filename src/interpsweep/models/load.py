@@ -86,7 +86,7 @@ class LoadedModel:
         Not so for ``hook_resid_mid``: the bridge reads it at the entry of a layer norm, and the
         skip connection goes around that.
         """
-        return not _ENTRY_OF_NORM.search(self.hooks[site].name or site)
+        return not _ENTRY_OF_NORM.search(_name(self.hooks[site]))
 
     def check_sites(self, sites: Iterable[str]) -> list[str]:
         """One message for each of `sites` that cannot be captured; empty if all can."""
@@ -98,14 +98,18 @@ class LoadedModel:
         for site in sites:
             if message := self._check(site):
                 raise UserError(message)
-            widths[site] = self._probed[self.hooks[site].name][1]
+            widths[site] = self._probed[_name(self.hooks[site])][1]
         return widths
 
     def _check(self, site: str) -> str | None:
-        usable = [name for name, hook in self.hooks.items() if self._probed.get(hook.name, (0,))[0]]
+        usable = [
+            name
+            for name, hook in self.hooks.items()
+            if self._probed.get(_name(hook), (False, 0))[0]
+        ]
         if site not in self.hooks:
             return f"model {self.name}: no hook is called {site!r}{nearest(site, usable)}"
-        probed = self._probed.get(self.hooks[site].name)
+        probed = self._probed.get(_name(self.hooks[site]))
         if probed is None:
             return f"model {self.name}: hook {site!r} never fires in a plain forward pass"
         if not probed[0]:
@@ -134,12 +138,17 @@ class LoadedModel:
 
         def look(tensor: Any, hook: HookPoint) -> None:
             if isinstance(tensor, torch.Tensor):
-                seen[hook.name] = (tuple(tensor.shape), tensor.is_floating_point())
+                seen[_name(hook)] = (tuple(tensor.shape), tensor.is_floating_point())
 
-        names = {hook.name: look for hook in self.hooks.values()}
+        names = {_name(hook): look for hook in self.hooks.values()}
         with self.hooked(names):
             self.bridge(torch.zeros((batch, length), dtype=torch.long, device=self.device))
         return seen
+
+
+def _name(hook: HookPoint) -> str:
+    """The canonical name of a hook, whichever alias it was found by."""
+    return str(hook.name)
 
 
 def load_model(

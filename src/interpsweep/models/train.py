@@ -99,7 +99,10 @@ class Trainer:
         self.parameters = dict(model.named_parameters())
         matrices = [p for p in self.parameters.values() if p.ndim > 1]
         vectors = [p for p in self.parameters.values() if p.ndim <= 1]
-        groups = [{"params": matrices}, {"params": vectors, "weight_decay": 0.0}]
+        groups: list[dict[str, Any]] = [
+            {"params": matrices},
+            {"params": vectors, "weight_decay": 0.0},
+        ]
         self.optimiser = torch.optim.AdamW(
             groups, lr=1.0, betas=BETAS, weight_decay=settings.weight_decay, fused=True
         )
@@ -124,8 +127,8 @@ class Trainer:
         value = loss.item()
         if not math.isfinite(value):
             raise UserError(
-                f"model: the loss is {value} at step {self.step + 1} of {self.settings.steps}. Lower "
-                f"learning_rate (now {self.settings.learning_rate:g}) or raise warmup_steps"
+                f"model: the loss is {value} at step {self.step + 1} of {self.settings.steps}. "
+                f"Lower learning_rate (now {self.settings.learning_rate:g}) or raise warmup_steps"
             )
         self.optimiser.step()
         self.losses.append(value)
