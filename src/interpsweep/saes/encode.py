@@ -32,7 +32,7 @@ from scipy.sparse import csr_matrix
 
 from interpsweep.activations.artifact import Activations
 from interpsweep.config.saes import EncodeSettings
-from interpsweep.context import Context
+from interpsweep.context import Context, Stopped
 from interpsweep.corpora.artifact import Corpus
 from interpsweep.errors import UserError
 from interpsweep.saes.codes import BLOCK_ROWS, CONTEXTS, FEATURES, CodesWriter
@@ -79,7 +79,11 @@ def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str
         settings.top_contexts,
     )
     blocks = [(row, min(row + BLOCK_ROWS, last)) for row in range(first, last, BLOCK_ROWS)]
-    counts = list(ctx.block_map(partial(encode_block, work), blocks, "encoding"))
+    counts = []
+    for entries in ctx.block_map(partial(encode_block, work), blocks, "encoding"):
+        counts.append(entries)
+        if ctx.stopping and len(counts) < len(blocks):
+            raise Stopped("encode: stopped; finished blocks are kept, run the same command")
     gathered = _gather(out, scratch, blocks, counts, sae, settings.top_contexts)
     shutil.rmtree(scratch)
     features = _feature_table(gathered, last - first, sae)

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from interpsweep.activations.artifact import Activations
 from interpsweep.config.saes import EvaluateSettings
-from interpsweep.context import Context
+from interpsweep.context import Context, Stopped
 from interpsweep.corpora.artifact import Corpus
 from interpsweep.errors import UserError
 from interpsweep.jobs import Item
@@ -88,8 +88,6 @@ def run(items: list[Item], ctx: Context) -> None:
             _measure_loss(judged, shared[0], settings, ctx)
         for one in judged:
             one.item.publish(_write(one, settings))
-        if ctx.stopping:
-            return
 
 
 def _alike(items: list[Item]) -> list[list[Item]]:
@@ -105,6 +103,11 @@ def _alike(items: list[Item]) -> list[list[Item]]:
 def _settings(item: Item) -> EvaluateSettings:
     own = EvaluateSettings.model_fields
     return EvaluateSettings(**{k: v for k, v in item.spec["settings"].items() if k in own})
+
+
+def _stop_if_asked(ctx: Context) -> None:
+    if ctx.stopping:
+        raise Stopped("evaluate: stopped; run the same command to start these items again")
 
 
 # ---------------------------------------------------------------------- activations
@@ -131,6 +134,7 @@ def _measure_activations(
             for one in judged:
                 one.see(x)
                 bar.advance(len(rows))
+            _stop_if_asked(ctx)
 
 
 # ---------------------------------------------------------------------- loss recovered
@@ -150,6 +154,7 @@ def _measure_loss(
         for tokens, special in batches:
             _one_batch(judged, model, site, tokens.to(ctx.device), special.to(ctx.device))
             bar.advance(len(judged) + 2)
+            _stop_if_asked(ctx)
 
 
 def _batches(corpus: Corpus, settings: EvaluateSettings) -> Iterator[tuple[Tensor, Tensor]]:

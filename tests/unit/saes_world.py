@@ -1,0 +1,71 @@
+"""A small corpus with activations, as the stages of SAEs read them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import zarr
+from safetensors.numpy import save_file
+
+from interpsweep.activations.artifact import ARRAY, ROWS, SPLITS, STATISTICS, create_array
+from interpsweep.tables import write_json
+
+D_IN = 12
+N_CONTEXTS, LENGTH = 60, 17  # a mark and 16 tokens
+
+
+def make_world(root: Path) -> dict:
+    """Activations (960 rows) and their corpus: splits of 40, 15 and 5 contexts."""
+    rng = np.random.default_rng(0)
+    splits = {"train": [0, 40], "analysis": [40, 55], "eval": [55, 60]}
+    offsets = np.arange(N_CONTEXTS + 1) * LENGTH
+    ids = rng.integers(1, 30, N_CONTEXTS * LENGTH).astype(np.int32)
+    special = np.zeros(len(ids), np.uint8)
+    special[offsets[:-1]] = 1
+    ids[offsets[:-1]] = 0
+    corpus = root / "corpus"
+    group = zarr.open_group(corpus / "tokens.zarr", mode="w", zarr_format=3)
+    for name, array in (("tokens", ids), ("special", special), ("offsets", offsets)):
+        group.create_array(name, data=array)
+    write_json(["<bos>", *(f" w{i}" for i in range(1, 30))], corpus / "vocabulary.json")
+    write_json({"splits": splits, "concepts": {}, "context_length": LENGTH}, corpus / "corpus.json")
+
+    acts = root / "activations"
+    acts.mkdir()
+    flat = np.flatnonzero(special == 0)
+    embedding = rng.standard_normal((30, D_IN))
+    x = embedding[ids[flat]] + 0.2 * rng.standard_normal((len(flat), D_IN)) + 0.5
+    x = x.astype(np.float32)
+    create_array(acts / ARRAY, len(x), D_IN, 100, "float32")[:] = x
+    rows = zarr.open_group(acts / ROWS, mode="w", zarr_format=3)
+    rows.create_array("token", data=flat.astype(np.int64))
+    rows.create_array("context", data=(flat // LENGTH).astype(np.int32))
+    rows.create_array("position", data=(flat % LENGTH).astype(np.int32))
+    write_json({name: [16 * a, 16 * b] for name, (a, b) in splits.items()}, acts / SPLITS)
+    train = x[: 16 * 40].astype(np.float64)
+    norms = np.linalg.norm(train, axis=1)
+    save_file(
+        {
+            "mean": train.mean(0),
+            "second_moment": train.T @ train / len(train),
+            "mean_norm": norms.mean()[None],
+            "mean_squared_norm": (norms**2).mean()[None],
+        },
+        acts / STATISTICS,
+    )
+    write_json({"spec": {"settings": {"site": "blocks.0.hook", "model": {"source": "trained"}}}},
+               acts / "manifest.json")  # fmt: skip
+    return {"corpus": corpus, "activations": acts, "x": x, "ids": ids, "flat": flat}
+
+
+class Made:
+    """An item of a job."""
+
+    def __init__(self, out, spec, inputs):
+        out.mkdir()
+        self.out, self.spec, self.inputs, self.digest = out, spec, inputs, out.name
+        self.metrics = None
+
+    def publish(self, metrics):
+        self.metrics = metrics
