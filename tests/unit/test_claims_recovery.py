@@ -85,11 +85,13 @@ def perfect(ring_order: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def sae(ring_order: np.ndarray, shape_of_filler: str = "unresolved") -> tuple[recovery.Sae, Any]:
     codes, directions = perfect(ring_order)
     reader = Matrix(codes)
-    holding = hold(reader, labels(), SIZES, Plain)
+    holding = hold(reader, labels(), SIZES, SETTINGS.levels, Plain)
     nested = np.unique(
         np.r_[holding.concepts["kingdom"].latent, holding.concepts["species"].latent]
     )
-    joint = pd.DataFrame(cofiring(reader, nested, Plain), index=nested, columns=nested)
+    joint = pd.DataFrame(
+        cofiring(reader, nested, np.zeros(len(nested)), Plain), index=nested, columns=nested
+    )
     clusters = pd.DataFrame({"cluster": [0] * 7 + [1] * 6, "feature": [*range(7), *range(13, 19)]})
     rows = [
         {"cluster": c, "test": t, "best_model": m, "p_selected": 0.01, "q": 0.02}
@@ -117,6 +119,14 @@ def test_held_values_out_of_order_are_only_part_of_a_circle() -> None:
     assert row["shape_p"] > 0.05 and row["verdict"] == "partly"
 
 
+def test_faint_firing_does_not_hide_what_a_latent_holds() -> None:
+    codes, _ = perfect(np.arange(7))
+    codes[np.random.default_rng(4).random(codes.shape) < 0.2] += 0.05
+    held = hold(Matrix(codes), labels(), SIZES, (0.0, 0.1), Plain).concepts["day"]
+    np.testing.assert_allclose(held.f1, 1)
+    np.testing.assert_allclose(held.threshold, 0.105, atol=1e-6)
+
+
 def test_taxonomy_by_cofiring() -> None:
     row = recovered("species", np.arange(7))
     assert (row["tree_precision"], row["tree_recall"], row["tree_f1"]) == (1, 1, 1)
@@ -128,9 +138,11 @@ def test_absorbed_parents_are_not_counted_as_found() -> None:
     codes, directions = perfect(np.arange(7))
     codes[:, 7:9][codes[:, 9:13].any(axis=1)] = 0  # the parents fall silent on every species
     reader = Matrix(codes)
-    holding = hold(reader, labels(), SIZES, Plain)
+    holding = hold(reader, labels(), SIZES, SETTINGS.levels, Plain)
     nested = np.arange(7, 13)
-    joint = pd.DataFrame(cofiring(reader, nested, Plain), index=nested, columns=nested)
+    joint = pd.DataFrame(
+        cofiring(reader, nested, np.zeros(len(nested)), Plain), index=nested, columns=nested
+    )
     made = recovery.Sae(directions, holding, joint, pd.DataFrame(), pd.DataFrame())
     assert recovery.nesting("species", CONCEPTS, made, SETTINGS)["tree_recall"] == 0
 

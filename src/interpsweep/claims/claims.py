@@ -44,6 +44,7 @@ RECOVERY_COLUMNS = {
     "latents": "int32",
     **dict.fromkeys(("shape_statistic", "shape_p"), "float64"),
     "shape_exact": bool,
+    "shape_latents": "int32",
     "cluster": "int32",
     "cluster_share": "float64",
     "cluster_shape": str,
@@ -59,7 +60,7 @@ VALUE_COLUMNS = {
     "label": str,
     "count": "int64",
     "feature": "int32",
-    **dict.fromkeys(("f1", "precision", "recall"), "float64"),
+    **dict.fromkeys(("threshold", "f1", "precision", "recall"), "float64"),
 }
 
 
@@ -89,7 +90,7 @@ def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str
         ],
         settings,
     )
-    labelled = [one for sae in found["saes"] if (one := label(sae, found, ctx))]
+    labelled = [one for sae in found["saes"] if (one := label(sae, found, settings, ctx))]
     recovered = recover_all(labelled, found, concepts, census, settings, ctx)
     values = [row for one in labelled for row in value_rows(one)]
     for name, table in (
@@ -119,7 +120,9 @@ def name_saes(found: dict[str, list[Source]]) -> dict[str, list[Source]]:
     return found
 
 
-def label(sae: Source, found: dict[str, list[Source]], ctx: Any) -> Labelled | None:
+def label(
+    sae: Source, found: dict[str, list[Source]], settings: ClaimsSettings, ctx: Any
+) -> Labelled | None:
     """What an SAE holds of its model's labelled concepts; None if there are none or no codes."""
     corpora = [c for c in found["corpora"] if c.at.get("model") == sae.at.get("model")]
     encoded = [c for c in found["codes"] if c.at["sae"] == sae.digest]
@@ -129,7 +132,7 @@ def label(sae: Source, found: dict[str, list[Source]], ctx: Any) -> Labelled | N
     if not corpus.concepts:
         return None
     sizes = {name: len(concept["values"]) for name, concept in corpus.concepts.items()}
-    holding = hold(codes, row_labels(corpus, codes.rows), sizes, ctx)
+    holding = hold(codes, row_labels(corpus, codes.rows), sizes, settings.levels, ctx)
     return Labelled(sae, codes, corpus.concepts, holding)
 
 
@@ -176,13 +179,20 @@ def recover_all(
 
 
 def best_cofiring(one: Labelled, ctx: Any) -> pd.DataFrame:
-    """P(row fires | column fires) among the best latents of nested concepts."""
-    nested = [n for n, c in one.concepts.items() if c["shape"] == "tree"]
-    latents = [one.holding.concepts[n].latent for n in nested]
-    unique = np.unique(np.concatenate(latents)) if latents else np.zeros(0, np.int64)
-    if not len(unique):
+    """P(row on | column on) among the best latents of nested concepts, at their thresholds.
+
+    A latent that is best for several values is on above the lowest of its thresholds.
+    """
+    held = [one.holding.concepts[n] for n, c in one.concepts.items() if c["shape"] == "tree"]
+    if not held:
         return pd.DataFrame()
-    return pd.DataFrame(cofiring(one.codes, unique, ctx), index=unique, columns=unique)
+    lowest = pd.Series(
+        np.concatenate([h.threshold for h in held]), np.concatenate([h.latent for h in held])
+    )
+    lowest = lowest.groupby(level=0).min()
+    latents = lowest.index.to_numpy(np.int64)
+    joint = cofiring(one.codes, latents, lowest.to_numpy(), ctx)
+    return pd.DataFrame(joint, index=latents, columns=latents)
 
 
 def supervised(concepts: pd.DataFrame, sae: Source, name: str) -> dict[str, Any]:
@@ -209,6 +219,7 @@ def value_rows(one: Labelled) -> list[dict[str, Any]]:
                     "label": text,
                     "count": held.count[value],
                     "feature": held.latent[value],
+                    "threshold": held.threshold[value],
                     "f1": held.f1[value],
                     "precision": held.precision[value],
                     "recall": held.recall[value],

@@ -9,10 +9,10 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from interpsweep.errors import UserError
-from interpsweep.matching.coactivation import firings
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -24,6 +24,7 @@ class Held:
 
     count: Ints
     latent: Ints
+    threshold: Floats  # activation above which the latent counts as on
     f1: Floats
     precision: Floats
     recall: Floats
@@ -53,63 +54,100 @@ def row_labels(corpus: Any, rows: tuple[int, int]) -> dict[str, NDArray[np.int16
 
 
 def hold(
-    codes: Any, labels: dict[str, NDArray[np.int16]], sizes: dict[str, int], ctx: Any
+    codes: Any,
+    labels: dict[str, NDArray[np.int16]],
+    sizes: dict[str, int],
+    levels: tuple[float, ...],
+    ctx: Any,
 ) -> Holding:
-    """Best latents by F1 = 2 tp / (labelled + fired), for every concept, in one pass."""
-    work = partial(_hits, codes=codes, labels=labels, sizes=sizes)
-    fired = np.zeros(codes.d_sae)
-    hits = {name: np.zeros((k, codes.d_sae)) for name, k in sizes.items()}
-    for block_fired, block_hits in ctx.block_map(work, list(codes.chunks()), "concept latents"):
-        fired += block_fired
+    """Best latents by F1 = 2 tp / (labelled + on), for every concept, in one pass after the maxima.
+
+    A latent is on where its activation exceeds a threshold; thresholds are the given `levels`
+    times its largest activation, and the best one counts. Latents of TopK SAEs fire faintly on
+    many tokens, which says nothing about what their strong activations stand for.
+    """
+    peaks = np.zeros(codes.d_sae)
+    for block in ctx.block_map(partial(_peaks, codes=codes), list(codes.chunks()), "maxima"):
+        peaks = np.maximum(peaks, block)
+    thresholds = np.outer(levels, peaks)  # (levels, d_sae)
+    work = partial(_hits, codes=codes, labels=labels, sizes=sizes, thresholds=thresholds)
+    on = np.zeros(thresholds.shape)
+    hits = {name: np.zeros((k, *thresholds.shape)) for name, k in sizes.items()}
+    for block_on, block_hits in ctx.block_map(work, list(codes.chunks()), "concept latents"):
+        on += block_on
         for name, new in block_hits.items():
             hits[name] += new
     concepts = {
-        name: _best(hits[name], fired, np.bincount(label[label >= 0], minlength=sizes[name]))
+        name: _best(
+            hits[name], on, np.bincount(label[label >= 0], minlength=sizes[name]), peaks, levels
+        )
         for name, label in labels.items()
     }
-    share = {name: h.sum(axis=0) / np.maximum(fired, 1) for name, h in hits.items()}
+    share = {name: h[:, 0].sum(axis=0) / np.maximum(on[0], 1) for name, h in hits.items()}
     return Holding(concepts, share)
 
 
+def _peaks(chunk: tuple[int, int], codes: Any) -> Floats:
+    return np.asarray(codes.read(*chunk).max(axis=0).todense(), np.float64).ravel()
+
+
 def _hits(
-    chunk: tuple[int, int], codes: Any, labels: dict[str, Any], sizes: dict[str, int]
+    chunk: tuple[int, int],
+    codes: Any,
+    labels: dict[str, Any],
+    sizes: dict[str, int],
+    thresholds: Floats,
 ) -> tuple[Floats, dict[str, Floats]]:
-    fired = firings(codes.read(*chunk))
-    made = {}
-    for name, k in sizes.items():
-        label = labels[name][chunk[0] : chunk[1]]
-        table = np.zeros((k, codes.d_sae))
-        for value in range(k):
-            here = np.flatnonzero(label == value)
-            if len(here):
-                table[value] = np.asarray(fired[here].sum(axis=0)).ravel()
-        made[name] = table
-    return np.asarray(fired.sum(axis=0), np.float64).ravel(), made
+    block = sp.csr_matrix(codes.read(*chunk))
+    values = {name: _one_hot(labels[name][chunk[0] : chunk[1]], k) for name, k in sizes.items()}
+    on, made = [], {name: [] for name in sizes}  # type: ignore[var-annotated]
+    for threshold in thresholds:
+        above = exceeding(block, threshold)
+        on.append(np.asarray(above.sum(axis=0), np.float64).ravel())
+        for name, one_hot in values.items():
+            made[name].append((one_hot @ above).toarray().astype(np.float64))
+    return np.array(on), {name: np.stack(parts, axis=1) for name, parts in made.items()}
 
 
-def _best(hits: Floats, fired: Floats, count: Ints) -> Held:
-    f1 = 2 * hits / np.maximum(count[:, None] + fired, 1)
-    latent = np.argmax(f1, axis=1)
+def exceeding(block: sp.csr_matrix, threshold: Floats) -> sp.csr_matrix:
+    """1 where a latent's activation exceeds its threshold."""
+    above = sp.csr_matrix(block, copy=True)
+    above.data = (block.data > threshold[block.indices]).astype(np.float32)
+    above.eliminate_zeros()
+    return above
+
+
+def _one_hot(label: NDArray[np.int16], k: int) -> sp.csr_matrix:
+    here = np.flatnonzero(label >= 0)
+    return sp.csr_matrix((np.ones(len(here), np.float32), (label[here], here)), (k, len(label)))
+
+
+def _best(hits: Floats, on: Floats, count: Ints, peaks: Floats, levels: tuple[float, ...]) -> Held:
+    """The best (level, latent) of every value from hits (k, levels, d_sae)."""
+    f1 = 2 * hits / np.maximum(count[:, None, None] + on, 1)
+    flat = np.argmax(f1.reshape(len(count), -1), axis=1)
+    level, latent = np.unravel_index(flat, on.shape)
     at = np.arange(len(count))
+    tp = hits[at, level, latent]
     return Held(
         count=count.astype(np.int64),
         latent=latent.astype(np.int64),
-        f1=f1[at, latent],
-        precision=hits[at, latent] / np.maximum(fired[latent], 1),
-        recall=hits[at, latent] / np.maximum(count, 1),
+        threshold=np.asarray(levels)[level] * peaks[latent],
+        f1=f1[at, level, latent],
+        precision=tp / np.maximum(on[level, latent], 1),
+        recall=tp / np.maximum(count, 1),
     )
 
 
-def cofiring(codes: Any, latents: Ints, ctx: Any) -> Floats:
-    """P(row latent fires | column latent fires) among some latents, (m, m)."""
+def cofiring(codes: Any, latents: Ints, thresholds: Floats, ctx: Any) -> Floats:
+    """P(row latent on | column latent on) among some latents (m,) with thresholds (m,), (m, m)."""
     total = np.zeros((len(latents), len(latents)))
-    for part in ctx.block_map(
-        partial(_joint, codes=codes, latents=latents), list(codes.chunks()), "co-firing"
-    ):
+    work = partial(_joint, codes=codes, latents=latents, thresholds=thresholds)
+    for part in ctx.block_map(work, list(codes.chunks()), "co-firing"):
         total += part
     return total / np.maximum(np.diag(total), 1)
 
 
-def _joint(chunk: tuple[int, int], codes: Any, latents: Ints) -> Floats:
-    fired = firings(codes.read(*chunk))[:, latents].astype(np.float64)
-    return np.asarray((fired.T @ fired).todense())
+def _joint(chunk: tuple[int, int], codes: Any, latents: Ints, thresholds: Floats) -> Floats:
+    on = exceeding(sp.csr_matrix(codes.read(*chunk))[:, latents], thresholds).astype(np.float64)
+    return np.asarray((on.T @ on).todense())

@@ -17,6 +17,7 @@ from interpsweep.geometry import orders
 
 COMPONENTS, EXACT, DRAWS = 6, 8, 9999  # of the order tests on decoder directions
 ENOUGH = {"circle": 5, "line": 5}  # fewer distinct latents cannot show an order
+NAMED = 3  # fewer latents in a cluster do not tie its name to a concept
 MOST, HALF = 0.8, 0.5  # shares of values or pairs for "recovered" and "partly"
 
 
@@ -37,8 +38,8 @@ def recover(
     concept, held = concepts[name], sae.holding.concepts[name]
     known = held.count >= supervised["least"]
     good = known & (held.f1 >= s.f1)
-    values = np.flatnonzero(good)
-    shape = direction_shape(concept["shape"], values, len(held.f1), held, sae)
+    near = np.flatnonzero(known & (held.f1 >= HALF))
+    shape = direction_shape(concept["shape"], near, len(held.f1), held, sae)
     tree = nesting(name, concepts, sae, s)
     return {
         "concept": name,
@@ -70,9 +71,14 @@ def distinct(values: NDArray[np.int64], held: Held) -> NDArray[np.int64]:
 def direction_shape(
     shape: str, values: NDArray[np.int64], k: int, held: Held, sae: Sae
 ) -> dict[str, Any]:
-    """Does the declared order show in the directions of the latents that hold the values?"""
-    nothing = {"shape_statistic": np.nan, "shape_p": np.nan, "shape_exact": False}
+    """Does the declared order show in the directions of the values' best latents?
+
+    Latents enter by F1 alone, from a half up: that choice knows nothing of directions, so the
+    p-value stands, and it has more power than with well-held values only.
+    """
     alone = distinct(values, held)
+    nothing = {"shape_statistic": np.nan, "shape_p": np.nan, "shape_exact": False}
+    nothing["shape_latents"] = len(alone)
     if shape not in ENOUGH or len(alone) < ENOUGH[shape]:
         return nothing
     points = orders.centred_components(
@@ -84,7 +90,12 @@ def direction_shape(
     else:
         angles = None if len(alone) == k else 2 * np.pi * alone / k
         found = orders.circle(points, EXACT, DRAWS, rng, angles)
-    return {"shape_statistic": found.statistic, "shape_p": found.p, "shape_exact": found.exact}
+    return {
+        "shape_statistic": found.statistic,
+        "shape_p": found.p,
+        "shape_exact": found.exact,
+        "shape_latents": len(alone),
+    }
 
 
 def cluster_of(
@@ -192,12 +203,12 @@ def verdict(row: dict[str, Any], s: ClaimsSettings) -> str:
     """One word for a row of `recovery.parquet`.
 
     Structure (circle, line, tree) is *recovered* if at least 80% of its values have their latent
-    and its structure shows: for a circle or line the order in the latents' directions (p at most
-    q), for a nested concept at least 80% F1 of its parent-child pairs, for the top of a taxonomy
-    nothing more. *Partly*: at least half of the values have their latent, or the structure shows
-    (pairs: half), or a census cluster with most of the latents has the right name. Unstructured
-    concepts must lead to no claim: a *false claim* is a q-significant named shape among clusters of
-    their latents.
+    and its structure shows: for a circle or line the order in the best latents' directions (p at
+    most q), for a nested concept at least 80% F1 of its parent-child pairs, for the top of a
+    taxonomy nothing more. *Partly*: at least half of the values have their latent, or the structure
+    shows (pairs: half), or a census cluster with most of the latents has the right name.
+    Unstructured concepts must lead to no claim: a *false claim* is a q-significant named shape
+    among clusters of their latents.
     """
     if row["shape"] == "categories":
         return "false claim" if row["false_clusters"] else "nothing claimed"
@@ -207,7 +218,8 @@ def verdict(row: dict[str, Any], s: ClaimsSettings) -> str:
         hinted = not top and row["tree_f1"] >= HALF
     else:
         shown = hinted = row["shape_p"] <= s.q
-    named = row["cluster_share"] >= HALF and row["cluster_shape"] == row["shape"]
+    named = row["cluster_share"] >= HALF and row["latents"] >= NAMED
+    named = named and row["cluster_shape"] == row["shape"]
     if row["held_share"] >= MOST and shown:
         return "recovered"
     return "partly" if row["held_share"] >= HALF or hinted or named else "not recovered"

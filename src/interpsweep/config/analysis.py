@@ -46,7 +46,7 @@ class MatchSettings(Section):
         unit="latents",
         ge=0,
     )
-    null_draws: int = field(19, "Random dictionaries drawn for each null.", unit="draws", ge=1)
+    null_draws: int = field(39, "Random dictionaries drawn for each null.", unit="draws", ge=1)
     confidence: float = field(
         0.95,
         "One-sided level of the Wilson lower bounds of conditional frequencies.",
@@ -179,6 +179,11 @@ class ClaimsSettings(Section):
 
     q: float = field(0.05, "False-discovery rate of a family of tests.", gt=0, lt=1)
     f1: float = field(0.8, "F1 from which a latent is said to hold a concept value.", gt=0, le=1)
+    levels: tuple[float, ...] = field(
+        (0.0, 0.1, 0.2, 0.3, 0.5),
+        "Thresholds tried for a latent, as shares of its largest activation; the best F1 counts.",
+        min_length=1,
+    )
     overlap: float = field(
         0.5, "Share of members that two clusters must have in common to replicate.", gt=0, le=1
     )

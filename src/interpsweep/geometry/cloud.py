@@ -92,18 +92,24 @@ def first_plane(codes: NDArray[np.float32], directions: Array) -> Array:
 
 def separability(plane: Array) -> float:
     """min over rotations of the mutual information (bits) of the two coordinates, 10 x 10 bins."""
-    values = []
-    for angle in np.arange(ANGLES) * np.pi / 2 / ANGLES:
-        turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-        values.append(_information(plane @ turn))
-    return float(min(values))
+    angle = np.arange(ANGLES) * np.pi / 2 / ANGLES
+    x, y = np.ascontiguousarray(plane.T)
+    first = _cells(np.outer(np.cos(angle), x) + np.outer(np.sin(angle), y))
+    second = _cells(np.outer(np.cos(angle), y) - np.outer(np.sin(angle), x))
+    return min(map(_information, first, second))
 
 
-def _information(plane: Array) -> float:
-    low, high = plane.min(axis=0), plane.max(axis=0)
-    cell = ((plane - low) / np.maximum(high - low, 1e-300) * BINS).astype(int).clip(0, BINS - 1)
-    joint = np.bincount(cell[:, 0] * BINS + cell[:, 1], minlength=BINS**2).reshape(BINS, BINS)
-    p = joint / len(plane)
+def _cells(values: Array) -> NDArray[np.int64]:
+    """Rows cut into BINS equal bins between their least and largest value."""
+    low, high = values.min(axis=1, keepdims=True), values.max(axis=1, keepdims=True)
+    scaled = (values - low) * (BINS / np.maximum(high - low, 1e-300))
+    return np.minimum(scaled.astype(np.int64), BINS - 1)
+
+
+def _information(first: NDArray[np.int64], second: NDArray[np.int64]) -> float:
+    """Mutual information in bits of two binned coordinates."""
+    joint = np.bincount(first * BINS + second, minlength=BINS**2).reshape(BINS, BINS)
+    p = joint / len(first)
     expected = np.outer(p.sum(axis=1), p.sum(axis=0))
     here = p > 0
     return float(np.sum(p[here] * np.log2(p[here] / expected[here])))

@@ -29,6 +29,7 @@ TYPES = (
     "merge",
     "other",
 )
+EXTRA = ("nnls_r2_single", "nnls_r2")
 EVIDENCE = (
     "cosine",
     "encoder_cosine",
@@ -149,17 +150,36 @@ def classify(
     cosine of covariance-matched latents, `novel_threshold` the calibrated cosine of novelty.
     """
     threshold = settings.novel_cosine if novel_threshold is None else novel_threshold
-    rows = _rules(table, cosine_null, settings)
+    rows = _rules(table, cosine_null, settings).reset_index(drop=True)
     by_child = dict(tuple(rows.groupby("w", sort=True)))
     merged = _merges(rows, settings)
-    chosen = []
+    places: list[int] = []  # rows of the table that become edges, -1 for an empty one
+    named: list[dict[str, Any]] = []
     for w in range(len(wide.count)):
         mine = by_child.get(w)
-        name, picked, extra = _name(w, mine, merged, narrow, wide, delta_mse, threshold, settings)
-        chosen.append(_edge_rows(w, mine, name, picked, extra, delta_mse, settings))
-    edges = pd.concat(chosen, ignore_index=True)
+        name, parents, extra = _name(w, mine, merged, narrow, wide, delta_mse, threshold, settings)
+        for rank, place in enumerate(_places(mine, parents)):
+            places.append(place)
+            named.append(
+                {"w": w, "type": name, "primary": rank == 0, "related": bool(parents), **extra}
+            )
+    edges = rows.drop(columns="w").reindex(places).reset_index(drop=True)
+    edges[["n", "match"]] = edges[["n", "match"]].fillna(-1).astype(np.int64)
+    chosen = pd.DataFrame(named, columns=["w", "type", "primary", "related", *EXTRA])
+    edges = pd.concat([edges, chosen], axis=1)
+    partial = edges["type"].eq("specialisation") & (edges["attenuation"] < settings.attenuation)
+    edges["subtype"] = np.where(partial, "partial_absorption", "")
+    edges["delta_mse"] = delta_mse[edges["w"].to_numpy()].astype(np.float32)
     edges["cosine_null"] = np.float32(cosine_null)
     return _families(edges)
+
+
+def _places(mine: pd.DataFrame | None, parents: list[int]) -> list[int]:
+    """Rows of a latent's edges: one per parent; without a parent its best candidate as evidence."""
+    if mine is None:
+        return [-1]
+    where = dict(zip(mine["n"], mine.index, strict=True))
+    return [int(where[n]) for n in parents or [_best(mine)]]
 
 
 def _rules(table: pd.DataFrame, cosine_null: float, s: TreeSettings) -> pd.DataFrame:
@@ -242,36 +262,8 @@ def _name(
 
 def _best(rows: pd.DataFrame) -> int:
     """The parent with the largest score, ties by NPMI, then by number."""
-    order = rows.sort_values(["score", "npmi", "n"], ascending=[False, False, True])
-    return int(order["n"].iloc[0])
-
-
-def _edge_rows(
-    w: int,
-    mine: pd.DataFrame | None,
-    name: str,
-    parents: list[int],
-    extra: dict[str, float],
-    delta_mse: NDArray[np.floating],
-    s: TreeSettings,
-) -> pd.DataFrame:
-    """Edges of one latent: one per parent; without a parent its best candidate as evidence."""
-    if mine is None:
-        rows = pd.DataFrame({"n": [-1], "w": [w], "match": [-1]})
-    elif parents:
-        rows = mine.set_index("n").loc[parents].reset_index()
-    else:
-        rows = mine[mine["n"] == _best(mine)].copy()
-    partial = name == "specialisation" and bool((rows["attenuation"] < s.attenuation).any())
-    return rows.assign(
-        type=name,
-        subtype="partial_absorption" if partial else "",
-        related=bool(parents),
-        primary=[k == 0 for k in range(len(rows))],
-        nnls_r2_single=extra.get("nnls_r2_single", np.nan),
-        nnls_r2=extra.get("nnls_r2", np.nan),
-        delta_mse=np.float32(delta_mse[w]),
-    )
+    score, npmi, n = (rows[name].to_numpy() for name in ("score", "npmi", "n"))
+    return int(n[np.lexsort((n, -npmi, -score))[0]])
 
 
 def _families(edges: pd.DataFrame) -> pd.DataFrame:

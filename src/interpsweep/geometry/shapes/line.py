@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
@@ -29,6 +31,7 @@ def scores(points: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.array(made)
 
 
+@lru_cache(maxsize=256)
 def rank_of_gap(k: int) -> NDArray[np.float64]:
     """Average rank that a difference of 0..k-1 places has among all pairs of k places."""
     first, second = np.triu_indices(k, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from itertools import combinations
 from math import comb
 
@@ -33,6 +34,7 @@ def statistic(points: NDArray[np.float64]) -> NDArray[np.float64]:
     return treeness.mean(axis=1) / np.maximum(sums[2].mean(axis=1), 1e-300)
 
 
+@lru_cache(maxsize=256)
 def quartets(k: int) -> NDArray[np.intp]:
     """Quartets of k points, all or a fixed sample of `QUARTETS`, (q, 4)."""
     if comb(k, 4) <= QUARTETS:
