@@ -100,9 +100,9 @@ def tokenizer_of(model: Any, lock: Lock) -> dict[str, Any] | None:
     return {"source": "hub", "repo": model.repo, "commit": content}
 
 
-def content_of(corpus: Any, lock: Lock) -> dict[str, str]:
-    """Content digests of the outside inputs of a corpus, by reference."""
-    return {name: _locked(name, lock) for name in corpora.references(corpus)}
+def content_of(corpus: Any, lock: Lock) -> Any:
+    """Identity of the outside inputs of a corpus: their content digests, without any paths."""
+    return corpora.content(corpus, {name: _locked(name, lock) for name in corpora.references(corpus)})
 
 
 def _locked(reference: str, lock: Lock) -> str:

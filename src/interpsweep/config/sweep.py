@@ -101,6 +101,14 @@ class Sweep(Overridable):
                     f"models: {model.name!r} is pretrained, so it needs a corpus of text: a "
                     "`generated` corpus exists only for models of source `trained`"
                 )
+            if (
+                model.source == "trained"
+                and sections.corpus.context_length > model.architecture.n_ctx
+            ):
+                raise ValueError(
+                    f"corpus: context_length {sections.corpus.context_length} is more than the "
+                    f"n_ctx {model.architecture.n_ctx} of model {model.name!r}"
+                )
             if model.source == "trained" and sections.corpus.source != "generated":
                 raise ValueError(
                     f"models: {model.name!r} is trained on a generated language, so its corpus "
