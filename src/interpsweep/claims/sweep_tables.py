@@ -101,7 +101,7 @@ def matching(matches: list[Source]) -> pd.DataFrame:
                 "null_mmcs_ab": found["null_covariance"]["mmcs_ab"],
                 "null_mmcs_ba": found["null_covariance"]["mmcs_ba"],
                 "p": found["p_mmcs_covariance"],
-                "novel_share": found["stitching"]["novel_share"],
+                "novel_share": _number(found["stitching"]["novel_share"]),
             }
         )
     table = pd.DataFrame(rows)

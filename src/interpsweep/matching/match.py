@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from interpsweep.activations.artifact import Activations
 from interpsweep.config.analysis import MatchSettings, own_fields
 from interpsweep.context import Context
+from interpsweep.errors import UserError
 from interpsweep.matching import association, coactivation, operators, stitching
 from interpsweep.matching.cosine import (
     Floats,
@@ -66,6 +67,9 @@ def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str
     coactivation.require_same_rows(a.codes, b.codes)
     activations = Activations.open(inputs["activations"])
     edges, features, summary = match(a, b, activations, first_row(a.codes), settings, ctx)
+    if spec["settings"].get("direction") == "layer":  # other activations: nothing to stitch into
+        features["delta_mse"] = np.float32(np.nan)
+        summary["stitching"] = dict.fromkeys(summary["stitching"])
     write_parquet(edges, out / "edges.parquet")
     write_parquet(features, out / "features.parquet")
     write_json(summary, out / "summary.json")
@@ -78,6 +82,11 @@ def load_side(sae: Path, codes: Path, ctx: Context) -> Side:
     """Read one dictionary and its firing statistics."""
     dictionary, reader = Dictionary.open(sae), Codes.open(codes)
     count, mean = coactivation.firing_statistics(reader, ctx.block_map)
+    if not count.any():
+        raise UserError(
+            f"{sae}: no latent fires on the analysis split; this SAE did not train "
+            "(see its training.parquet): change train.* or leave it out of the sweep"
+        )
     return Side(
         unit_rows(np.asarray(dictionary.W_dec)),
         unit_rows(np.asarray(dictionary.W_enc).T),
