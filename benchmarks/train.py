@@ -1,9 +1,9 @@
 """Training speed of TopK SAEs: ours against a plain dense autograd step, in one process.
 
 Run as ``python benchmarks/train.py [--threads 1] [--seconds 5]``. Both train on the same batches
-from the same weights with the same Adam; the table shows tokens per CPU second, and the mean squared
-error of the last steps, which must agree. Interleaved rounds, best round counts: on a shared
-machine a slow round says nothing about the code.
+from the same weights with the same Adam. The table shows tokens per CPU second; below it stand the
+squared errors after equal steps, which must agree. Rounds are interleaved and the best one counts:
+on a shared machine a slow round says nothing about the code.
 """
 
 from __future__ import annotations
