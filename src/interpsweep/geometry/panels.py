@@ -15,6 +15,7 @@ from interpsweep.geometry.shapes.circle import best_plane
 from interpsweep.geometry.tokens import Tokens
 
 BEFORE, AFTER = 8, 2  # tokens of context shown around a point
+DOMINANT = 0.4  # share of a cluster's activation that a concept must label
 
 COLUMNS = {
     "cluster": np.int32,
@@ -54,17 +55,18 @@ def clearest(census: pd.DataFrame, most: int) -> list[tuple[int, str]]:
     return list(zip(best["cluster"].tolist(), best["test"].tolist(), strict=True))
 
 
-def dominant(rows: NDArray[np.int64], tokens: Tokens) -> Labels:
-    """The concept with the most labelled tokens here; among equals the one with the most values.
+def dominant(rows: NDArray[np.int64], weight: NDArray[np.floating], tokens: Tokens) -> Labels:
+    """The concept that labels most of the activation here; among equals the one with most values.
 
-    None if it labels fewer than half of them.
+    None if it labels less than `DOMINANT` of it. Weights are activations, because latents fire
+    faintly on many tokens that they do not stand for.
     """
     best = Labels("", [], np.full(len(rows), -1, np.int16))
-    key = (0, 0)
+    key = (DOMINANT, 0)
     for name, concept in tokens.concepts.items():
         label = tokens.label(name, rows)
-        mine = (int((label >= 0).sum()), len(concept["values"]))
-        if mine > key and mine[0] * 2 >= len(rows):
+        mine = (float(weight[label >= 0].sum() / weight.sum()), len(concept["values"]))
+        if mine > key:
             best, key = Labels(name, list(concept["values"]), label), mine
     return best
 
@@ -84,7 +86,7 @@ def panel(
     points = nulls.principal(directions, min(8, len(directions) - 1))
     i, j = best_plane(points) if test == "circle" and points.shape[1] > 1 else (0, 1)
     plane = axes[[i, j]]
-    labels = dominant(cloud.rows, tokens)
+    labels = dominant(cloud.rows, cloud.codes.max(axis=1), tokens)
     order = SHAPES[test].order
     place = np.full(len(features), -1)
     if order is not None:
