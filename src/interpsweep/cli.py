@@ -51,7 +51,9 @@ def run(
     profile: Annotated[
         str, typer.Option(help="A folder under profiles/, for example profiles/slurm.")
     ] = "profiles/default",
-    dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Only say what would run.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", "-n", help="Only say what would run.")
+    ] = False,
     plain: Annotated[bool, typer.Option(help="Snakemake's own output, no live display.")] = False,
 ) -> None:
     """Run a sweep, or finish one that was stopped: the same command does both."""

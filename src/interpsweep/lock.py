@@ -102,7 +102,9 @@ def tokenizer_of(model: Any, lock: Lock) -> dict[str, Any] | None:
 
 def content_of(corpus: Any, lock: Lock) -> Any:
     """Identity of the outside inputs of a corpus: their content digests, without any paths."""
-    return corpora.content(corpus, {name: _locked(name, lock) for name in corpora.references(corpus)})
+    return corpora.content(
+        corpus, {name: _locked(name, lock) for name in corpora.references(corpus)}
+    )
 
 
 def _locked(reference: str, lock: Lock) -> str:

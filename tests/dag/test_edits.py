@@ -106,7 +106,9 @@ EDITS: list[tuple[str, Edit, dict[str, int]]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("edit", "expected"), [row[1:] for row in EDITS], ids=[row[0] for row in EDITS])
+@pytest.mark.parametrize(
+    ("edit", "expected"), [row[1:] for row in EDITS], ids=[row[0] for row in EDITS]
+)
 def test_edit_makes_exactly(folder: Any, base: Any, edit: Edit, expected: dict[str, int]) -> None:
     folder.write(base)
     folder.finish()
@@ -116,7 +118,9 @@ def test_edit_makes_exactly(folder: Any, base: Any, edit: Edit, expected: dict[s
     assert {stage: len(items) for stage, items in missing.items()} == expected
 
 
-@pytest.mark.parametrize("name", ["nothing", "pack", "a width more", "figure style", "claims level"])
+@pytest.mark.parametrize(
+    "name", ["nothing", "pack", "a width more", "figure style", "claims level"]
+)
 def test_snakemake_plans_the_jobs_of_missing_items(
     folder: Any, base: Any, planned: Any, name: str
 ) -> None:
@@ -159,7 +163,9 @@ def test_a_reverted_edit_has_nothing_to_do(folder: Any, base: Any, planned: Any)
     assert planned(folder) == set()
 
 
-def test_a_deleted_item_is_made_again_and_nothing_else(folder: Any, base: Any, planned: Any) -> None:
+def test_a_deleted_item_is_made_again_and_nothing_else(
+    folder: Any, base: Any, planned: Any
+) -> None:
     folder.write(base)
     plan = folder.finish()
     sae = plan.items.of("train")[0]
@@ -192,7 +198,9 @@ def test_a_raised_stage_version_remakes_the_stage_and_what_follows(
     assert missing == {**FROM_TREES, "figures": 5 + 2 + 4}
 
 
-def test_reclaimed_activations_come_back_only_when_needed(folder: Any, base: Any, planned: Any) -> None:
+def test_reclaimed_activations_come_back_only_when_needed(
+    folder: Any, base: Any, planned: Any
+) -> None:
     from interpsweep.commands.care import reclaim_activations
 
     base["keep"] = {"activations": "until_trained"}

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from places import Place
 
 KILLS = int(os.environ.get("INTERPSWEEP_KILLS", "5"))
@@ -61,7 +62,9 @@ def test_killed_at_random_moments_it_ends_with_the_same_bytes(
     assert killed > 0
     assert place.items() == reference.items()
     assert " 0 damaged" in place.run("verify", "--full")
-    left = list((place.root / "store/.work").glob("*/*")) + list((place.root / "store/.leases").glob("*"))
+    left = list((place.root / "store/.work").glob("*/*")) + list(
+        (place.root / "store/.leases").glob("*")
+    )
     assert left == []
 
 

@@ -7,6 +7,7 @@ import zipfile
 
 import pandas as pd
 import pytest
+
 from places import Place
 
 
@@ -23,7 +24,14 @@ def test_the_sweep_leaves_everything_a_user_is_told_of(finished: Place) -> None:
     for name in ("index.html", "bundle.zip", "snakemake-report.zip", "claims.json", "figures.json"):
         assert (results / name).exists(), name
     assert len(list((results / "figures").glob("*.svg"))) == 22
-    assert len(json.loads((results / "calendar/blocks.1.hook_resid_post/saes.json").read_text())["items"]) == 6
+    assert (
+        len(
+            json.loads((results / "calendar/blocks.1.hook_resid_post/saes.json").read_text())[
+                "items"
+            ]
+        )
+        == 6
+    )
     assert zipfile.ZipFile(results / "bundle.zip").testzip() is None
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
-import code_lock  # noqa: E402
+import code_lock
 
 
 def test_every_stage_is_locked_as_it_is() -> None:

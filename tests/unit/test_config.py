@@ -13,7 +13,9 @@ from interpsweep.config.load import load_sweep
 from interpsweep.errors import UserError
 
 ROOT = Path(__file__).parents[2]
-READY = sorted((ROOT / "config").glob("config.yaml")) + sorted((ROOT / "config/sweeps").glob("*.yaml"))
+READY = sorted((ROOT / "config").glob("config.yaml")) + sorted(
+    (ROOT / "config/sweeps").glob("*.yaml")
+)
 
 GOOD = """\
 sweep: tiny
@@ -128,13 +130,21 @@ def test_a_bad_config_ends_with_status_2(tmp_path: Path) -> None:
     assert "bad.yaml:8: trian: no such key" in result.stderr and "Traceback" not in result.stderr
 
 
-LIGHT = ["interpsweep.workflow", "interpsweep.jobs", "interpsweep.face", "interpsweep.driver", "interpsweep.cli"]
+LIGHT = [
+    "interpsweep.workflow",
+    "interpsweep.jobs",
+    "interpsweep.face",
+    "interpsweep.driver",
+    "interpsweep.cli",
+]
 
 
 @pytest.mark.parametrize("module", LIGHT)
 def test_the_ground_floor_imports_nothing_heavy(module: str) -> None:
     code = f"import sys, {module}; print([m for m in ('torch', 'numpy', 'pandas', 'zarr', 'transformers') if m in sys.modules])"
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
     assert result.stdout.strip() == "[]"
 
 
@@ -146,5 +156,7 @@ ANALYSIS = ["interpsweep.matching.match", "interpsweep.matching.tree", "interpsw
 @pytest.mark.parametrize("module", ANALYSIS)
 def test_analysis_and_pictures_never_import_torch(module: str) -> None:
     code = f"import sys, {module}; print('torch' in sys.modules)"
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
     assert result.stdout.strip() == "False"

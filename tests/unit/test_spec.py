@@ -11,7 +11,13 @@ from hypothesis import strategies as st
 
 from interpsweep.spec import canonical_json, difference, digest, normalise, slug
 
-scalars = st.none() | st.booleans() | st.integers() | st.text() | st.floats(allow_nan=False, allow_infinity=False)
+scalars = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.text()
+    | st.floats(allow_nan=False, allow_infinity=False)
+)
 values = st.recursive(
     scalars, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=12
 )
@@ -56,7 +62,10 @@ def test_the_digest_does_not_depend_on_the_hash_seed() -> None:
     code = "from interpsweep.spec import digest; print(digest({'b': [1.0, 'x'], 'a': None}))"
     found = {
         subprocess.run(
-            [sys.executable, "-c", code], env={"PYTHONHASHSEED": seed}, capture_output=True, text=True
+            [sys.executable, "-c", code],
+            env={"PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
         ).stdout
         for seed in ("1", "2")
     }

@@ -39,7 +39,9 @@ def show_plan(configs: list[Path], tflops: float) -> None:
     size, flop = sum(c.bytes for c in costs.values()), sum(c.flop for c in costs.values())
     free = free_bytes(store.root)
     console.print(f"disk: about {size / 1e9:,.2f} GB to write, {free / 1e9:,.0f} GB free")
-    console.print(f"compute: about {flop:.1e} FLOP, {flop / (tflops * 3.6e15):,.2f} hours at {tflops:g} TFLOP/s")
+    console.print(
+        f"compute: about {flop:.1e} FLOP, {flop / (tflops * 3.6e15):,.2f} hours at {tflops:g} TFLOP/s"
+    )
     if size > free:
         console.print("[bold red]this does not fit on the disk[/]")
 
@@ -60,12 +62,14 @@ def show_status(configs: list[Path]) -> None:
     table = Table(title=f"Sweep {plan.sweep.sweep}", title_justify="left")
     for name in ("stage", "done", "missing", "running"):
         table.add_column(name, justify="left" if name in ("stage", "running") else "right")
-    running = {stage: [] for stage in STAGES} | _running(plan, store)
+    running = _running(plan, store)
     for stage in STAGES:
         items = plan.items.of(stage)
         if items:
             done = sum(item.digest in there for item in items)
-            table.add_row(stage, str(done), str(len(items) - done), "; ".join(running[stage]))
+            table.add_row(
+                stage, str(done), str(len(items) - done), "; ".join(running.get(stage, []))
+            )
     console.print(table)
     stale = _stale(plan, store)
     if stale:

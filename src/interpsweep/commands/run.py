@@ -174,4 +174,4 @@ def _where_to_look(plan: Plan, seconds: float) -> None:
         ("snakemake-report.zip", "Snakemake's report: the graph and its figures"),
     ):
         if (place / name).exists():
-            print(f"  {str(place / name):<40} {what}")
+            print(f"  {place / name!s:<40} {what}")

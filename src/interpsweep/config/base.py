@@ -50,7 +50,7 @@ def field(
     """
     if not description:
         raise TypeError("every setting needs a description")
-    extra = {"identity": identity, **({"unit": unit} if unit else {})}
+    extra: dict[str, Any] = {"identity": identity, **({"unit": unit} if unit else {})}
     if callable(default):
         constraints["default_factory"] = default
     elif default is not PydanticUndefined:

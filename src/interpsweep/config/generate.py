@@ -91,9 +91,19 @@ def _page_of(section: type[Section], title: str, seen: list, lines: list[str]) -
         return
     seen.append(section)
     doc = " ".join((section.__doc__ or "").split())
-    lines += ["", f"## {title}", "", doc, "", "| key | type | default | meaning |", "|---|---|---|---|"]
+    lines += [
+        "",
+        f"## {title}",
+        "",
+        doc,
+        "",
+        "| key | type | default | meaning |",
+        "|---|---|---|---|",
+    ]
     for name, info in section.model_fields.items():
-        lines.append(f"| `{name}` | {_type(info.annotation)} | {_default(info)} | {_meaning(info)} |")
+        lines.append(
+            f"| `{name}` | {_type(info.annotation)} | {_default(info)} | {_meaning(info)} |"
+        )
     for name, info in section.model_fields.items():
         for inner in sections_in(info.annotation):
             if issubclass(inner, Section):

@@ -81,9 +81,7 @@ def _read(path: Path) -> CommentedMap:
     return data
 
 
-def _merge(
-    base: dict[str, Any], over: CommentedMap, lines: Lines, where: Key, path: Path
-) -> None:
+def _merge(base: dict[str, Any], over: CommentedMap, lines: Lines, where: Key, path: Path) -> None:
     for key, value in over.items():
         place = (*where, key)
         lines[place] = f"{path}:{over.lc.key(key)[0] + 1}"
@@ -132,9 +130,8 @@ def _key_in_data(loc: Key, data: Any) -> Key:
     """Drop the parts of a pydantic location that are tags of a union, not keys of the file."""
     kept: list[str | int] = []
     for i, part in enumerate(loc):
-        if isinstance(data, dict) and part in data:
-            data = data[part]
-        elif isinstance(data, list) and isinstance(part, int) and part < len(data):
+        in_list = isinstance(data, list) and isinstance(part, int) and part < len(data)
+        if in_list or (isinstance(data, dict) and part in data):
             data = data[part]
         elif i < len(loc) - 1:
             continue

@@ -71,6 +71,8 @@ def _rank(table: pd.DataFrame, concept: str) -> tuple[int, int]:
 
 def _verdict(of: pd.DataFrame) -> str:
     first = of.iloc[0]
+    if pd.isna(first["statistic"]):
+        return f"{first['shape']}: not tested\n(nothing above it)"
     null = round(first["null_mean"], 2) + 0.0  # no "-0.00"
     effect = f"{first['test']} {first['statistic']:.2f} (null {null:.2f})"
     return f"{effect}\n{pvalue(first['p'])}"

@@ -61,6 +61,8 @@ def _panel(axis: Axes, of: pd.DataFrame, metric: str, colours: dict, shapes: dic
     values = of["l0"]
     if values.min() > 0 and values.max() / values.min() > 8:
         s.log_ticks(axis, "x")
+    if values.max() - values.min() < 0.05 * values.max():  # top-k: L0 is the same everywhere
+        axis.set_xlim(values.mean() * 0.9, values.mean() * 1.1)
     s.finish(axis)
 
 

@@ -18,7 +18,7 @@ from interpsweep.errors import UserError
 
 
 def site_widths(question: dict[str, Any]) -> dict[str, int]:
-    """Width of every site that `question` asks about. Raises UserError for one that is not there."""
+    """Width of every site that `question` asks about. Raises UserError for a missing one."""
     from interpsweep.models import native
     from interpsweep.models.load import load_model
 

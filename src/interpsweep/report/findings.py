@@ -47,7 +47,9 @@ def _recovery(found: pd.DataFrame) -> list[Finding]:
     if len(planted):
         count = planted["verdict"].value_counts()
         good = int(count.get("recovered", 0))
-        tone: Tone = "good" if good == len(planted) else "mixed" if good else "miss"
+        tone: Tone = "good" if good == len(planted) else "miss"
+        if len(planted) > good >= len(planted) / 2:
+            tone = "mixed"
         text = (
             f"{good} of {plural(len(planted), 'planted structure')} (concepts times dictionaries) "
             f"recovered, {int(count.get('partly', 0))} partly, "

@@ -56,7 +56,9 @@ class Store:
     def path(self, spec: Spec, item: str | None = None) -> Path:
         """The folder of the item that `spec` describes (whether or not it exists)."""
         settings = spec.get("settings", {})
-        shown = [settings[key] for key in _NAMED if isinstance(settings.get(key), str | int | float)]
+        shown = [
+            settings[key] for key in _NAMED if isinstance(settings.get(key), str | int | float)
+        ]
         parts = [slug(str(value)) for value in shown if value != ""]
         name = slug("-".join(parts) or spec["stage"])
         kind = STAGES[spec["stage"]].kind
