@@ -87,7 +87,7 @@ def pvalue(p: float) -> str:
 
 def _panel(axis: Axes, of: pd.DataFrame) -> None:
     longest = max((len(str(label)) for label in of["label"]), default=0)
-    s.plane(axis, of["x"].tolist(), of["y"].tolist(), room=0.3 + 0.06 * min(longest, 12))
+    s.plane(axis, of["x"].tolist(), of["y"].tolist(), room=0.3 + 0.09 * min(longest, 12))
     xy = of[["x", "y"]].to_numpy(float)
     shape = str(of["shape"].iloc[0])
     if shape in ("circle", "line"):
@@ -105,5 +105,5 @@ def _colours(of: pd.DataFrame, shape: str) -> list:
         return list(s.ramp(list(range(len(of)))).values())
     parents = of["parent_label"].astype(str)
     known = s.categorical(sorted(p for p in parents.unique() if p))
-    own = s.categorical(of["label"].astype(str).tolist())
+    own = s.categorical(sorted(of["label"].astype(str)))
     return [known.get(p, own[str(v)]) for p, v in zip(parents, of["label"], strict=True)]
