@@ -19,13 +19,14 @@ from __future__ import annotations
 import os
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import zarr
 from safetensors.numpy import load_file
 from zarr.codecs import Crc32cCodec
 
+from interpsweep.arrays import array_in, read
 from interpsweep.errors import UserError
 from interpsweep.tables import read_json
 
@@ -133,7 +134,7 @@ class Activations:
     def raw(self, start: int, stop: int) -> np.ndarray:
         """Rows [start, stop) as stored: float16, float32, or uint16 for bfloat16."""
         try:
-            rows: np.ndarray = self._array[start:stop]  # type: ignore[assignment]
+            rows = read(self._array, start, stop)
         except (ValueError, OSError) as error:  # zarr's checksum error is a ValueError
             raise UserError(
                 f"{self.path}: rows {start}..{stop} cannot be read ({error}); find what is damaged "
@@ -148,18 +149,19 @@ class Activations:
 
     def token(self, start: int, stop: int) -> np.ndarray:
         """Flat token indices into the corpus, int64, of rows [start, stop)."""
-        return self._rows("token")[start:stop]
+        return self._rows("token", start, stop)
 
     def context(self, start: int, stop: int) -> np.ndarray:
         """Contexts, int32, of rows [start, stop)."""
-        return self._rows("context")[start:stop]
+        return self._rows("context", start, stop)
 
     def position(self, start: int, stop: int) -> np.ndarray:
         """Positions within their contexts, int32, of rows [start, stop)."""
-        return self._rows("position")[start:stop]
+        return self._rows("position", start, stop)
 
-    def _rows(self, name: str) -> Any:
-        return zarr.open_group(self.path / ROWS, mode="r", zarr_format=3)[name]
+    def _rows(self, name: str, start: int, stop: int) -> np.ndarray:
+        group = zarr.open_group(self.path / ROWS, mode="r", zarr_format=3)
+        return read(array_in(group, name), start, stop)
 
     def _refuse_holes(self, rows: np.ndarray, start: int) -> None:
         """A chunk that vanished after `open` reads as fill values: NaN, which is never written."""

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import zarr
 
+from interpsweep.arrays import array_in, read
 from interpsweep.tables import read_json
 
 
@@ -32,32 +33,26 @@ class Corpus:
 
     @cached_property
     def _tokens(self) -> zarr.Array:
-        return self._array("tokens")
+        return array_in(self.group, "tokens")
 
     @cached_property
     def _special(self) -> zarr.Array:
-        return self._array("special")
-
-    def _array(self, name: str) -> zarr.Array:
-        array = self.group[name]
-        if not isinstance(array, zarr.Array):
-            raise TypeError(f"{self.path}: {name} is not an array")
-        return array
+        return array_in(self.group, "special")
 
     @cached_property
     def offsets(self) -> np.ndarray:
         """int64 (C + 1,): context c holds the flat tokens offsets[c] .. offsets[c + 1]."""
-        return np.asarray(self._array("offsets")[:])
+        return read(array_in(self.group, "offsets"))
 
     @cached_property
     def special(self) -> np.ndarray:
         """uint8 (T,): 1 at marks (BOS, CLS, SEP), which are never captured."""
-        return np.asarray(self._array("special")[:])
+        return read(self._special)
 
     @cached_property
     def document(self) -> np.ndarray:
         """int32 (C,): the document of each context."""
-        return np.asarray(self._array("document")[:])
+        return read(array_in(self.group, "document"))
 
     @property
     def n_contexts(self) -> int:
@@ -87,15 +82,15 @@ class Corpus:
     def tokens(self, context: int) -> np.ndarray:
         """int32 ids of one context."""
         start, stop = self.offsets[context], self.offsets[context + 1]
-        return np.asarray(self._tokens[int(start) : int(stop)])
+        return read(self._tokens, int(start), int(stop))
 
     def flat(self, start: int, stop: int) -> np.ndarray:
         """int32 ids of the flat tokens start .. stop."""
-        return np.asarray(self._tokens[start:stop])
+        return read(self._tokens, start, stop)
 
     def label(self, concept: str) -> np.ndarray:
         """int16 (T,): index of the value at each flat token, -1 = none."""
-        return np.asarray(self._array(f"labels/{concept}")[:])
+        return read(array_in(self.group, f"labels/{concept}"))
 
     def text(self, ids: np.ndarray) -> str:
         """Readable text of some tokens."""
@@ -106,8 +101,8 @@ class Corpus:
         context = int(np.searchsorted(self.offsets, flat_index, side="right")) - 1
         start, stop = int(self.offsets[context]), int(self.offsets[context + 1])
         first, last = max(start, flat_index - before), min(stop, flat_index + 1 + after)
-        ids = np.asarray(self._tokens[first:last])
-        shown = np.asarray(self._special[first:last]) == 0
+        ids = read(self._tokens, first, last)
+        shown = read(self._special, first, last) == 0
         words = [self.vocabulary[i] if ok else "" for i, ok in zip(ids, shown, strict=True)]
         here = flat_index - first
         return "".join(words[:here]), words[here], "".join(words[here + 1 :])

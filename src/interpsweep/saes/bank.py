@@ -50,7 +50,8 @@ class Member:
 
 def train_bank(members: Sequence[Member], stream: Batches, ctx: Context) -> list[str]:
     """Train in lock-step, those that are behind first; return a message for each that failed."""
-    running, failures = list(members), []
+    running = list(members)
+    failures: list[str] = []
     began, steps = time.monotonic(), 0
     left = sum(m.trainer.settings.steps - m.trainer.done for m in running)
     batch = members[0].trainer.settings.batch_size

@@ -16,6 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,6 +24,7 @@ import zarr
 from scipy.sparse import csr_matrix
 from zarr.codecs import Crc32cCodec
 
+from interpsweep.arrays import array_in, read
 from interpsweep.errors import UserError
 from interpsweep.tables import read_parquet
 
@@ -42,7 +44,7 @@ class Codes:
         """Open an artifact folder. Raises UserError if there are no codes in it."""
         codes = cls(Path(path))
         try:
-            codes._group.attrs["layout"]
+            codes._attribute("layout")
         except (FileNotFoundError, KeyError) as error:
             raise UserError(f"{path}: no readable codes here ({error})") from None
         return codes
@@ -55,18 +57,18 @@ class Codes:
     @cached_property
     def d_sae(self) -> int:
         """Number of latents."""
-        return int(self._group.attrs["d_sae"])
+        return int(self._attribute("d_sae"))
 
     @cached_property
     def rows(self) -> tuple[int, int]:
         """Rows [first, last) of the activations that are encoded."""
-        first, last = self._group.attrs["rows"]
+        first, last = self._attribute("rows")
         return int(first), int(last)
 
     @property
     def layout(self) -> str:
         """How the codes lie on disk: fixed or csr."""
-        return str(self._group.attrs["layout"])
+        return str(self._attribute("layout"))
 
     def chunks(self) -> list[tuple[int, int]]:
         """Pieces [start, stop) of rows that cover the codes, each fast to read."""
@@ -77,14 +79,15 @@ class Codes:
         """Codes (stop - start, d_sae) float32 of rows [start, stop), without stored zeros."""
         shape = (stop - start, self.d_sae)
         if self.layout == "fixed":
-            values, columns = self._group["values"][start:stop], self._group["indices"][start:stop]
+            values, columns = self._read("values", start, stop), self._read("indices", start, stop)
             kept = values > 0
             indptr = np.concatenate([[0], np.cumsum(kept.sum(axis=1))])
             return csr_matrix((values[kept], columns[kept].astype(np.int32), indptr), shape=shape)
         indptr = self._indptr[start : stop + 1]
         first, last = int(indptr[0]), int(indptr[-1])
-        columns = self._group["indices"][first:last].astype(np.int32)
-        return csr_matrix((self._group["values"][first:last], columns, indptr - first), shape=shape)
+        columns = self._read("indices", first, last).astype(np.int32)
+        values = self._read("values", first, last)
+        return csr_matrix((values, columns, indptr - first), shape=shape)
 
     @cached_property
     def features(self) -> pd.DataFrame:
@@ -102,7 +105,13 @@ class Codes:
 
     @cached_property
     def _indptr(self) -> np.ndarray:
-        return self._group["indptr"][:]
+        return read(array_in(self._group, "indptr"))
+
+    def _attribute(self, name: str) -> Any:
+        return self._group.attrs[name]
+
+    def _read(self, name: str, start: int, stop: int) -> np.ndarray:
+        return read(array_in(self._group, name), start, stop)
 
 
 class CodesWriter:
@@ -112,22 +121,22 @@ class CodesWriter:
         """`counts` are the entries of each block, `k` the width of the fixed layout, 0 for csr."""
         n = rows[1] - rows[0]
         layout = "fixed" if k else "csr"
-        attributes = {"layout": layout, "d_sae": d_sae, "rows": list(rows)}
+        attributes: dict[str, Any] = {"layout": layout, "d_sae": d_sae, "rows": list(rows)}
         self._group = zarr.open_group(path / CODES, mode="w", zarr_format=3, attributes=attributes)
         self._fixed, self._row, self._entry = k, 0, 0
-        if k:
-            self._array("indices", (n, k), (BLOCK_ROWS, k), "uint32")
-            self._array("values", (n, k), (BLOCK_ROWS, k), "float32")
-            return
         total = sum(counts)
-        self._array("indptr", (n + 1,), (CSR_CHUNK,), "int64")
-        self._array("indices", (total,), (CSR_CHUNK,), "uint32")
-        self._array("values", (total,), (CSR_CHUNK,), "float32")
-        self._indptr = [np.zeros(1, np.int64)]
+        entries, chunk = ((n, k), (BLOCK_ROWS, k)) if k else ((total,), (CSR_CHUNK,))
+        self._indices = self._array("indices", entries, chunk, "uint32")
+        self._values = self._array("values", entries, chunk, "float32")
+        if not k:
+            self._offsets = self._array("indptr", (n + 1,), (CSR_CHUNK,), "int64")
+            self._indptr = [np.zeros(1, np.int64)]
 
-    def _array(self, name: str, shape: tuple, chunks: tuple, dtype: str) -> None:
+    def _array(
+        self, name: str, shape: tuple[int, ...], chunks: tuple[int, ...], dtype: str
+    ) -> zarr.Array:
         chunks = tuple(max(1, min(c, s)) for c, s in zip(chunks, shape, strict=True))
-        self._group.create_array(
+        return self._group.create_array(
             name, shape=shape, chunks=chunks, dtype=dtype, compressors=[Crc32cCodec()], filters=None
         )
 
@@ -137,8 +146,8 @@ class CodesWriter:
             self._append_fixed(block)
         else:
             end = self._entry + block.nnz
-            self._group["indices"][self._entry : end] = block.indices.astype(np.uint32)
-            self._group["values"][self._entry : end] = block.data
+            self._indices[self._entry : end] = block.indices.astype(np.uint32)
+            self._values[self._entry : end] = block.data
             self._indptr.append(self._entry + block.indptr[1:].astype(np.int64))
             self._entry = end
         self._row += block.shape[0]
@@ -149,10 +158,10 @@ class CodesWriter:
         indices = np.zeros((n, self._fixed), np.uint32)
         values = np.zeros((n, self._fixed), np.float32)
         indices[place], values[place] = block.indices, block.data
-        self._group["indices"][self._row : self._row + n] = indices
-        self._group["values"][self._row : self._row + n] = values
+        self._indices[self._row : self._row + n] = indices
+        self._values[self._row : self._row + n] = values
 
     def close(self) -> None:
         """Write what is written last."""
         if not self._fixed:
-            self._group["indptr"][:] = np.concatenate(self._indptr)
+            self._offsets[:] = np.concatenate(self._indptr)

@@ -255,7 +255,8 @@ def _gather(
         if sum(len(b.feature) for b in waiting[1:]) > 2 * top * sae.d_sae:
             waiting = [strongest(Best.join(waiting), top)]
     writer.close()
-    quantiles = _quantiles(*(np.concatenate(part) for part in zip(*sample, strict=True)), sae.d_sae)
+    indices, values = (np.concatenate(part) for part in zip(*sample, strict=True))
+    quantiles = _quantiles(indices, values, sae.d_sae)
     return Gathered(count, total, largest, quantiles, strongest(Best.join(waiting), top))
 
 

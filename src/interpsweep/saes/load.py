@@ -25,6 +25,17 @@ def load(path: Path | str, device: str = "cpu") -> LoadedSAE:
 class LoadedSAE(nn.Module):
     """An SAE for inference on activations (batch, d_in) float32, as they are stored."""
 
+    # buffers: those of the dictionary's architecture (see `saes.artifact`), and decoder norms
+    W_enc: Tensor
+    W_dec: Tensor
+    b_enc: Tensor
+    b_dec: Tensor
+    threshold: Tensor
+    b_gate: Tensor
+    b_mag: Tensor
+    r_mag: Tensor
+    norms: Tensor
+
     def __init__(self, dictionary: Dictionary) -> None:
         super().__init__()
         self.architecture, self.k = dictionary.architecture, dictionary.k
@@ -65,6 +76,7 @@ class LoadedSAE(nn.Module):
         return codes
 
     def _topk(self, centred: Tensor) -> SparseCodes:
+        assert self.k is not None  # a topk dictionary has it
         pre = torch.addmm(self.b_enc, centred, self.W_enc)
         if self.rescale:
             pre = pre * self.norms

@@ -76,9 +76,10 @@ class Trainer:
         number, total = self.done, self.settings.steps
         result = self.sae.step(x, number / total, self._dead())
         self._watch(result.loss, number)
-        for name, weight in self.sae.parameters.items():
-            weight.grad = result.gradients[name]
-        self._clip()
+        gradients = [result.gradients[name] for name in self.sae.parameters]
+        self._clip(gradients)
+        for weight, gradient in zip(self._weights, gradients, strict=True):
+            weight.grad = gradient
         self.adam.param_groups[0]["lr"] = learning_rate(self.settings, number)
         self.adam.step()
         self.sae.after_update()
@@ -97,10 +98,9 @@ class Trainer:
         dead = self.silent >= s.dead_after
         return dead if bool(dead.any()) else None
 
-    def _clip(self) -> None:
+    def _clip(self, gradients: list[Tensor]) -> None:
         if self.settings.gradient_clip is None:
             return
-        gradients = [weight.grad for weight in self._weights]
         norm = torch.nn.utils.get_total_norm(gradients, foreach=True)
         factor = (self.settings.gradient_clip / (norm + 1e-12)).clamp_(max=1.0)
         if self.device != "cpu" or float(factor) < 1:
