@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import operator
 import sys
 import types
 from collections.abc import Callable
@@ -123,6 +124,11 @@ def square(x: int) -> int:
 @pytest.mark.parametrize("engine", ["serial", "threads", "processes"])
 def test_block_maps_agree_and_keep_the_order(engine: Any) -> None:
     assert list(block_map(square, range(7), engine=engine, workers=2)) == [i * i for i in range(7)]
+
+
+def test_a_dask_cluster_gives_the_same() -> None:
+    # a function of the standard library, since the workers do not know this module
+    assert list(block_map(operator.neg, range(5), engine="dask", workers=1)) == [0, -1, -2, -3, -4]
 
 
 def fail_at_three(x: int) -> int:
