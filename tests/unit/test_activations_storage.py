@@ -12,10 +12,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from interpsweep.activations.artifact import ARRAY, SPLITS, Activations, chunk_file, to_float32
+from interpsweep.activations.artifact import (
+    ARRAY,
+    SPLITS,
+    Activations,
+    chunk_file,
+    create_array,
+    to_float32,
+)
 from interpsweep.activations.reader import Stream
 from interpsweep.activations.statistics import moments, spread, sums_of, write_statistics
-from interpsweep.activations.writer import JOURNAL, ChunkWriter
+from interpsweep.activations.writer import JOURNAL, Background, ChunkWriter
 from interpsweep.blockmap import block_map
 from interpsweep.errors import UserError
 from interpsweep.models.batches import length_batches, windows
@@ -61,6 +68,26 @@ def test_what_is_written_is_read(tmp_path: Path, dtype: str) -> None:
     assert np.array_equal(held.read(0, ROWS), values(dtype).astype(np.float32))
     assert np.array_equal(held.read(30, 33), values(dtype)[30:33].astype(np.float32))
     assert held.read(0, 5).dtype == np.float32
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
+def test_chunks_are_the_bytes_that_zarr_itself_writes(tmp_path: Path, dtype: str) -> None:
+    fill(tmp_path / "ours", dtype)
+    theirs = create_array(tmp_path / "theirs" / ARRAY, ROWS, WIDTH, CHUNK, dtype)
+    theirs[:] = stored(dtype)
+    for chunk in range(-(-ROWS // CHUNK)):  # the last one is padded
+        ours = chunk_file(tmp_path / "ours" / ARRAY, chunk).read_bytes()
+        assert ours == chunk_file(tmp_path / "theirs" / ARRAY, chunk).read_bytes()
+
+
+def test_a_chunk_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(OSError), Background() as background:
+        writer = ChunkWriter(tmp_path, ROWS, WIDTH, CHUNK, "float32", background)
+        (tmp_path / ARRAY / "c").write_text("in the way of a folder")
+        writer.put(np.arange(ROWS), values())
+    assert not writer.done.any()
+    with pytest.raises(ValueError, match="never filled"):
+        writer.finish()
 
 
 def test_pieces_of_a_split_never_cross_chunks(tmp_path: Path) -> None:

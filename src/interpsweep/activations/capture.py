@@ -9,6 +9,7 @@ are not computed again; as what shares a batch never depends on that, neither do
 from __future__ import annotations
 
 import math
+import shutil
 import time
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ import torch
 from interpsweep.activations.artifact import ROWS, SPLITS
 from interpsweep.activations.rows import RowPlan, Window
 from interpsweep.activations.statistics import write_statistics
-from interpsweep.activations.writer import ChunkWriter
+from interpsweep.activations.writer import Background, ChunkWriter
 from interpsweep.config.activations import CaptureItem
 from interpsweep.context import Context, Stopped
 from interpsweep.corpora.artifact import Corpus
@@ -63,6 +64,7 @@ class Capture:
         self.plan = RowPlan(self.corpus, common.window_tokens)
         self.splitter = _Splitter(self.model, ctx)
         self._check()
+        self.background = Background()
         self.writers = {item.digest: self._writer(item) for item in items}
 
     def run(self) -> None:
@@ -70,7 +72,7 @@ class Capture:
         todo = [window for window in self.plan.windows if self._needing(window)]
         began, tokens = time.monotonic(), 0
         total = sum(self._tokens(window) for window in todo)
-        with self.ctx.bar(total, "capturing", unit="tok") as bar:
+        with self.background, self.ctx.bar(total, "capturing", unit="tok") as bar:
             for window in todo:
                 for captured in self._window(window):
                     tokens += captured
@@ -80,6 +82,7 @@ class Capture:
         if tokens:
             seconds = max(time.monotonic() - began, 1e-9)
             self.ctx.record(tokens_per_second=round(tokens / seconds))
+        self._finish_arrays()
         for item in self.items:
             item.publish(self._finish(item))
 
@@ -100,7 +103,14 @@ class Capture:
     def _writer(self, item: Item) -> ChunkWriter:
         settings = self.settings[item.digest]
         width = self.model.site_widths([settings.site])[settings.site]
-        return ChunkWriter(item.out, self.plan.rows, width, settings.chunk_rows, settings.dtype)
+        return ChunkWriter(
+            item.out,
+            self.plan.rows,
+            width,
+            settings.chunk_rows,
+            settings.dtype,
+            self.background,
+        )
 
     def _needing(self, window: Window) -> list[Item]:
         return [item for item in self.items if self.writers[item.digest].needs(*window.rows)]
@@ -145,14 +155,18 @@ class Capture:
             by_site.setdefault(settings.site, set()).add(settings.dtype)
         found = self.splitter.forward(torch.from_numpy(tokens), by_site)
         index = None if keep.all() else torch.from_numpy(chosen).to(self.model.device)
-        for item in items:
-            settings = self.settings[item.digest]
-            stored = found[settings.site][settings.dtype]
-            stored = stored if index is None else stored.index_select(0, index)
-            # a sum is finite only if all its terms are; the exact look is rarely needed
-            if not math.isfinite(stored.sum(dtype=torch.float32).item()):
-                self._refuse_unless_finite(tokens, settings, stored, chosen, rows)
-            self.writers[item.digest].put(rows, _as_numpy(stored))
+        kept = {
+            item.digest: stored if index is None else stored.index_select(0, index)
+            for item in items
+            for stored in [found[self.settings[item.digest].site][self.settings[item.digest].dtype]]
+        }
+        # a sum is finite only if all its terms are; the exact look is rarely needed
+        sums = [stored.sum(dtype=torch.float32) for stored in kept.values()]
+        if not all(map(math.isfinite, torch.stack(sums).tolist())):  # one wait for the device
+            for digest, stored in kept.items():
+                self._refuse_unless_finite(tokens, self.settings[digest], stored, chosen, rows)
+        for digest, stored in kept.items():
+            self.writers[digest].put(rows, _as_numpy(stored))
 
     def _refuse_unless_finite(
         self,
@@ -181,11 +195,19 @@ class Capture:
             "model, and check its weights"
         )
 
+    def _finish_arrays(self) -> None:
+        """Close the arrays and write the places of rows: compressed once, then copied."""
+        for item in self.items:
+            self.writers[item.digest].finish()
+        first = self.items[0].out / ROWS
+        self.plan.write(first)
+        for item in self.items[1:]:
+            shutil.rmtree(item.out / ROWS, ignore_errors=True)
+            shutil.copytree(first, item.out / ROWS)
+
     def _finish(self, item: Item) -> dict[str, Any]:
-        """Write what belongs beside the array; return the summary for the manifest."""
-        self.writers[item.digest].finish()
+        """Write what else belongs beside the array; return the summary for the manifest."""
         splits = self.plan.splits()
-        self.plan.write(item.out / ROWS)
         write_json(splits, item.out / SPLITS)
         limit = self.settings[item.digest].statistics_rows
         moments = write_statistics(item.out, self.ctx.block_map, limit)
