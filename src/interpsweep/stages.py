@@ -25,7 +25,7 @@ class Stage:
 
 _ALL = (
     Stage("model", "models", "interpsweep.models.train", gpu=True, face="model"),
-    Stage("corpus", "corpora", "interpsweep.corpora.build", face="corpus"),
+    Stage("corpus", "corpora", "interpsweep.corpora.build", version=2, face="corpus"),
     Stage(
         "capture",
         "activations",
@@ -45,10 +45,10 @@ _ALL = (
     ),
     Stage("encode", "codes", "interpsweep.saes.encode", gpu=True, face="codes"),
     Stage("match", "matches", "interpsweep.matching.match", face="matches"),
-    Stage("tree", "trees", "interpsweep.matching.tree", face="trees"),
+    Stage("tree", "trees", "interpsweep.matching.tree", version=2, face="trees"),
     Stage("geometry", "geometries", "interpsweep.geometry.geometry", face="geometry"),
     Stage("concepts", "concepts", "interpsweep.geometry.concepts", face="concepts"),
-    Stage("claims", "claims", "interpsweep.claims.claims", face="claims"),
+    Stage("claims", "claims", "interpsweep.claims.claims", version=2, face="claims"),
     Stage("figures", "figures", "interpsweep.figures.draw", face="figures"),
     Stage("report", "reports", "interpsweep.report.report", face="report"),
     Stage("bundle", "bundles", "interpsweep.report.bundle", face="bundle"),

@@ -89,16 +89,21 @@ def sae(ring_order: np.ndarray, shape_of_filler: str = "unresolved") -> tuple[re
     nested = np.unique(
         np.r_[holding.concepts["kingdom"].latent, holding.concepts["species"].latent]
     )
-    joint = pd.DataFrame(
-        cofiring(reader, nested, np.zeros(len(nested)), Plain), index=nested, columns=nested
-    )
+    joint = together([reader], [nested])
     clusters = pd.DataFrame({"cluster": [0] * 7 + [1] * 6, "feature": [*range(7), *range(13, 19)]})
     rows = [
         {"cluster": c, "test": t, "best_model": m, "p_selected": 0.01, "q": 0.02}
         for c, m in ((0, "circle"), (1, shape_of_filler))
         for t in ("circle", "line", "tree", "simplex")
     ]
-    return recovery.Sae(directions, holding, joint, clusters, pd.DataFrame(rows)), reader
+    return recovery.Sae(directions, holding, joint, [holding], clusters, pd.DataFrame(rows)), reader
+
+
+def together(readers: list[Matrix], latents: list[np.ndarray]) -> pd.DataFrame:
+    """Co-firing of latents of a ladder, as the claims label it."""
+    rows = [(level, int(latent)) for level, mine in enumerate(latents) for latent in mine]
+    joint = cofiring(readers, latents, [np.zeros(len(mine)) for mine in latents], Plain)
+    return pd.DataFrame(joint, index=pd.MultiIndex.from_tuples(rows), columns=latents[-1])
 
 
 def recovered(name: str, *args: Any) -> dict[str, Any]:
@@ -140,11 +145,24 @@ def test_absorbed_parents_are_not_counted_as_found() -> None:
     reader = Matrix(codes)
     holding = hold(reader, labels(), SIZES, SETTINGS.levels, Plain)
     nested = np.arange(7, 13)
-    joint = pd.DataFrame(
-        cofiring(reader, nested, np.zeros(len(nested)), Plain), index=nested, columns=nested
-    )
-    made = recovery.Sae(directions, holding, joint, pd.DataFrame(), pd.DataFrame())
+    joint = together([reader], [nested])
+    made = recovery.Sae(directions, holding, joint, [holding], *[pd.DataFrame()] * 2)
     assert recovery.nesting("species", CONCEPTS, made, SETTINGS)["tree_recall"] == 0
+
+
+def test_parents_that_a_wide_sae_split_are_found_in_the_narrow_one() -> None:
+    narrow, directions = perfect(np.arange(7))
+    wide = narrow.copy()
+    wide[:, 7:9] = 0  # the wide SAE has no latents for parents, the narrow one none for species
+    narrow[:, 9:13] = 0
+    readers = [Matrix(narrow), Matrix(wide)]
+    ladder = [hold(r, labels(), SIZES, SETTINGS.levels, Plain) for r in readers]
+    nested = [
+        np.unique(np.r_[h.concepts["kingdom"].latent, h.concepts["species"].latent]) for h in ladder
+    ]
+    joint = together(readers, nested)
+    made = recovery.Sae(directions, ladder[1], joint, ladder, *[pd.DataFrame()] * 2)
+    assert recovery.nesting("species", CONCEPTS, made, SETTINGS)["tree_f1"] == 1
 
 
 def test_filler_leads_to_no_claim_unless_the_census_errs() -> None:
@@ -187,8 +205,14 @@ def test_clusters_replicate_through_mutual_latents(tmp_path: Any) -> None:
     write_parquet(edges, tmp_path / "edges.parquet")
     match = Source("m", tmp_path, {"direction": "seed", "a_digest": "A", "b_digest": "B"})
     members = {
-        "A": pd.DataFrame({"cluster": [0] * 4, "feature": [0, 1, 2, 3]}),
-        "B": pd.DataFrame({"cluster": [5] * 4 + [6] * 2, "feature": [10, 11, 12, 14, 0, 1]}),
+        "A": pd.DataFrame({"source": "cosine", "cluster": [0] * 4, "feature": [0, 1, 2, 3]}),
+        "B": pd.DataFrame(
+            {
+                "source": "cosine",
+                "cluster": [5] * 4 + [6] * 2,
+                "feature": [10, 11, 12, 14, 0, 1],
+            }
+        ),
     }
     partners = multiplicity.cluster_partners([match], members, 0.5)
     assert partners == {("A", 0): [("B", 5)], ("B", 5): [("A", 0)], ("B", 6): [("A", -1)]}

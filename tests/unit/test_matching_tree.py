@@ -195,6 +195,24 @@ def test_cofiring_children_are_specialisations() -> None:
     assert counts["specialisation"] == PARENTS * CHILDREN
 
 
+def test_a_latent_that_nearly_always_fires_has_no_specialisations() -> None:
+    """Everything is covered by it, but neither more than by chance nor in its direction."""
+    world = World(child_p=0.2, child_size=1.0)
+    rng = np.random.default_rng(5)
+    always = (rng.random(len(world.on)) < 0.97).astype(float)
+    bias = rng.standard_normal(DIM)
+
+    def extended(rows: np.ndarray, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return np.vstack([rows, bias]), np.column_stack([codes, always])
+
+    world_narrow = extended(*world.narrow())
+    world.narrow = lambda: world_narrow  # type: ignore[method-assign]
+    edges = ladder(world, extended(*world.cofiring()))[1]
+    constant = len(world_narrow[0]) - 1
+    assert not (edges["type"].eq("specialisation") & edges["n"].eq(constant)).any()
+    assert (edges["type"] == "specialisation").sum() == PARENTS * CHILDREN
+
+
 def test_forest_is_a_forest(absorption: tuple[Any, ...]) -> None:
     nodes = absorption[0].set_index("node")
     assert (nodes.loc[nodes["level"] == 0, "parent"] == "").all()

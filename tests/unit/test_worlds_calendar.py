@@ -99,11 +99,26 @@ def test_words_are_tuned_along_the_number_line_without_a_period():
 
 
 def test_attributes_follow_their_own_kingdom():
-    counts = pairs("species", "kingdom")
-    parent_of_class = np.array(LANG.concepts["class"]["parent_of"])
-    kingdom = parent_of_class[np.array(LANG.concepts["species"]["parent_of"])]
-    right = counts[np.arange(len(counts)), kingdom].sum()
-    assert right / counts.sum() > 0.95  # the rest is the planted noise
+    tree, tokens = LANG.lexicon.tree, LANG.sample(4000, 64, seed=5).tokens
+    kingdom_of = tree.kingdom_of[tree.class_of]
+    right = said = 0
+    for k, attributes in enumerate(tree.kingdom_words):
+        here = np.isin(tokens[:, 1:], attributes)
+        before = np.searchsorted(tree.species, tokens[:, :-1][here])
+        leaf = np.isin(tokens[:, :-1][here], tree.species)
+        right += (kingdom_of[before[leaf]] == k).sum()
+        said += leaf.sum()
+    assert said > 1000
+    assert right / said > 0.95  # the rest is the planted noise
+
+
+def test_only_nouns_are_instances_of_a_taxon():
+    tables, tree = LANG.label_tables, LANG.lexicon.tree
+    words = {"kingdom": tree.kingdoms, "class": tree.classes, "species": tree.species}
+    for name, nouns in words.items():
+        np.testing.assert_array_equal(tables[name][nouns], np.arange(len(nouns)))
+    for attributes in (tree.kingdom_words, tree.class_words, tree.species_words):
+        assert all((tables[name][attributes] == -1).all() for name in words)
 
 
 def test_without_noise_every_successor_is_right():

@@ -148,17 +148,19 @@ def recover_all(
     geometry = {item.at["sae"]: item for item in found["geometries"]}
     trees = {tree.key(FAMILY): tree.table("nodes") for tree in found["trees"]}
     ladders: dict[tuple[Any, ...], list[Labelled]] = {}
-    for one in sorted(labelled, key=lambda one: one.source.at["d_sae"]):
+    for one in sorted(labelled, key=width):
         ladders.setdefault(one.source.key(FAMILY), []).append(one)
     made = []
     for one in labelled:
         item, family = geometry.get(one.source.digest), one.source.key(FAMILY)
         if item is None:
             continue
+        below = [step for step in ladders[family] if width(step) <= width(one)]
         sae = recovery.Sae(
             unit_rows(np.asarray(Dictionary.open(one.source.path).W_dec)),
             one.holding,
-            best_cofiring(one, ctx),
+            best_cofiring(below, ctx),
+            [step.holding for step in below],
             item.table("clusters"),
             census[census["sae"] == one.source.digest] if len(census) else item.table("census"),
         )
@@ -178,21 +180,37 @@ def recover_all(
     return made
 
 
-def best_cofiring(one: Labelled, ctx: Any) -> pd.DataFrame:
-    """P(row on | column on) among the best latents of nested concepts, at their thresholds.
+def width(one: Labelled) -> int:
+    """Latents of an SAE."""
+    return int(one.source.at["d_sae"])
 
-    A latent that is best for several values is on above the lowest of its thresholds.
+
+def best_cofiring(ladder: list[Labelled], ctx: Any) -> pd.DataFrame:
+    """P(row on | column on) of the best latents of nested concepts, at their thresholds.
+
+    Rows (level, latent) of all SAEs of a ladder, columns those of its last one. A latent that is
+    best for several values is on above the lowest of its thresholds.
     """
+    lowest = [_nested(one) for one in ladder]
+    if not len(lowest[-1]):
+        return pd.DataFrame()
+    latents = [thresholds.index.to_numpy(np.int64) for thresholds in lowest]
+    joint = cofiring(
+        [one.codes for one in ladder], latents, [t.to_numpy(float) for t in lowest], ctx
+    )
+    rows = [(level, int(latent)) for level, mine in enumerate(latents) for latent in mine]
+    return pd.DataFrame(joint, index=pd.MultiIndex.from_tuples(rows), columns=latents[-1])
+
+
+def _nested(one: Labelled) -> pd.Series:
+    """Lowest threshold of every latent that is best for a value of a nested concept."""
     held = [one.holding.concepts[n] for n, c in one.concepts.items() if c["shape"] == "tree"]
     if not held:
-        return pd.DataFrame()
-    lowest = pd.Series(
+        return pd.Series(dtype=float)
+    thresholds = pd.Series(
         np.concatenate([h.threshold for h in held]), np.concatenate([h.latent for h in held])
     )
-    lowest = lowest.groupby(level=0).min()
-    latents = lowest.index.to_numpy(np.int64)
-    joint = cofiring(one.codes, latents, lowest.to_numpy(), ctx)
-    return pd.DataFrame(joint, index=latents, columns=latents)
+    return thresholds.groupby(level=0).min()
 
 
 def supervised(concepts: pd.DataFrame, sae: Source, name: str) -> dict[str, Any]:

@@ -139,15 +139,27 @@ def _best(hits: Floats, on: Floats, count: Ints, peaks: Floats, levels: tuple[fl
     )
 
 
-def cofiring(codes: Any, latents: Ints, thresholds: Floats, ctx: Any) -> Floats:
-    """P(row latent on | column latent on) among some latents (m,) with thresholds (m,), (m, m)."""
-    total = np.zeros((len(latents), len(latents)))
+def cofiring(codes: list[Any], latents: list[Ints], thresholds: list[Floats], ctx: Any) -> Floats:
+    """P(row latent on | column latent on) for latents of several SAEs on the same tokens.
+
+    Rows are the given latents (m_0 + ... + m_l) of all SAEs under each other, columns those of the
+    last one (m_l); `latents` and `thresholds` (m_i,) go with the `codes` of each SAE.
+    """
+    rows = {(one.rows, one.n_rows) for one in codes if hasattr(one, "rows")}
+    if len(rows) > 1:
+        raise UserError("codes of one family are of different tokens: have them made again")
+    joint = np.zeros((sum(map(len, latents)), len(latents[-1])))
     work = partial(_joint, codes=codes, latents=latents, thresholds=thresholds)
-    for part in ctx.block_map(work, list(codes.chunks()), "co-firing"):
-        total += part
-    return total / np.maximum(np.diag(total), 1)
+    for part in ctx.block_map(work, list(codes[-1].chunks()), "co-firing"):
+        joint += part
+    return joint / np.maximum(np.diag(joint[-len(latents[-1]) :]), 1)
 
 
-def _joint(chunk: tuple[int, int], codes: Any, latents: Ints, thresholds: Floats) -> Floats:
-    on = exceeding(sp.csr_matrix(codes.read(*chunk))[:, latents], thresholds).astype(np.float64)
-    return np.asarray((on.T @ on).todense())
+def _joint(
+    chunk: tuple[int, int], codes: list[Any], latents: list[Ints], thresholds: list[Floats]
+) -> Floats:
+    on = [
+        exceeding(sp.csr_matrix(one.read(*chunk))[:, mine], threshold).astype(np.float64)
+        for one, mine, threshold in zip(codes, latents, thresholds, strict=True)
+    ]
+    return np.asarray((sp.hstack(on, format="csr").T @ on[-1]).todense())

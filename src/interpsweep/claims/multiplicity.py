@@ -44,8 +44,9 @@ def cluster_partners(
     """For each (sae digest, cluster), the same cluster in SAEs of other seeds.
 
     Latents correspond by mutual nearest neighbours of the stored seed matches; clusters correspond
-    if at least `overlap` of the larger one's members do. An SAE without a counterpart is listed
-    with cluster -1, so that the list's length is the number of seeds that could have replicated it.
+    if they have one source and at least `overlap` of the larger one's members do. An SAE without a
+    counterpart is listed with cluster -1, so that the list's length is the number of seeds that
+    could have replicated it.
     """
     found: dict[tuple[str, int], list[tuple[str, int]]] = {}
     for match in matches:
@@ -68,9 +69,13 @@ def _partner(
     overlap: float,
 ) -> None:
     theirs = members[right]
-    home = dict(zip(theirs["feature"], theirs["cluster"], strict=True))
     size = theirs.groupby("cluster").size().to_dict()
-    for cluster, rows in members[left].groupby("cluster"):
+    homes = {
+        source: dict(zip(rows["feature"], rows["cluster"], strict=True))
+        for source, rows in theirs.groupby("source")
+    }
+    for (source, cluster), rows in members[left].groupby(["source", "cluster"]):
+        home = homes.get(source, {})
         mapped = [home.get(to.get(int(f), -1), -1) for f in rows["feature"]]
         votes: dict[int, int] = {}
         for where in mapped:

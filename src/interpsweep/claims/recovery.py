@@ -26,7 +26,10 @@ class Sae(NamedTuple):
 
     directions: NDArray[np.float32]  # (d_sae, d) unit rows
     holding: Holding
-    cofiring: pd.DataFrame  # P(row | column) among the best latents, labelled by latent
+    # P(row | column): best latents of nested concepts in this SAE and the narrower ones of its
+    # family, rows labelled (level, latent), against those of this SAE, columns labelled by latent
+    cofiring: pd.DataFrame
+    ladder: list[Holding]  # of the family up to this SAE, narrow to wide; its place is the level
     clusters: pd.DataFrame  # of geometry
     census: pd.DataFrame  # of geometry, with q
 
@@ -121,21 +124,25 @@ def cluster_of(
 def nesting(name: str, concepts: dict[str, Any], sae: Sae, s: ClaimsSettings) -> dict[str, float]:
     """Planted parent-child pairs of values against co-firing of the latents that hold them.
 
-    A pair is found if the parent value's latent fires on at least `cofiring` of the child latent's
-    firings and they are two latents; values without a latent cannot be found, which costs recall.
+    A pair is found if a latent of the parent value fires on at least `cofiring` of the firings of
+    this SAE's latent of the child value, and they are two latents. The parent's latent may be one
+    of this SAE or of a narrower one of its family: wide dictionaries split parents into children.
+    Values without a latent cannot be found, which costs recall.
     """
     pairs = planted_pairs(name, concepts)
     if not len(pairs):
         return dict.fromkeys(("tree_precision", "tree_recall", "tree_f1"), np.nan)
-    upper = sae.holding.concepts[concepts[name]["parent"]]
-    lower = sae.holding.concepts[name]
+    lower, own = sae.holding.concepts[name], len(sae.ladder) - 1
     planted = {(int(p), int(c)) for p, c in pairs}
     found = set()
-    for p in np.flatnonzero(upper.f1 >= s.f1):
-        for c in np.flatnonzero(lower.f1 >= s.f1):
-            a, b = int(upper.latent[p]), int(lower.latent[c])
-            if a != b and sae.cofiring.at[a, b] >= s.cofiring:
-                found.add((int(p), int(c)))
+    for level, holding in enumerate(sae.ladder):
+        upper = holding.concepts[concepts[name]["parent"]]
+        for p in np.flatnonzero(upper.f1 >= s.f1):
+            for c in np.flatnonzero(lower.f1 >= s.f1):
+                a, b = int(upper.latent[p]), int(lower.latent[c])
+                two = level != own or a != b
+                if two and sae.cofiring.at[(level, a), b] >= s.cofiring:
+                    found.add((int(p), int(c)))
     right = len(found & planted)
     precision = right / len(found) if found else np.nan
     recall = right / len(planted)

@@ -20,9 +20,14 @@ CLAIM_COLUMNS = {
     "verdict": str,
 }
 STRUCTURAL = ("absorption", "split", "specialisation", "composition", "merge", "identity")
+BY = ["source", "test"]  # what makes one family of tests of the census
 CENSUS_NULLS = {
-    "haar": "same spectrum, any arrangement; clusters selected in covariance-matched twins",
-    "random": "random directions; clusters selected in covariance-matched twins",
+    "haar": "same spectrum, any arrangement",
+    "random": "random directions",
+}
+SELECTION = {
+    "cosine": "clusters selected in covariance-matched twins",
+    "cofiring": "clusters of codes with the directions of covariance-matched twins",
 }
 
 
@@ -38,7 +43,7 @@ def of_clusters(
     if not parts:
         return pd.DataFrame(), pd.DataFrame()
     census = pd.concat(parts, ignore_index=True)
-    census = with_q(census.assign(p_arrangement=census["p"], p=census["p_selected"]), ["test"])
+    census = with_q(census.assign(p_arrangement=census["p"], p=census["p_selected"]), BY)
     members = {g.at["sae"]: g.table("clusters") for g in geometries}
     partners = cluster_partners(matches, members, s.overlap)
     census["seeds"], census["replicated_seeds"] = replicate(census, partners, s.q)
@@ -48,7 +53,7 @@ def of_clusters(
         effect=census["statistic"],
         null_effect=census["null_mean"],
         members=census["size"],
-        null=census["null"].map(CENSUS_NULLS),
+        null=census["null"].map(CENSUS_NULLS) + "; " + census["source"].map(SELECTION),
     )
     return claims, census
 

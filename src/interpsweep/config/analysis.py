@@ -114,7 +114,11 @@ class TreeSettings(Section):
         le=1,
     )
     novel_npmi: float = field(
-        0.2, "Largest NPMI with any narrow latent of a novel latent.", gt=-1, le=1
+        0.2,
+        "NPMI below which a pair counts as unrelated: largest of a novel latent, smallest of a "
+        "specialisation.",
+        gt=-1,
+        le=1,
     )
 
 
@@ -129,6 +133,18 @@ class GeometrySettings(Section):
         "Most latents in one linkage; wider dictionaries are bisected first.",
         unit="latents",
         ge=64,
+    )
+    firing_level: float = field(
+        0.2,
+        "Share of its largest activation above which a latent counts as firing in profiles.",
+        ge=0,
+        lt=1,
+    )
+    profile_latents: int = field(
+        1024,
+        "Most latents, the most frequent ones, that the firing profiles are taken over.",
+        unit="latents",
+        ge=16,
     )
     components: int = field(8, "Principal components of a cluster that the tests see.", ge=2, le=16)
     draws: int = field(199, "Random draws of each shape null.", unit="draws", ge=99)

@@ -14,7 +14,7 @@ from interpsweep.config.analysis import GeometrySettings, own_fields
 from interpsweep.context import Context
 from interpsweep.corpora.artifact import Corpus
 from interpsweep.errors import UserError
-from interpsweep.geometry import census, cloud, panels, spectrum
+from interpsweep.geometry import census, cloud, clusters, cofiring, panels, spectrum
 from interpsweep.geometry.clusters import Cluster
 from interpsweep.geometry.shapes import SHAPES
 from interpsweep.geometry.tokens import Tokens
@@ -26,6 +26,9 @@ from interpsweep.spec import Spec
 from interpsweep.tables import write_json, write_parquet
 
 Unit = NDArray[np.float32]
+MEMBER_COLUMNS = [
+    *("cluster", "source", "feature", "size", "persistence", "mean_cosine", "centrality", "density")
+]
 
 
 def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str, Any]:
@@ -44,12 +47,22 @@ def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str
             "times on the analysis split; train longer or lower geometry.min_firings"
         )
     unit = directions[alive]
-    found = census.find(unit, settings)
+    by_cosine = census.find(unit, settings)
     pool = census.null_pool(unit, settings, ctx)
-    table = census.take(unit, alive, found, pool, settings, ctx)
+    by_codes = by_profile(codes, tokens, alive, count, settings, ctx)
+    subsets = census.subset_pool(unit, by_codes, settings, ctx)
+    found = by_cosine + by_codes
+    first = len(by_cosine)
+    table = pd.concat(
+        [
+            census.take(unit, alive, by_cosine, pool, settings, ctx),
+            census.take(unit, alive, by_codes, subsets, settings, ctx, "cofiring", first),
+        ],
+        ignore_index=True,
+    )
     table, pictures = with_clouds(table, unit, alive, found, codes, tokens, settings, ctx)
     density = count / codes.n_rows
-    members = member_table(unit, alive, found, density)
+    members = member_table(unit, alive, found, first, density)
     map_ = embedding_table(unit, alive, members, table, count, mean, density, settings)
     ranks = spectrum.table(unit, activations.statistics.covariance, settings.seed)
     made = summarise(directions, map_, ranks, found, pool, table, settings)
@@ -63,6 +76,28 @@ def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str
         write_parquet(frame, out / f"{name}.parquet")
     write_json(made, out / "summary.json")
     return {key: made[key] for key in ("alive", "clusters", "clusters_null", "models")}
+
+
+def by_profile(
+    codes: Any,
+    tokens: Tokens,
+    alive: NDArray[np.int64],
+    count: NDArray[np.int64],
+    settings: GeometrySettings,
+    ctx: Context,
+) -> list[Cluster]:
+    """Clusters of latents by the surroundings they fire in; the directions are not looked at."""
+    frequent = np.argsort(-count[alive], kind="stable")[: settings.profile_latents]
+    rows = cofiring.profiles(
+        codes, tokens.context, alive, alive[np.sort(frequent)], settings.firing_level, ctx
+    )
+    return clusters.find(
+        rows,
+        settings.min_cluster,
+        settings.max_cluster,
+        settings.linkage_limit,
+        settings.seed,
+    )
 
 
 def with_clouds(
@@ -112,9 +147,13 @@ def thinned(points: cloud.Cloud, most: int, seed: int) -> cloud.Cloud:
 
 
 def member_table(
-    unit: Unit, alive: NDArray[np.int64], found: list[Cluster], density: NDArray[np.float64]
+    unit: Unit,
+    alive: NDArray[np.int64],
+    found: list[Cluster],
+    first: int,
+    density: NDArray[np.float64],
 ) -> pd.DataFrame:
-    """`clusters.parquet`: one row per member."""
+    """`clusters.parquet`: one row per member; clusters from number `first` on are by co-firing."""
     parts = []
     for number, cluster in enumerate(found):
         directions = unit[cluster.members].astype(np.float64)
@@ -124,6 +163,7 @@ def member_table(
             pd.DataFrame(
                 {
                     "cluster": np.int32(number),
+                    "source": "cosine" if number < first else "cofiring",
                     "feature": alive[cluster.members].astype(np.int32),
                     "size": np.int32(k),
                     "persistence": np.float32(cluster.persistence),
@@ -133,10 +173,7 @@ def member_table(
                 }
             )
         )
-    names = ["cluster", "feature", "size", "persistence", "mean_cosine", "centrality", "density"]
-    return (
-        pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=names, dtype=float)
-    )
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=MEMBER_COLUMNS)
 
 
 def embedding_table(
@@ -149,7 +186,8 @@ def embedding_table(
     density: NDArray[np.float64],
     settings: GeometrySettings,
 ) -> pd.DataFrame:
-    """`embedding.parquet`: the 2-D map of all latents that fire."""
+    """`embedding.parquet`: the 2-D map of all latents that fire, with their clusters by cosine."""
+    members = members[members["source"] == "cosine"]
     place = spectrum.embed(unit, settings.embedding, settings.seed)
     cluster = dict(zip(members["feature"], members["cluster"], strict=True))
     shape = dict(zip(table["cluster"], table["best_model"], strict=True))
@@ -179,12 +217,14 @@ def summarise(
     settings: GeometrySettings,
 ) -> dict[str, Any]:
     """The dictionary's geometry in numbers; `expected` is what the level alone lets pass."""
-    per_cluster = table.drop_duplicates("cluster")["best_model"].value_counts()
+    once = table.drop_duplicates("cluster")
+    per_cluster, sources = once["best_model"].value_counts(), once["source"].value_counts()
     tests = table.groupby("test")["passes"].sum()
     return {
         "latents": len(directions),
         "alive": len(map_),
         "clusters": len(found),
+        "sources": {name: int(sources.get(name, 0)) for name in ("cosine", "cofiring")},
         "clusters_null": pool.per_dictionary,
         "clustered_share": float((map_["cluster"] >= 0).mean()),
         "tests": {

@@ -150,7 +150,7 @@ def classify(
     cosine of covariance-matched latents, `novel_threshold` the calibrated cosine of novelty.
     """
     threshold = settings.novel_cosine if novel_threshold is None else novel_threshold
-    rows = _rules(table, cosine_null, settings).reset_index(drop=True)
+    rows = _rules(table, cosine_null, wide.decoder.shape[1], settings).reset_index(drop=True)
     by_child = dict(tuple(rows.groupby("w", sort=True)))
     merged = _merges(rows, settings)
     places: list[int] = []  # rows of the table that become edges, -1 for an empty one
@@ -182,7 +182,7 @@ def _places(mine: pd.DataFrame | None, parents: list[int]) -> list[int]:
     return [int(where[n]) for n in parents or [_best(mine)]]
 
 
-def _rules(table: pd.DataFrame, cosine_null: float, s: TreeSettings) -> pd.DataFrame:
+def _rules(table: pd.DataFrame, cosine_null: float, dim: int, s: TreeSettings) -> pd.DataFrame:
     """Which rules each pair satisfies, in columns is_*."""
     covered = table["lb_n_given_w"] >= s.covered
     covers = table["lb_w_given_n"] >= s.covered
@@ -208,7 +208,10 @@ def _rules(table: pd.DataFrame, cosine_null: float, s: TreeSettings) -> pd.DataF
     alone = matched & ~beside
     t["is_split"] = child & (t["cosine"] > cosine_null) & (~matched | (alone & symmetric))
     t["is_split"] |= covered & ~covers & t["mutual"] & (t["cosine"] > cosine_null) & ~t["is_holes"]
-    t["is_specialisation"] = child & beside
+    # A latent that fires almost everywhere covers every other one: firing must be specific, and the
+    # child must point towards its parent by more than random directions do.
+    related = (t["npmi"] >= s.novel_npmi) & (t["cosine"] >= 2 / np.sqrt(dim))
+    t["is_specialisation"] = child & beside & related
     return t
 
 

@@ -114,16 +114,15 @@ class Language:
                 tables[name][self._id[word]] = i
         for i, category in enumerate(self.concepts["filler"]["values"]):
             tables["filler"][self._ids(category)] = i
+        # Only nouns are instances of a taxon, and every noun is one of all taxa above it. What is
+        # said of them (breathes, nests) is no animal or bird, as swimming is no Monday.
         tree = self.lexicon.tree
-        for k in range(len(tree.kingdoms)):
-            tables["kingdom"][[tree.kingdoms[k], *tree.kingdom_words[k]]] = k
-        for c, k in enumerate(tree.kingdom_of):
-            own = [tree.classes[c], *tree.class_words[c]]
-            tables["class"][own], tables["kingdom"][own] = c, k
-        for i, c in enumerate(tree.class_of):
-            own = [tree.species[i], tree.species_words[i]]
-            tables["species"][own], tables["class"][own] = i, c
-            tables["kingdom"][own] = tree.kingdom_of[c]
+        tables["kingdom"][tree.kingdoms] = np.arange(len(tree.kingdoms))
+        tables["class"][tree.classes] = np.arange(len(tree.classes))
+        tables["kingdom"][tree.classes] = tree.kingdom_of
+        tables["species"][tree.species] = np.arange(len(tree.species))
+        tables["class"][tree.species] = tree.class_of
+        tables["kingdom"][tree.species] = tree.kingdom_of[tree.class_of]
         return tables
 
     # ------------------------------------------------------------ sampling

@@ -1,0 +1,120 @@
+"""Clusters by firing profiles: exclusive values with the same surroundings, and nothing in noise."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from interpsweep.config.analysis import GeometrySettings
+from interpsweep.geometry import census, clusters, cofiring
+
+CONTEXTS, LENGTH, DIM = 1500, 8, 32
+RING, LINE, REST = 7, 6, 40
+SETTINGS = GeometrySettings(draws=99, null_dictionaries=4)
+
+
+class Plain:
+    """A context that maps in order."""
+
+    @staticmethod
+    def block_map(function: Any, blocks: Any, what: str = "") -> Any:
+        return map(function, blocks)
+
+
+class Matrix:
+    """Codes held in memory."""
+
+    def __init__(self, values: sp.csr_matrix, chunk: int = 1000) -> None:
+        self.values, self.chunk = sp.csr_matrix(values), chunk
+        self.n_rows, self.d_sae = self.values.shape
+
+    def read(self, start: int, stop: int) -> Any:
+        return self.values[start:stop]
+
+    def chunks(self) -> list[tuple[int, int]]:
+        edges = range(0, self.n_rows, self.chunk)
+        return [(s, min(s + self.chunk, self.n_rows)) for s in edges]
+
+
+def world() -> tuple[np.ndarray, np.ndarray]:
+    """One latent on per token: `on <day>`, `count <number>`, else anything; and the contexts.
+
+    Latents 0-6 are days, 7-12 numbers, 13 "on", 14 "count", the others free.
+    """
+    rng = np.random.default_rng(0)
+    token = rng.integers(15, RING + LINE + REST, (CONTEXTS, LENGTH))
+    for place in range(0, LENGTH - 1, 2):
+        kind = rng.integers(0, 3, CONTEXTS)
+        for which, lead, first, size in ((0, 13, 0, RING), (1, 14, RING, LINE)):
+            rows = np.flatnonzero(kind == which)
+            token[rows, place] = lead
+            token[rows, place + 1] = first + rng.integers(0, size, len(rows))
+    return token.ravel(), np.repeat(np.arange(CONTEXTS), LENGTH)
+
+
+def one_hot(token: np.ndarray) -> Matrix:
+    n = RING + LINE + REST
+    return Matrix(
+        sp.csr_matrix(
+            (np.ones(len(token), np.float32), (np.arange(len(token)), token)), (len(token), n)
+        )
+    )
+
+
+def directions() -> np.ndarray:
+    rng = np.random.default_rng(1)
+    unit = 0.15 * rng.standard_normal((RING + LINE + REST, DIM))
+    t = 2 * np.pi * np.arange(RING) / RING
+    unit[:RING, :2] += np.c_[np.cos(t), np.sin(t)]
+    unit[RING:] *= 6
+    return (unit / np.linalg.norm(unit, axis=1, keepdims=True)).astype(np.float32)
+
+
+def found(token: np.ndarray, context: np.ndarray) -> list[clusters.Cluster]:
+    n = RING + LINE + REST
+    rows = cofiring.profiles(one_hot(token), context, np.arange(n), np.arange(n), 0.2, Plain)
+    return clusters.find(rows, 4, 50, 4096, 0)
+
+
+def test_exclusive_values_are_gathered_by_their_surroundings() -> None:
+    sets = [set(cluster.members.tolist()) for cluster in found(*world())]
+    assert set(range(RING)) in sets and set(range(RING, RING + LINE)) in sets
+
+
+def test_only_neighbours_of_one_context_count_whatever_the_chunks() -> None:
+    token, context = world()
+    n = RING + LINE + REST
+    every = np.arange(n)
+    whole = cofiring.profiles(one_hot(token), context, every, every, 0.2, Plain)
+    split = one_hot(token)
+    split.chunk = 37
+    np.testing.assert_allclose(
+        cofiring.profiles(split, context, every, every, 0.2, Plain), whole, atol=1e-6
+    )
+    alone = cofiring.profiles(one_hot(token), np.arange(len(token)), every, every, 0.2, Plain)
+    assert not alone.any()  # contexts of one token have no neighbours
+
+
+def test_a_circle_gathered_by_codes_passes_the_census() -> None:
+    unit, gathered = directions(), found(*world())
+    pool = census.subset_pool(unit, gathered, SETTINGS, Plain)
+    table = census.take(
+        unit, np.arange(len(unit)), gathered, pool, SETTINGS, Plain, "cofiring", first=5
+    )
+    assert set(table["source"]) == {"cofiring"} and table["cluster"].min() == 5
+    circle = table[(table["test"] == "circle") & (table["size"] == RING)]
+    assert circle["p_selected"].min() < 0.001
+    assert "circle" in set(circle["best_model"])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_shuffled_codes_give_no_circle(seed: int) -> None:
+    token, context = world()
+    token = np.random.default_rng(seed).permutation(token)
+    unit, gathered = directions(), found(token, context)
+    pool = census.subset_pool(unit, gathered, SETTINGS, Plain)
+    table = census.take(unit, np.arange(len(unit)), gathered, pool, SETTINGS, Plain, "cofiring")
+    assert (table["p_selected"] > 0.05 / max(len(table), 1)).all()
