@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from interpsweep.blockmap import block_map
 from interpsweep.errors import UserError
+from interpsweep.store.layout import write_quick
 from interpsweep.store.lease import me
 
 Block = TypeVar("Block")
@@ -128,9 +129,7 @@ class Context:
         if self._progress is None:
             return
         self._progress.parent.mkdir(parents=True, exist_ok=True)
-        partial = self._progress.with_suffix(".partial")
-        partial.write_text(json.dumps({**me(self._job), **state, "time": time.time()}))
-        partial.replace(self._progress)
+        write_quick(self._progress, json.dumps({**me(self._job), **state, "time": time.time()}))
 
     def finish(self) -> None:
         """Remove the progress file."""

@@ -14,6 +14,7 @@ import shutil
 import socket
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
 
@@ -48,15 +49,20 @@ def plan_sweep(paths: Iterable[Path]) -> Plan:
 def prepare(plan: Plan, store: Store | None = None, *, dry: bool = False) -> None:
     """Write the plan's specs and make every index file tell the truth about the store.
 
-    With `dry`, results/ is left as it is.
+    With `dry`, no item and nothing under results/ is touched.
     """
     store = store or Store()
     write_specs(plan, store)
-    revive(plan, store)
-    settle(plan, store)
+    there = existing(plan, store)
+    forgotten = needed_again(plan, store, there)
+    if not dry:
+        for item in forgotten:
+            (store.find(item) / MANIFEST).unlink()
+    there -= forgotten
+    settle(plan, store, there)
     if not dry:
         register(plan, store)
-        refresh_results(plan, store)
+        refresh_results(plan, store, there)
 
 
 def write_specs(plan: Plan, store: Store) -> None:
@@ -78,9 +84,15 @@ def write_specs(plan: Plan, store: Store) -> None:
             write_quick(path, text)
 
 
-def settle(plan: Plan, store: Store) -> None:
-    """Make every job's index file exist if and only if all its items do."""
-    there = existing(plan, store)
+def settle(plan: Plan, store: Store, there: set[str]) -> None:
+    """Make every job's index file exist if and only if all its items are `there`.
+
+    The record of a reclaim goes when its activations are data again, or are to be.
+    """
+    for record, acts in plan.reclaimable.items():
+        path = Path(record)
+        if path.exists() and (acts not in there or not store.manifest(acts).get("reclaimed")):
+            path.unlink()
     for job in plan.jobs:
         index = Path(job.index)
         if all(item in there for item in job.items):
@@ -92,28 +104,19 @@ def settle(plan: Plan, store: Store) -> None:
 
 def existing(plan: Plan, store: Store) -> set[str]:
     """Digests of the plan's items that the store holds."""
-    return {
-        item.digest
-        for item in plan.items.by_digest.values()
-        if (store.path(item.spec, item.digest) / MANIFEST).exists()
-    }
+    missing = {item.digest for found in plan.missing(store).values() for item in found}
+    return plan.items.by_digest.keys() - missing
 
 
-def revive(plan: Plan, store: Store) -> None:
-    """Forget that reclaimed activations existed if something still to be made reads them."""
-    there = existing(plan, store)
-    for item in plan.items.by_digest.values():
-        if item.digest in there:
-            continue
-        wanted = item.spec["inputs"].get("activations")
-        if wanted in there and store.manifest(wanted).get("reclaimed"):
-            (store.find(wanted) / MANIFEST).unlink()
-            there.discard(wanted)
+def needed_again(plan: Plan, store: Store, there: set[str]) -> set[str]:
+    """Reclaimed activations that something still to be made reads."""
+    to_make = [item for item in plan.items.by_digest.values() if item.digest not in there]
+    read = {item.spec["inputs"].get("activations") for item in to_make}
+    return {item for item in read & there if store.manifest(item).get("reclaimed")}
 
 
-def refresh_results(plan: Plan, store: Store) -> None:
+def refresh_results(plan: Plan, store: Store, there: set[str]) -> None:
     """Make results/ show what the plan means: show what is finished, drop what is stale."""
-    there = existing(plan, store)
     for shown in plan.faces:
         path = Path(shown.path)
         if face.current(path) == shown.digest:
@@ -142,11 +145,17 @@ def _same(a: Path, b: Path) -> bool:
 
 
 def _drop_unknown(plan: Plan) -> None:
-    """Remove figures of results/<sweep>/figures that the plan no longer draws."""
-    folder = Path("results") / plan.sweep.sweep / "figures"
-    for path in folder.glob("*"):
+    """Remove what results/<sweep>/ shows and the plan no longer means: figures, sites, models."""
+    top = Path("results") / plan.sweep.sweep
+    for path in (top / "figures").glob("*"):
         if path.is_file() and str(path.with_suffix(".svg")) not in plan.pictures:
             path.unlink()
+    for folder, _, files in os.walk(top, topdown=False):  # never into links
+        for path in (Path(folder, name) for name in files if name.endswith(".json")):
+            if str(path) not in plan.face and face.current(path):
+                face.hide(path)
+        with suppress(OSError):  # not empty
+            os.rmdir(folder)
 
 
 class DriverLock:

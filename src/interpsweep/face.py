@@ -25,12 +25,19 @@ def show(store: Store, digest: str, output: Path) -> None:
     face = store.read_spec(digest)
     items = [_entry(store, name, item) for name, item in face["items"]]
     links = output.with_suffix("")
+    output.unlink(missing_ok=True)  # it vouches for the links, so it comes after them
     if face["face"] not in ("figures", *_PROMOTED):
         _link_all(store, links, items)
     for name in _PROMOTED.get(face["face"], ()):
         _link(store.root / items[0]["path"] / name, output.parent / name)
     shown = {"face": digest, "stage": face["face"], "items": items}
     write_atomic(output, json.dumps(shown, sort_keys=True, indent=2) + "\n")
+
+
+def hide(output: Path) -> None:
+    """Remove a readable file and the links beside it."""
+    output.unlink()
+    shutil.rmtree(output.with_suffix(""), ignore_errors=True)
 
 
 def current(output: Path) -> str:

@@ -67,6 +67,8 @@ def run_job(store: Store, job_file: Path, index: Path | None = None, stage: str 
     is given) and `Stopped` after a SIGTERM that a stage answered with a checkpoint.
     """
     job = json.loads(job_file.read_text(encoding="utf-8"))
+    if "items" not in job:
+        raise UserError(f"{job_file}: this is one item; `--spec` takes the job that makes it")
     if stage not in ("", job["stage"]):
         raise UserError(f"{job_file}: this is a {job['stage']} job, not a {stage} job")
     digest = job_file.stem
@@ -92,6 +94,9 @@ def _work_through(store: Store, stage: Stage, missing: list[str], context: Conte
         try:
             if items:
                 run(items, context)
+                if not context.stopping:  # else it would be called again and again
+                    left = [item.digest for item in items if not store.exists(item.digest)]
+                    assert not left, f"{stage.name} returned without publishing {left}"
         finally:
             for item in items:
                 item.abandon()

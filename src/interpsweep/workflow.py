@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from interpsweep.errors import UserError
+from interpsweep.errors import UserError, nearest
 from interpsweep.figures.registry import FIGURES
 from interpsweep.store import Store
 
@@ -77,9 +77,10 @@ class Driver:
 
     def shown(self, wildcards: Any) -> list[str]:
         """The index files behind a readable file."""
-        face = self._plan.face.get(self._face_path(wildcards))
+        path = self._face_path(wildcards)
+        face = self._plan.face.get(path)
         if face is None:
-            return []
+            raise UserError(f"{path}: this sweep has no such file{nearest(path, self._plan.face)}")
         return list({self._plan.job_of[digest].index: None for _, digest in face.items})
 
     def shown_digest(self, wildcards: Any) -> str:
@@ -90,7 +91,9 @@ class Driver:
     def picture_needs(self, wildcards: Any) -> list[str]:
         """The job index behind a figure under results/."""
         item = self._picture(wildcards)
-        return [] if item is None else [self._plan.job_of[item.digest].index]
+        if item is None:
+            raise UserError(f"{wildcards.figure}: this sweep has no such figure")
+        return [self._plan.job_of[item.digest].index]
 
     def picture_folder(self, wildcards: Any) -> str:
         """The store folder of a figure under results/."""

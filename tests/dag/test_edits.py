@@ -5,10 +5,13 @@ from __future__ import annotations
 import shutil
 from collections import Counter
 from collections.abc import Callable
+from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from interpsweep import driver
 from interpsweep.store import Store
 
 Edit = Callable[[dict[str, Any]], Any]
@@ -193,7 +196,7 @@ def test_a_raised_stage_version_remakes_the_stage_and_what_follows(
 
     folder.write(base)
     folder.finish()
-    monkeypatch.setitem(STAGES, "tree", replace(STAGES["tree"], version=2))
+    monkeypatch.setitem(STAGES, "tree", replace(STAGES["tree"], version=99))
     missing = {stage: len(items) for stage, items in folder.plan().missing(Store()).items()}
     assert missing == {**FROM_TREES, "figures": 5 + 2 + 4}
 
@@ -212,3 +215,78 @@ def test_reclaimed_activations_come_back_only_when_needed(
     put("train.widths", [32, 64, 128])(base)
     folder.write(base)
     assert {rule for rule, _ in planned(folder)} >= {"capture", "train", "reclaim"}
+
+
+def test_looking_leaves_reclaimed_activations_as_they_are(folder: Any, base: Any) -> None:
+    from interpsweep.commands.care import reclaim_activations
+
+    base["keep"] = {"activations": "until_trained"}
+    folder.write(base)
+    plan = folder.finish()
+    for path, acts in plan.reclaimable.items():
+        reclaim_activations(acts, Path(path))
+    wider = deepcopy(base)
+    put("train.widths", [32, 64, 128])(wider)
+    folder.write(wider)
+    driver.prepare(folder.plan(), dry=True)  # what `snakemake -n` does
+    folder.write(base)
+    assert folder.plan().missing(Store()) == {}
+
+
+def test_activations_captured_again_are_reclaimed_again(
+    folder: Any, base: Any, planned: Any
+) -> None:
+    from interpsweep.commands.care import condemn, reclaim_activations
+
+    base["keep"] = {"activations": "until_trained"}
+    folder.write(base)
+    plan = folder.finish()
+    for path, acts in plan.reclaimable.items():
+        reclaim_activations(acts, Path(path))
+    condemn(Store().find(plan.items.of("train")[0].digest))  # as `verify --repair` does
+    rules = Counter(rule for rule, _ in planned(folder))
+    assert (rules["capture"], rules["train"], rules["reclaim"]) == (1, 1, 1)
+
+
+def test_results_forget_a_site_that_the_sweep_dropped(folder: Any, base: Any) -> None:
+    folder.write(base)
+    folder.finish()
+    mine = Path("results/tiny/one/notes.json")
+    mine.write_text("{}")
+    put("models.0.sites", [SITE[0]])(base)
+    folder.write(base)
+    folder.finish()
+    assert sorted(path.name for path in Path("results/tiny/one").glob("blocks.*")) == [SITE[0]]
+    assert mine.exists()
+
+
+def test_a_readable_file_that_the_sweep_lacks_is_refused(folder: Any, base: Any) -> None:
+    from types import SimpleNamespace
+
+    from interpsweep.errors import UserError
+    from interpsweep.workflow import Driver
+
+    folder.write(base)
+    wildcards = SimpleNamespace(place=f"tiny/won/{SITE[0]}", face="trees")
+    with pytest.raises(UserError, match=f"did you mean 'results/tiny/one/{SITE[0]}/trees.json'"):
+        Driver(folder.plan()).shown(wildcards)
+
+
+def test_layers_are_matched_hook_by_hook_and_names_never_collide(folder: Any, base: Any) -> None:
+    name = "m" * 63  # names as long and as alike as the configuration allows
+    base["models"] = [{**base["models"][0], "name": f"{name}{end}", "seed": i}
+                      for i, end in enumerate("-_")]  # fmt: skip
+    for model in base["models"]:
+        model["sites"] = ["hook_embed", "blocks.{0,1}.hook_attn_out", "blocks.{0,1}.hook_mlp_out"]
+    base["match"] = {"directions": ["width", "seed", "layer"]}
+    folder.write(base)
+    plan = folder.plan()
+    pairs = {
+        (m.at["a"]["site"], m.at["b"]["site"]) for m in plan.items.of("match", direction="layer")
+    }
+    hooks = ("hook_attn_out", "hook_mlp_out")
+    assert pairs == {(f"blocks.0.{hook}", f"blocks.1.{hook}") for hook in hooks}
+    assert len(plan.pictures) == len(plan.items.of("figures"))
+    assert len(plan.face) == len(plan.faces)
+    for face in plan.faces:
+        assert len(dict(face.items)) == len(face.items), face.path

@@ -12,6 +12,8 @@ from typing import Any
 from interpsweep.config.load import load_sweep
 from interpsweep.errors import UserError
 from interpsweep.lock import complete, lock_path, read_lock, write_lock
+from interpsweep.spec import DIGEST_IN_NAME
+from interpsweep.spec import digest as spec_digest
 from interpsweep.stages import STAGES
 from interpsweep.store import Store
 from interpsweep.store import lease as leases
@@ -61,10 +63,11 @@ def check_item(folder: Path, *, full: bool) -> Iterator[str]:
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         files: dict[str, dict[str, Any]] = manifest["files"]
+        digest, known = manifest["digest"], spec_digest(manifest["spec"])
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError):
         yield f"{folder / MANIFEST}: not a manifest"
         return
-    if manifest["digest"][: len(folder.name.rsplit("-", 1)[-1])] != folder.name.rsplit("-", 1)[-1]:
+    if digest != known or digest[:DIGEST_IN_NAME] != folder.name[-DIGEST_IN_NAME:]:
         yield f"{folder}: its manifest belongs to another item"
     if manifest.get("reclaimed"):
         return

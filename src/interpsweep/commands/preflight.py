@@ -30,8 +30,10 @@ def preflight(plan: Plan, store: Store) -> None:
         print(f"checking the sites of model {model.name} (once)", flush=True)
         run = plan.run_settings()
         asked = {**question, "externals": run["externals"]}
-        command = [sys.executable, "-m", "interpsweep.models.check", json.dumps(asked)]
-        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        command = [sys.executable, "-m", "interpsweep.models.check"]
+        result = subprocess.run(
+            command, input=json.dumps(asked), capture_output=True, text=True, check=False
+        )
         if result.returncode:
             raise UserError((result.stdout.strip() or result.stderr.strip())[-4000:])
         write_atomic(answer, result.stdout)

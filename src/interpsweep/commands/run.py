@@ -21,7 +21,8 @@ from interpsweep.stages import STAGES
 from interpsweep.store import Store
 from interpsweep.store import lease as leases
 
-REFRESH = 1.0  # seconds between looks at the store
+REFRESH = 1.0  # seconds between looks at the store, at least
+SHARE = 0.05  # of the time may go into looking
 LOG_EVERY = 20.0  # seconds between lines where there is no terminal
 
 
@@ -38,7 +39,7 @@ def run_sweep(
     command = snakemake_command(configs, cores, target, profile)
     began = time.monotonic()
     status = subprocess.run(command, check=False).returncode if plain else _watched(command, plan)
-    if status == 0:
+    if status == 0 and target == "all":
         _write_snakemake_report(plan, configs)
         _where_to_look(plan, time.monotonic() - began)
     return status
@@ -86,12 +87,17 @@ def _show_until_done(process: subprocess.Popen, plan: Plan, console: Console) ->
     store, last = Store(), 0.0
     with Live(console=console, auto_refresh=False, transient=True) as live:
         while process.poll() is None:
+            began = time.monotonic()
             if console.is_terminal:
                 live.update(progress_table(plan, store), refresh=True)
             elif time.monotonic() - last > LOG_EVERY:
                 last = time.monotonic()
                 print(progress_line(plan, store), flush=True)
-            time.sleep(REFRESH)
+            pause = max(REFRESH, (time.monotonic() - began) / SHARE)
+            try:
+                process.wait(pause)
+            except subprocess.TimeoutExpired:
+                continue
 
 
 def progress_table(plan: Plan, store: Store) -> Table:

@@ -96,6 +96,15 @@ class Sweep(Overridable):
                 raise ValueError(f"models: two models are called {name!r}; names must differ")
         for model in self.models:
             sections = self.sections(model.name)
+            for site in model.site_names:
+                overrides = model.site_overrides(site)
+                if "corpus" in overrides:
+                    raise ValueError(
+                        f"models: overrides of {model.name!r} at {site}: all sites of a model read "
+                        "one corpus; override it for the model"
+                    )
+                if overrides:
+                    self.sections(model.name, site)
             if model.source != "trained" and sections.corpus.source == "generated":
                 raise ValueError(
                     f"models: {model.name!r} is pretrained, so it needs a corpus of text: a "
@@ -136,4 +145,6 @@ class Sweep(Overridable):
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"])
-            raise ValueError(f"models: overrides of {model!r}: {where}: {first['msg']}") from None
+            place = f"{model!r} at {site}" if site else f"{model!r}"
+            what = "no such key" if first["type"] == "extra_forbidden" else first["msg"]
+            raise ValueError(f"models: overrides of {place}: {where}: {what}") from None

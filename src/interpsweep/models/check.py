@@ -1,7 +1,8 @@
-"""``python -m interpsweep.models.check JSON``: does a model have these sites?
+"""``python -m interpsweep.models.check``: does a model have these sites?
 
-Part of the preflight, in a process of its own so that the driver stays light. Prints the width of
-every site as JSON; a mistake goes to standard error and the status is 2.
+Part of the preflight, in a process of its own so that the driver stays light. Reads the question
+as JSON from standard input and prints the width of every site as JSON; a mistake goes to standard
+error and the status is 2.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ def site_widths(question: dict[str, Any]) -> dict[str, int]:
 
 
 def main() -> None:
-    """Answer the question in the first argument."""
-    question = json.loads(sys.argv[1])
+    """Answer the question on standard input."""
+    question = json.load(sys.stdin)
     try:
         print(json.dumps({"name": question["name"], "widths": site_widths(question)}))
     except UserError as error:

@@ -39,6 +39,11 @@ def site_layer(site: str) -> int | None:
     return int(found[1]) if found else None
 
 
+def site_kind(site: str) -> str:
+    """A site without its layer: ``blocks.8.hook_mlp_out`` -> ``blocks.hook_mlp_out``."""
+    return re.sub(r"(^|\.)blocks\.\d+(?=\.|$)", r"\1blocks", site)
+
+
 def _expand(entry: str) -> list[str]:
     braces = _BRACES.search(entry)
     if braces is None:

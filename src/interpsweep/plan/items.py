@@ -15,7 +15,7 @@ from typing import Any
 from interpsweep.config.sweep import Overridable, Sweep
 from interpsweep.figures.registry import FIGURES, Figure
 from interpsweep.lock import Lock, content_of, model_of, tokenizer_of
-from interpsweep.models.sites import site_layer
+from interpsweep.models.sites import site_kind, site_layer
 from interpsweep.spec import Spec, canonical_json, digest, normalise
 from interpsweep.stages import STAGES
 
@@ -211,10 +211,11 @@ def _layer_matches(items: Items, sections: Overridable, model: str) -> None:
         return
     saes = items.of("train", model=model)
     codes = _codes_of(items, model=model)
-    same = ("architecture", "sparsity", "d_sae", "seed")
-    for lower, upper in _neighbours(saes, same, "layer"):
-        if lower.at["layer"] != upper.at["layer"]:
-            _match(items, sections, "layer", (lower, upper), codes, {"model": model})
+    for kind in sorted({site_kind(sae.at["site"]) for sae in saes}):
+        alike = [sae for sae in saes if site_kind(sae.at["site"]) == kind]
+        same = ("architecture", "sparsity", "d_sae", "seed")
+        for pair in _neighbours(alike, same, "layer"):
+            _match(items, sections, "layer", pair, codes, {"model": model})
 
 
 def _neighbours(
@@ -222,7 +223,7 @@ def _neighbours(
 ) -> Iterator[tuple[PlannedItem, PlannedItem]]:
     """Pairs next to each other along one axis, all of `same` being equal."""
     for group in _groups(saes, same):
-        yield from pairwise(sorted(group, key=lambda item: (item.at[along], item.at["site"])))
+        yield from pairwise(sorted(group, key=lambda item: item.at[along]))
 
 
 def _groups(saes: Iterable[PlannedItem], same: tuple[str, ...]) -> list[list[PlannedItem]]:
@@ -333,12 +334,10 @@ def _scopes(items: Items, figure: Figure) -> Iterator[tuple[Coordinates, list[Pl
         yield {}, items.of(*figure.needs)
         return
     keys = ("model", "site", "layer") if figure.scope == "site" else (*FAMILY, "layer")
-    anchor = items.of("capture") if figure.scope == "site" else items.of("tree")
-    for item in anchor:
-        at = {key: item.at[key] for key in keys}
-        chosen = items.of(*figure.needs, **at)
-        if chosen:
-            yield at, chosen
+    anchors = [item.at for item in items.of(figure.needs[0]) if item.at.keys() >= set(keys)]
+    for values in dict.fromkeys(tuple(at[key] for key in keys) for at in anchors):
+        at = dict(zip(keys, values, strict=True))
+        yield at, items.of(*figure.needs, **at)
 
 
 def _report(items: Items, sweep: Sweep, claims: str, figures: list[str]) -> str:

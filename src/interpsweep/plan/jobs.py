@@ -77,7 +77,7 @@ def faces(items: Items, sweep: str) -> list[Face]:
     """The readable files of a sweep, one for each stage and place."""
     made = []
     for stage, place, group in _by_place(items, by_site=True):
-        folder = "/".join(["results", sweep, *(slug(part) for part in place)])
+        folder = "/".join(["results", sweep, *place])
         shown = tuple((readable_name(item), item.digest) for item in group)
         made.append(
             Face(
@@ -107,18 +107,18 @@ def _by_place(
 
 
 def readable_name(item: PlannedItem) -> str:
-    """A name for people, unique among the items of one stage and place."""
+    """A name for people, unique among the items of one stage and place; safe as a file name."""
     at: dict[str, Any] = item.at
     if item.stage == "match":
         a, b = at["a"], at["b"]
-        along = {"width": "d_sae", "seed": "seed", "layer": "layer"}[at["direction"]]
-        return slug(f"{at['direction']}-{a[along]}-{b[along]}-{_sae_name(a, skip=along)}")
+        along = {"width": "d_sae", "seed": "seed", "layer": "site"}[at["direction"]]
+        return f"{at['direction']}-{a[along]}-{b[along]}-{_sae_name(a, skip=along)}"
     if item.stage == "figures":
         where = [at[key] for key in ("model", "site") if key in at]
         family = [_sae_name(at)] if "architecture" in at else []
-        return slug("-".join([at["figure"], *where, *family]))
+        return "-".join([at["figure"], *where, *family])
     if "architecture" in at:
-        return slug(_sae_name(at))
+        return _sae_name(at)
     return STAGES[item.stage].face
 
 
@@ -126,10 +126,8 @@ def _sae_name(at: dict[str, Any], skip: str = "") -> str:
     parts = (
         ("architecture", "{}"),
         ("d_sae", "width{}"),
-        ("sparsity", "sparsity{:g}"),
+        ("sparsity", "sparsity{:.12g}"),
         ("seed", "seed{}"),
-        ("layer", "layer{}") if skip == "seed" else ("", ""),
     )
-    return "-".join(
-        text.format(at[key]) for key, text in parts if key and key != skip and key in at
-    )
+    name = "-".join(text.format(at[key]) for key, text in parts if key != skip and key in at)
+    return name.replace("+", "")  # of 1e+06

@@ -12,7 +12,6 @@ from markupsafe import Markup
 from interpsweep.figures.registry import FIGURES, Figure
 from interpsweep.figures.sources import Source
 from interpsweep.report.text import paragraphs
-from interpsweep.spec import slug
 from interpsweep.tables import read_json
 
 _LARGEST_SVG = 600_000  # bytes; a larger drawing is embedded as PNG
@@ -44,7 +43,7 @@ def picture_name(source: Source) -> str:
     """A readable, unique name of a figure item: ``forest-blocks.8.hook_resid_post-topk-32-0``."""
     keys = ("figure", "model", "site", "architecture", "sparsity", "seed")
     parts = [str(source.coordinates[k]) for k in keys if source.coordinates.get(k) is not None]
-    return slug("-".join(parts))
+    return "-".join(parts)
 
 
 def _picture(source: Source) -> tuple[tuple, Picture]:
