@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,12 @@ class Worker:
     """The rules' view of a sweep in a cluster job: nothing to say, the digest is all it needs."""
 
     threads = 1
+
+    def memory(self, _wildcards: Any) -> int:
+        """MB; Snakemake wants a number, and nobody asks for it any more."""
+        return 1
+
+    runtime = memory
 
     def __getattr__(self, name: str) -> Any:
         return lambda *_args, **_kwargs: []
@@ -143,16 +150,34 @@ def open_workflow(snakemake_workflow: Any) -> Driver | Worker:
     if not snakemake_workflow.is_main_process:
         return Worker()
     from interpsweep import driver
+    from interpsweep.commands.preflight import preflight
 
-    # without an executor (--report, --summary, --lint) Snakemake only looks, as in a dry run
-    dry = snakemake_workflow.executor_plugin is None or bool(snakemake_workflow.dryrun)
+    dry = only_looks(sys.argv[1:])
     paths = [Path(path) for path in snakemake_workflow.overwrite_configfiles or [DEFAULT_CONFIG]]
     try:
         plan = driver.plan_sweep(paths)
         if not dry:
             atexit.register(driver.DriverLock(plan.sweep.sweep, Store()).acquire().release)
+            preflight(plan, Store())
         driver.prepare(plan, dry=dry)
     except UserError as error:
         print(f"interpsweep: {error}", file=sys.stderr, flush=True)
         os._exit(2)  # Snakemake would turn a SystemExit into a traceback
     return Driver(plan)
+
+
+def only_looks(arguments: list[str]) -> bool:
+    """Whether a Snakemake command line only looks: then nothing is locked, dropped or refreshed.
+
+    Snakemake itself knows its executor only after the Snakefile is parsed.
+    """
+    words = [argument.split("=")[0] for argument in arguments]
+    short = any(re.fullmatch(r"-[a-zA-Z]*[nSDl][a-zA-Z]*", word) for word in words)
+    return short or not _LOOKING.isdisjoint(words)
+
+
+_LOOKING = {
+    *("--dry-run", "--dryrun", "--lint", "--report", "--summary", "--detailed-summary"),
+    *("--dag", "--rulegraph", "--filegraph", "--d3dag", "--list-rules", "--list-target-rules"),
+    *("--list-changes", "--list-input-changes", "--list-params-changes", "--unlock"),
+}

@@ -73,6 +73,7 @@ class Folder:
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Folder:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("interpsweep.workflow.only_looks", lambda _arguments: True)
     return Folder(tmp_path)
 
 

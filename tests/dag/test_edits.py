@@ -290,3 +290,23 @@ def test_layers_are_matched_hook_by_hook_and_names_never_collide(folder: Any, ba
     assert len(plan.face) == len(plan.faces)
     for face in plan.faces:
         assert len(dict(face.items)) == len(face.items), face.path
+
+
+@pytest.mark.parametrize(
+    ("arguments", "looks"),
+    [
+        ("all --cores 2", False),
+        ("all -n", True),
+        ("-nq all", True),
+        ("-c2 saes", False),
+        ("--dry-run", True),
+        ("--report x.zip", True),
+        ("--report=x.zip", True),
+        ("--workflow-profile profiles/slurm -j 4", False),
+        ("-np -c1", True),
+    ],
+)
+def test_dry_runs_are_told_from_real_ones(arguments: str, looks: bool) -> None:
+    from interpsweep.workflow import only_looks
+
+    assert only_looks(arguments.split()) is looks
