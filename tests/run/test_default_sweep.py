@@ -58,7 +58,7 @@ def test_a_second_run_has_nothing_to_do(finished: Place) -> None:
 
 def test_a_new_width_trains_the_new_saes_only(finished: Place) -> None:
     overlay = finished.root / "wider.yaml"
-    overlay.write_text("train: {widths: [64, 96, 128, 256]}\n")
+    overlay.write_text("train: {widths: [128, 192, 256, 512]}\n")
     before = finished.items()
     said = finished.run("run", "config/config.yaml", "wider.yaml", "--dry-run")
     finished.run("run", "config/config.yaml", "wider.yaml")
