@@ -26,6 +26,10 @@ models:
 train:
   widths: [32, 64]
 """
+BAD_SITE = """sweep: s
+models:
+  - {{name: one, source: trained, sites: [{{site: hook_embed, overrides: {{{}}}}}]}}
+"""
 
 
 def load(tmp_path: Path, *texts: str):
@@ -94,6 +98,8 @@ BAD = [
     ("two models of one name", GOOD.replace("train:", "  - {name: one, source: trained, sites: [hook_embed]}\ntrain:"), r"two models are called 'one'"),
     ("generated text for a pretrained model", GOOD.replace("source: trained", "source: path\n    path: somewhere"), r"needs a corpus of text"),
     ("unknown figure", GOOD + "figures: {draw: [parato]}\n", r"did you mean 'pareto'"),
+    ("bad override of a site", BAD_SITE.format("train: {widht: [3]}"), r"overrides of 'one' at hook_embed: train\.widht"),
+    ("a corpus for one site", BAD_SITE.format("corpus: {seed: 3}"), r"at hook_embed: all sites of a model read one"),
     ("bad override", GOOD.replace("    sites", "    overrides: {train: {widht: [3]}}\n    sites"), r"overrides of 'one': train\.widht"),
     ("heads that do not divide", GOOD.replace("    sites", "    architecture: {d_model: 30, n_heads: 4}\n    sites"), r"multiple of n_heads"),
 ]  # fmt: skip

@@ -117,6 +117,19 @@ def test_a_job_of_another_stage_is_refused(sweep: Any) -> None:
         run_job(store, job, stage="match")
 
 
+def test_an_item_is_no_job(sweep: Any) -> None:
+    store, job = sweep(write_seed, bank=False)
+    item = json.loads(job.read_text())["items"][0]
+    with pytest.raises(UserError, match="this is one item"):
+        run_job(store, store.spec_path(item))
+
+
+def test_a_bank_that_forgets_an_item_is_noticed(sweep: Any) -> None:
+    store, job = sweep(lambda items, ctx: None, bank=True)
+    with pytest.raises(AssertionError, match="without publishing"):
+        run_job(store, job)
+
+
 def square(x: int) -> int:
     return x * x
 

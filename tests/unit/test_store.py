@@ -191,6 +191,28 @@ def test_garbage_is_what_no_sweep_wants(store: Store, capsys: pytest.CaptureFixt
     assert kept.exists() and not dropped.exists()
 
 
+def test_an_unfinished_item_that_no_sweep_wants_is_garbage(store: Store) -> None:
+    make(store)
+    (store.root / ".roots").mkdir()
+    (store.root / ".roots" / "s.json").write_text(json.dumps({"items": [digest(SPEC)]}))
+    kept, dropped = open_attempt(store, digest(SPEC)), open_attempt(store, "0" * 64)
+    collect_garbage(delete=True, grace_days=1, store=store)
+    assert dropped.exists()
+    collect_garbage(delete=True, grace_days=0, store=store)
+    assert kept.exists() and not dropped.parent.exists()
+
+
+def test_a_manifest_whose_spec_changed_is_named(store: Store) -> None:
+    place = make(store)
+    manifest = json.loads((place / MANIFEST).read_text())
+    manifest["spec"]["settings"]["seed"] += 1
+    (place / MANIFEST).write_text(json.dumps(manifest))
+    assert any("another item" in problem for problem in check_item(place, full=False))
+    del manifest["digest"]
+    (place / MANIFEST).write_text(json.dumps(manifest))
+    assert any("not a manifest" in problem for problem in check_item(place, full=False))
+
+
 def test_reclaimed_data_are_gone_but_not_missing(store: Store, tmp_path: Path) -> None:
     place = make(store)
     reclaim_activations(digest(SPEC), tmp_path / "record.json", store)

@@ -122,8 +122,24 @@ def collect_garbage(*, delete: bool, grace_days: float, store: Store | None = No
         print(f"{folder}: {size / 1e6:,.1f} MB")
         if delete:
             condemn(folder)
+    for folder in _abandoned(store, wanted, young):
+        print(f"{folder}: unfinished")
+        count += 1
+        if delete:
+            shutil.rmtree(folder)
     verb = "deleted" if delete else "could be deleted (--delete does it)"
     print(f"{count} items, {total / 1e9:.2f} GB {verb}")
+
+
+def _abandoned(store: Store, wanted: set[str], young: float) -> Iterator[Path]:
+    """Attempts at items that no registered sweep wants, old enough and not under way."""
+    kept = {store.work(item) for item in wanted}
+    for folder in sorted((store.root / ".work").glob("*")):
+        held = leases.read(store.lease_path(folder.name))
+        busy = held is not None and leases.alive(*held)
+        newest = max(path.stat().st_mtime for path in [folder, *folder.rglob("*")])
+        if folder not in kept and not busy and newest <= young:
+            yield folder
 
 
 def _wanted(store: Store) -> set[str]:
