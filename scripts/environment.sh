@@ -19,11 +19,11 @@ for lock in "${locks[@]}"; do
     if ! cmp -s "$lock" "$stamp"; then
         echo "installing $lock (this takes a few minutes the first time)"
         # every dependency is pinned in the file, so pip has nothing to resolve
-        .venv/bin/python -m pip install --quiet --no-deps --requirement "$lock"
+        .venv/bin/python -m pip install --quiet --quiet --no-deps --requirement "$lock"
         cp "$lock" "$stamp"
     fi
 done
 if ! cmp -s pyproject.toml .venv/pyproject.installed; then
-    .venv/bin/python -m pip install --quiet --no-deps --editable .
+    .venv/bin/python -m pip install --quiet --quiet --no-deps --editable .
     cp pyproject.toml .venv/pyproject.installed
 fi
