@@ -50,6 +50,7 @@ def test_reshuffle_gives_every_seed_its_own_stream():
     "changes,words",
     [
         ({"widths": [32, {"d_sae": 32}]}, ["widths[1]", "widths[0]", "same SAE"]),
+        ({"widths": [32, {"d_sae": 32, "learning_rate": 1}]}, ["widths[1]", "same SAE"]),
         ({"widths": [{"d_sae": 32, "learning_rat": 1}]}, ["widths[0]", "did you mean"]),
         ({"widths": [{"architecture": "relu", "d_sae": 32}]}, ["widths[0]", "architecture"]),
         ({"widths": [{"learning_rate": 1}]}, ["widths[0]", "d_sae"]),

@@ -193,16 +193,18 @@ class TrainSection(TrainCommon):
         """
         common = {name: getattr(self, name) for name in TrainCommon.model_fields}
         axes = {name: getattr(self, name) for name, _ in AXES}
-        seen: dict[str, str] = {}
+        seen: dict[tuple, str] = {}
         found = []
         for values, where in _branches(axes, common, 0, ""):
             if self.reshuffle:
                 values["stream_seed"] += values["seed"]
             settings = _settings(values, where)
-            key = repr(sorted(settings.identity().items()))
+            key = (settings.architecture, settings.sparsity, settings.seed, settings.d_sae)
             if key in seen:
                 raise ValueError(
-                    f"train: {where} describes the same SAE as {seen[key]}; remove one of them"
+                    f"train: {where} describes the same SAE as {seen[key]} by architecture, width, "
+                    "sparsity and seed, which is all that tells SAEs apart; remove one of them, "
+                    "or put it into a second entry of `models` with `overrides`"
                 )
             seen[key] = where
             found.append(settings)
@@ -210,7 +212,7 @@ class TrainSection(TrainCommon):
 
 
 def _order(s: TrainSettings) -> tuple:
-    return (s.architecture, s.sparsity, s.seed, s.d_sae, repr(sorted(s.identity().items())))
+    return (s.architecture, s.sparsity, s.seed, s.d_sae)
 
 
 def _settings(values: dict[str, Any], where: str) -> TrainSettings:
