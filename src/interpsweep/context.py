@@ -136,13 +136,18 @@ class Context:
         if self._progress is not None:
             self._progress.unlink(missing_ok=True)
 
-    def stop_on_sigterm(self) -> None:
-        """Turn SIGTERM into the flag `stopping`: long stages checkpoint at the end of a step."""
+    def stop_on_signals(self) -> None:
+        """Turn SIGTERM and Ctrl-C into the flag `stopping`: stages save at the end of a step.
 
-        def handler(_signal: int, _frame: object) -> None:
+        The second of either ends the process at once.
+        """
+
+        def handler(number: int, _frame: object) -> None:
             self.stopping = True
+            signal.signal(number, signal.SIG_DFL)
 
-        signal.signal(signal.SIGTERM, handler)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, handler)
 
 
 class Stopped(Exception):

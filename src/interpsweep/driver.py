@@ -69,7 +69,8 @@ def write_specs(plan: Plan, store: Store) -> None:
     """Write the specs of all items and faces, and the job files."""
     folder = store.root / ".specs"
     folder.mkdir(parents=True, exist_ok=True)
-    known = {entry.name for entry in os.scandir(folder)}
+    # a power loss can leave a file empty: it is not known then
+    known = {entry.name for entry in os.scandir(folder) if entry.stat().st_size}
     for item in plan.items.by_digest.values():
         if f"{item.digest}.json" not in known:
             write_quick(store.spec_path(item.digest), canonical_json(item.spec) + "\n")
@@ -133,15 +134,11 @@ def refresh_results(plan: Plan, store: Store, there: set[str]) -> None:
 def _refresh_picture(store: Store, item: str, path: Path, finished: bool) -> None:
     for picture in (path, path.with_suffix(".png")):
         source = store.find(item) / f"figure{picture.suffix}"
-        if finished and not _same(source, picture):
+        if finished and not face.same_bytes(source, picture):
             picture.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, picture)
         elif not finished:
             picture.unlink(missing_ok=True)
-
-
-def _same(a: Path, b: Path) -> bool:
-    return b.exists() and a.stat().st_size == b.stat().st_size and a.read_bytes() == b.read_bytes()
 
 
 def _drop_unknown(plan: Plan) -> None:

@@ -48,6 +48,12 @@ def current(output: Path) -> str:
         return ""
 
 
+def same_bytes(a: Path, b: Path) -> bool:
+    """Whether two files exist and hold the same."""
+    both = a.exists() and b.exists()
+    return both and a.stat().st_size == b.stat().st_size and a.read_bytes() == b.read_bytes()
+
+
 def _entry(store: Store, name: str, item: str) -> dict[str, Any]:
     path = store.find(item).relative_to(store.root).as_posix()
     return {"name": name, "digest": item, "path": path, "metrics": store.manifest(item)["metrics"]}

@@ -74,7 +74,7 @@ def run_job(store: Store, job_file: Path, index: Path | None = None, stage: str 
     digest = job_file.stem
     kind = STAGES[job["stage"]]
     context = Context(**job.get("run", {}), progress=store.progress_path(digest), job=digest)
-    context.stop_on_sigterm()
+    context.stop_on_signals()
     try:
         while missing := [item for item in job["items"] if not store.exists(item)]:
             _work_through(store, kind, missing, context)
@@ -90,8 +90,11 @@ def _work_through(store: Store, stage: Stage, missing: list[str], context: Conte
     """Make what can be leased of `missing`; if all of it is in other hands, wait a little."""
     run = importlib.import_module(stage.module).run
     if stage.bank:
-        items = [item for digest in missing if (item := _claim(store, digest, context))]
+        items: list[Item] = []
         try:
+            for digest in missing:
+                item = _claim(store, digest, context)
+                items += [] if item is None else [item]
             if items:
                 run(items, context)
                 if not context.stopping:  # else it would be called again and again

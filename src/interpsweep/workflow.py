@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from interpsweep.errors import UserError, nearest
+from interpsweep.face import current, same_bytes
 from interpsweep.figures.registry import FIGURES
 from interpsweep.store import Store
 
@@ -58,9 +59,14 @@ class Driver:
         return [*indices, *plan.face, *plan.pictures, *plan.reclaimable]
 
     def target(self, face: str) -> list[str]:
-        """The readable files of one kind, for the targets a user types."""
-        found = [path for path in self._plan.face if path.endswith(f"/{face}.json")]
-        return found + (list(self._plan.pictures) if face in ("figures", "report") else [])
+        """The readable files of one kind and the jobs behind them, for the targets a user types.
+
+        The jobs are named too because Snakemake is content with a file whose own inputs are gone.
+        """
+        found = [shown for path, shown in self._plan.face.items() if path.endswith(f"/{face}.json")]
+        jobs = {self._plan.job_of[item].index: None for shown in found for _, item in shown.items}
+        pictures = list(self._plan.pictures) if face in ("figures", "report") else []
+        return [*jobs, *(shown.path for shown in found), *pictures]
 
     def needs(self, wildcards: Any) -> dict[str, list[str]]:
         """Index files a job waits for, by stage; none once its own index exists.
@@ -88,7 +94,9 @@ class Driver:
         face = self._plan.face.get(path)
         if face is None:
             raise UserError(f"{path}: this sweep has no such file{nearest(path, self._plan.face)}")
-        return list({self._plan.job_of[digest].index: None for _, digest in face.items})
+        jobs = list({self._plan.job_of[digest].index: None for _, digest in face.items})
+        fresh = current(Path(path)) == face.digest and _all_exist(jobs)
+        return [] if fresh and not FULL_EDGES else jobs
 
     def shown_digest(self, wildcards: Any) -> str:
         """The digest of what a readable file shows."""
@@ -100,7 +108,11 @@ class Driver:
         item = self._picture(wildcards)
         if item is None:
             raise UserError(f"{wildcards.figure}: this sweep has no such figure")
-        return [self._plan.job_of[item.digest].index]
+        jobs = [self._plan.job_of[item.digest].index]
+        path = f"results/{wildcards.sweep}/figures/{wildcards.figure}.svg"
+        source = Path(self.picture_folder(wildcards), "figure.svg")
+        fresh = _all_exist([*jobs, path]) and same_bytes(source, Path(path))
+        return [] if fresh and not FULL_EDGES else jobs
 
     def picture_folder(self, wildcards: Any) -> str:
         """The store folder of a figure under results/."""
@@ -164,6 +176,10 @@ def open_workflow(snakemake_workflow: Any) -> Driver | Worker:
         print(f"interpsweep: {error}", file=sys.stderr, flush=True)
         os._exit(2)  # Snakemake would turn a SystemExit into a traceback
     return Driver(plan)
+
+
+def _all_exist(paths: list[str]) -> bool:
+    return all(Path(path).exists() for path in paths)
 
 
 def only_looks(arguments: list[str]) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import SNAKEFILE
 
 from interpsweep import driver
 from interpsweep.store import Store
@@ -290,6 +291,16 @@ def test_layers_are_matched_hook_by_hook_and_names_never_collide(folder: Any, ba
     assert len(plan.face) == len(plan.faces)
     for face in plan.faces:
         assert len(dict(face.items)) == len(face.items), face.path
+
+
+@pytest.mark.parametrize("name", ["gpt2-small", "pythia-70m", "gemma-2-2b"])
+def test_ready_sweeps_of_hub_models_plan_offline(folder: Any, name: str) -> None:
+    shutil.copy(SNAKEFILE.parent / f"config/sweeps/{name}.yaml", folder.config)
+    plan = folder.plan()
+    assert (
+        len(plan.items.of("train")) == {"gpt2-small": 48, "pythia-70m": 144, "gemma-2-2b": 18}[name]
+    )
+    assert plan.lock  # commits of the model and the data set
 
 
 @pytest.mark.parametrize(

@@ -39,9 +39,8 @@ def show_plan(configs: list[Path], tflops: float) -> None:
     size, flop = sum(c.bytes for c in costs.values()), sum(c.flop for c in costs.values())
     free = free_bytes(store.root)
     console.print(f"disk: about {size / 1e9:,.2f} GB to write, {free / 1e9:,.0f} GB free")
-    console.print(
-        f"compute: about {flop:.1e} FLOP, {flop / (tflops * 3.6e15):,.2f} hours at {tflops:g} TFLOP/s"
-    )
+    hours = flop / (tflops * 3.6e15)
+    console.print(f"compute: about {flop:.1e} FLOP, {hours:,.2f} hours at {tflops:g} TFLOP/s")
     if size > free:
         console.print("[bold red]this does not fit on the disk[/]")
 

@@ -5,26 +5,22 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from typing import Any
 
 from interpsweep.errors import UserError
-from interpsweep.lock import model_of
 from interpsweep.plan import Plan
-from interpsweep.plan.estimate import estimate, free_bytes
-from interpsweep.spec import digest
+from interpsweep.plan.estimate import estimate, free_bytes, model_question, question_path
 from interpsweep.store import Store
 from interpsweep.store.layout import write_atomic
 
 
 def preflight(plan: Plan, store: Store) -> None:
-    """Check disk space and, once for each model and set of sites, that the model has the sites.
+    """Check, once for each model and set of sites, that the model has the sites; then disk space.
 
     Raises UserError before anything is computed.
     """
-    check_disk(plan, store)
     for model in plan.sweep.models:
         question = model_question(model, plan.lock)
-        answer = store.root / ".preflight" / f"{digest(question)}.json"
+        answer = question_path(question, store)
         if answer.exists():
             continue
         print(f"checking the sites of model {model.name} (once)", flush=True)
@@ -37,16 +33,7 @@ def preflight(plan: Plan, store: Store) -> None:
         if result.returncode:
             raise UserError((result.stdout.strip() or result.stderr.strip())[-4000:])
         write_atomic(answer, result.stdout)
-
-
-def model_question(model: Any, lock: dict[str, str]) -> dict[str, Any]:
-    """What a check of a model depends on."""
-    return {
-        "name": model.name,
-        "model": model_of(model, lock),
-        "architecture": model.architecture.identity() if model.source == "trained" else None,
-        "sites": list(model.site_names),
-    }
+    check_disk(plan, store)
 
 
 def check_disk(plan: Plan, store: Store) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -71,7 +72,9 @@ def _watched(command: list[str], plan: Plan) -> int:
     log.parent.mkdir(exist_ok=True)
     console = Console()
     with log.open("w") as file:
-        process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            command, stdout=file, stderr=subprocess.STDOUT, preexec_fn=_die_with_parent
+        )
         try:
             _show_until_done(process, plan, console)
         except KeyboardInterrupt:  # the terminal sent it to Snakemake and its jobs as well
@@ -81,6 +84,15 @@ def _watched(command: list[str], plan: Plan) -> int:
         console.print(f"[bold red]failed[/]; Snakemake's log is {log}", highlight=False)
         console.print(_last_errors(log), highlight=False, markup=False)
     return process.returncode
+
+
+def _die_with_parent() -> None:
+    """On Linux: a Snakemake whose parent was killed would hold the sweep's lock for nobody."""
+    if sys.platform == "linux":
+        import ctypes
+
+        set_parent_death_signal = 1
+        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
 
 
 def _show_until_done(process: subprocess.Popen, plan: Plan, console: Console) -> None:

@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from interpsweep.lock import model_of
 from interpsweep.models.identity import resolve_path
 from interpsweep.plan.build import Plan
 from interpsweep.plan.items import PlannedItem
+from interpsweep.spec import digest
 from interpsweep.store import Store
 
 _BYTES = {"float16": 2, "bfloat16": 2, "float32": 4}
@@ -43,7 +45,7 @@ class Cost:
 def estimate(plan: Plan, store: Store) -> dict[str, Cost]:
     """The cost of every stage of a plan, for what `store` does not hold yet."""
     missing = {item.digest for found in plan.missing(store).values() for item in found}
-    shapes = {model.name: model_shape(model, plan.lock) for model in plan.sweep.models}
+    shapes = {model.name: model_shape(model, plan, store) for model in plan.sweep.models}
     costs: dict[str, Cost] = {}
     for item in plan.items.by_digest.values():
         cost = costs.setdefault(item.stage, Cost())
@@ -58,8 +60,11 @@ def estimate(plan: Plan, store: Store) -> dict[str, Cost]:
     return costs
 
 
-def model_shape(model: Any, lock: dict[str, str]) -> Shape:
-    """Width and rough parameter count of a model, from its configuration alone."""
+def model_shape(model: Any, plan: Plan, store: Store) -> Shape:
+    """Width and rough parameter count of a model, from its configuration.
+
+    Of a hub model, once it was checked: its widest site (its parameters stay unknown).
+    """
     if model.source == "trained":
         a = model.architecture
         return Shape(a.d_model, a.n_layers * (4 * a.d_model**2 + 2 * a.d_model * a.d_mlp))
@@ -71,7 +76,25 @@ def model_shape(model: Any, lock: dict[str, str]) -> Shape:
         width = config.get("hidden_size") or config.get("n_embd") or 0
         layers = config.get("num_hidden_layers") or config.get("n_layer") or 0
         return Shape(width, 12 * layers * width**2)
+    answer = question_path(model_question(model, plan.lock), store)
+    if answer.exists():
+        return Shape(max(json.loads(answer.read_text(encoding="utf-8"))["widths"].values()))
     return Shape()
+
+
+def model_question(model: Any, lock: dict[str, str]) -> dict[str, Any]:
+    """What the check of a model's sites depends on."""
+    return {
+        "name": model.name,
+        "model": model_of(model, lock),
+        "architecture": model.architecture.identity() if model.source == "trained" else None,
+        "sites": list(model.site_names),
+    }
+
+
+def question_path(question: dict[str, Any], store: Store) -> Path:
+    """Where the answer to a question about a model is kept."""
+    return store.root / ".preflight" / f"{digest(question)}.json"
 
 
 def _item_cost(plan: Plan, item: PlannedItem, shape: Shape) -> tuple[int, int, float]:

@@ -331,7 +331,9 @@ def _figures(items: Items, sweep: Sweep, claims: str) -> list[str]:
 def _scopes(items: Items, figure: Figure) -> Iterator[tuple[Coordinates, list[PlannedItem]]]:
     """The places where a figure is drawn, and the items it is drawn from."""
     if figure.scope == "sweep":
-        yield {}, items.of(*figure.needs)
+        everything = items.of(*figure.needs)
+        if everything:
+            yield {}, everything
         return
     keys = ("model", "site", "layer") if figure.scope == "site" else (*FAMILY, "layer")
     anchors = [item.at for item in items.of(figure.needs[0]) if item.at.keys() >= set(keys)]
