@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from interpsweep import driver
+from interpsweep.commands.progress import running_jobs
 from interpsweep.errors import UserError
 from interpsweep.plan import Plan
 from interpsweep.plan.estimate import Cost, estimate, free_bytes
@@ -18,7 +19,6 @@ from interpsweep.plan.jobs import readable_name
 from interpsweep.spec import DIGEST_IN_NAME, Spec, difference
 from interpsweep.stages import STAGES
 from interpsweep.store import Store
-from interpsweep.store import lease as leases
 from interpsweep.store.layout import MANIFEST
 
 
@@ -61,7 +61,7 @@ def show_status(configs: list[Path]) -> None:
     table = Table(title=f"Sweep {plan.sweep.sweep}", title_justify="left")
     for name in ("stage", "done", "missing", "running"):
         table.add_column(name, justify="left" if name in ("stage", "running") else "right")
-    running = _running(plan, store)
+    running = running_jobs(plan, store)
     for stage in STAGES:
         items = plan.items.of(stage)
         if items:
@@ -78,20 +78,6 @@ def show_status(configs: list[Path]) -> None:
         if len(there) == len(plan.items.by_digest)
         else "`interpsweep run` makes what is missing"
     )
-
-
-def _running(plan: Plan, store: Store) -> dict[str, list[str]]:
-    """Live jobs by stage, with how far they are."""
-    found: dict[str, list[str]] = {}
-    for job in plan.jobs:
-        state = leases.read(store.progress_path(job.digest))
-        if state is None or not leases.alive(*state):
-            continue
-        progress: dict[str, Any] = state[0]
-        total = float(progress.get("total") or 0)
-        share = f" {100 * float(progress['done']) / total:.0f}%" if total else ""
-        found.setdefault(job.stage, []).append(f"{job.name}: {progress.get('what', '')}{share}")
-    return found
 
 
 def _stale(plan: Plan, store: Store) -> set[str]:

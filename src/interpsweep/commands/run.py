@@ -16,11 +16,11 @@ from rich.table import Table
 
 from interpsweep import driver
 from interpsweep.commands.preflight import preflight
+from interpsweep.commands.progress import running_jobs
 from interpsweep.plan import Plan
 from interpsweep.plan.jobs import readable_name
 from interpsweep.stages import STAGES
 from interpsweep.store import Store
-from interpsweep.store import lease as leases
 
 REFRESH = 1.0  # seconds between looks at the store, at least
 SHARE = 0.05  # of the time may go into looking
@@ -114,7 +114,7 @@ def _show_until_done(process: subprocess.Popen, plan: Plan, console: Console) ->
 
 def progress_table(plan: Plan, store: Store) -> Table:
     """Items done and running jobs, one row for each stage."""
-    there = driver.existing(plan, store)
+    there, running = driver.existing(plan, store), running_jobs(plan, store)
     table = Table(box=None, pad_edge=False)
     for name in ("stage", "done", "", "now"):
         table.add_column(name, justify="right" if name == "done" else "left")
@@ -125,31 +125,15 @@ def progress_table(plan: Plan, store: Store) -> Table:
         done = sum(item.digest in there for item in items)
         filled = 20 * done // len(items)
         bar = "█" * filled + "░" * (20 - filled)
-        table.add_row(stage, f"{done}/{len(items)}", bar, "; ".join(_now(plan, store, stage)))
+        table.add_row(stage, f"{done}/{len(items)}", bar, "; ".join(running.get(stage, [])))
     return table
 
 
 def progress_line(plan: Plan, store: Store) -> str:
     """The same on one line, for logs."""
     there = driver.existing(plan, store)
-    now = [text for stage in STAGES for text in _now(plan, store, stage)]
+    now = [text for texts in running_jobs(plan, store).values() for text in texts]
     return f"{len(there)}/{len(plan.items.by_digest)} items; " + ("; ".join(now) or "planning")
-
-
-def _now(plan: Plan, store: Store, stage: str) -> list[str]:
-    """What the running jobs of a stage are doing."""
-    texts = []
-    for job in plan.jobs:
-        if job.stage != stage:
-            continue
-        state = leases.read(store.progress_path(job.digest))
-        if state is None or not leases.alive(*state):
-            continue
-        facts = state[0]
-        total = float(str(facts.get("total") or 0))
-        share = f" {100 * float(str(facts.get('done', 0))) / total:.0f}%" if total else ""
-        texts.append(f"{job.name}: {facts.get('what', '')}{share}")
-    return texts
 
 
 def _last_errors(log: Path, lines: int = 25) -> str:
