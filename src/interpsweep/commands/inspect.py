@@ -98,7 +98,7 @@ def explain_item(name: str, configs: list[Path]) -> None:
     if (path / MANIFEST).exists():
         print("exists; nothing would be redone")
         return
-    near = _nearest(item, store)
+    near = _nearest(item, store, plan)
     if near is None:
         print(f"missing; the store has no other item of stage {item.stage} to compare it with")
         return
@@ -118,12 +118,12 @@ def _find(name: str, plan: Plan) -> PlannedItem:
     return found[0]
 
 
-def _nearest(item: PlannedItem, store: Store) -> tuple[Path, Spec] | None:
-    """The existing item of the same stage whose spec differs in the fewest places."""
+def _nearest(item: PlannedItem, store: Store, plan: Plan) -> tuple[Path, Spec] | None:
+    """The existing item of the same stage that differs in the fewest settings, its inputs' too."""
     best: tuple[int, Path, Spec] | None = None
     for manifest in sorted((store.root / STAGES[item.stage].kind).glob(f"*/{MANIFEST}")):
         spec = json.loads(manifest.read_text(encoding="utf-8"))["spec"]
-        count = len(difference(spec, item.spec))
+        count = len(_expanded(spec, item.spec, store, plan))
         if best is None or count < best[0]:
             best = (count, manifest.parent, spec)
     return None if best is None else best[1:]
