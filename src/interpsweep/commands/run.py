@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -82,7 +83,7 @@ def _watched(command: list[str], plan: Plan) -> int:
             process.wait()
     if process.returncode:
         console.print(f"[bold red]failed[/]; Snakemake's log is {log}", highlight=False)
-        console.print(_last_errors(log), highlight=False, markup=False)
+        console.print(_last_errors(log), highlight=False, markup=False, soft_wrap=True)
     return process.returncode
 
 
@@ -136,16 +137,16 @@ def progress_line(plan: Plan, store: Store) -> str:
     return f"{len(there)}/{len(plan.items.by_digest)} items; " + ("; ".join(now) or "planning")
 
 
-def _last_errors(log: Path, lines: int = 25) -> str:
-    """The end of Snakemake's log, and of the logs of the jobs that failed."""
+def _last_errors(log: Path, lines: int = 12) -> str:
+    """The ends of the logs of the jobs that failed; of Snakemake's own if no job did."""
     text = log.read_text(errors="replace")
-    found = [f"  {line}" for line in text.splitlines()[-lines:]]
-    for line in text.splitlines():
-        name = line.strip().removeprefix("log:").split(" ")[0].strip()
-        if line.strip().startswith("log:") and Path(name).is_file():
-            tail = Path(name).read_text(errors="replace").splitlines()[-8:]
-            found += [f"{name}:", *(f"  {inner}" for inner in tail)]
-    return "\n".join(found)
+    named = re.findall(r"^ +log: (\S+) \(check", text, flags=re.MULTILINE)
+    failed = [Path(name) for name in dict.fromkeys(named) if Path(name).is_file()]
+    found = []
+    for job in failed:
+        tail = job.read_text(errors="replace").splitlines()[-lines:]
+        found += [f"{job}:", *(f"  {line}" for line in tail)]
+    return "\n".join(found or text.splitlines()[-2 * lines :])
 
 
 def _write_snakemake_report(plan: Plan, configs: list[Path]) -> None:
