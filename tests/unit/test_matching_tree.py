@@ -14,7 +14,9 @@ from interpsweep.matching.cosine import unit_rows
 from interpsweep.matching.edges import Level
 from interpsweep.matching.match import Side, match
 from interpsweep.matching.tree import Step, build
+from interpsweep.saes.firing import Firing
 
+LEVEL = MatchSettings().firing_level
 TOKENS, DIM, PARENTS, CHILDREN, OTHERS = 40_000, 64, 3, 3, 8
 
 
@@ -102,14 +104,20 @@ class World:
         return rows, codes
 
 
-def side(rows: np.ndarray, codes: np.ndarray) -> Side:
-    folded = Matrix(sp.csr_matrix(codes * np.linalg.norm(rows, axis=1), dtype=np.float32))
+def side(rows: np.ndarray, codes: np.ndarray, level: float = LEVEL) -> Side:
+    plain = Matrix(sp.csr_matrix(codes * np.linalg.norm(rows, axis=1), dtype=np.float32))
+    folded = Firing.above(plain, level, Plain.block_map)
     count, mean = coactivation.firing_statistics(folded, Plain.block_map)
     return Side(unit_rows(rows), unit_rows(rows), np.zeros(DIM, np.float32), folded, count, mean)
 
 
-def ladder(world: World, wide: tuple[np.ndarray, np.ndarray]) -> tuple[Any, ...]:
-    a, b = side(*world.narrow()), side(*wide)
+def ladder(
+    world: World,
+    wide: tuple[np.ndarray, np.ndarray],
+    narrow: tuple[np.ndarray, np.ndarray] | None = None,
+    level: float = LEVEL,
+) -> tuple[Any, ...]:
+    a, b = side(*(narrow or world.narrow()), level), side(*wide, level)
     x = Matrix(world.x.astype(np.float32))
     pairs, features, summary = match(a, b, x, 0, MatchSettings(), Plain())
     step = Step(
@@ -211,6 +219,26 @@ def test_a_latent_that_nearly_always_fires_has_no_specialisations() -> None:
     constant = len(world_narrow[0]) - 1
     assert not (edges["type"].eq("specialisation") & edges["n"].eq(constant)).any()
     assert (edges["type"] == "specialisation").sum() == PARENTS * CHILDREN
+
+
+def test_faint_firings_do_not_count() -> None:
+    """Codes that fire faintly everywhere give the same tree, but only above the firing level."""
+    world = World(child_p=0.2, child_size=1.0)
+    rng = np.random.default_rng(7)
+
+    def faint(rows: np.ndarray, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        noise = rng.uniform(0.01, 0.1, codes.shape) * (rng.random(codes.shape) < 0.1)
+        return rows, np.where(codes > 0, codes, noise)
+
+    narrow, wide = faint(*world.narrow()), faint(*world.absorbing())
+    above, plain = (ladder(world, wide, narrow, level) for level in (LEVEL, 0.0))
+    exact = ladder(world, world.absorbing())
+    assert above[2]["steps"][0]["counts"] == exact[2]["steps"][0]["counts"]
+    assert plain[2]["steps"][0]["counts"]["other"] >= PARENTS * CHILDREN
+    names = ["n", "w", "p_n_given_w", "holes", "attenuation", "coverage"]
+    np.testing.assert_array_equal(above[1][names], exact[1][names])
+    # what a latent adds to the reconstruction is a matter of all its codes
+    np.testing.assert_array_equal(above[4]["stitching"]["mse_a"], plain[4]["stitching"]["mse_a"])
 
 
 def test_forest_is_a_forest(absorption: tuple[Any, ...]) -> None:

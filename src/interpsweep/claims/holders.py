@@ -13,6 +13,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from interpsweep.errors import UserError
+from interpsweep.saes.firing import exceeding, firings, peaks
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -66,10 +67,8 @@ def hold(
     times its largest activation, and the best one counts. Latents of TopK SAEs fire faintly on
     many tokens, which says nothing about what their strong activations stand for.
     """
-    peaks = np.zeros(codes.d_sae)
-    for block in ctx.block_map(partial(_peaks, codes=codes), list(codes.chunks()), "maxima"):
-        peaks = np.maximum(peaks, block)
-    thresholds = np.outer(levels, peaks)  # (levels, d_sae)
+    most = peaks(codes, ctx.block_map)
+    thresholds = np.outer(levels, most)  # (levels, d_sae)
     work = partial(_hits, codes=codes, labels=labels, sizes=sizes, thresholds=thresholds)
     on = np.zeros(thresholds.shape)
     hits = {name: np.zeros((k, *thresholds.shape)) for name, k in sizes.items()}
@@ -79,16 +78,12 @@ def hold(
             hits[name] += new
     concepts = {
         name: _best(
-            hits[name], on, np.bincount(label[label >= 0], minlength=sizes[name]), peaks, levels
+            hits[name], on, np.bincount(label[label >= 0], minlength=sizes[name]), most, levels
         )
         for name, label in labels.items()
     }
     share = {name: h[:, 0].sum(axis=0) / np.maximum(on[0], 1) for name, h in hits.items()}
     return Holding(concepts, share)
-
-
-def _peaks(chunk: tuple[int, int], codes: Any) -> Floats:
-    return np.asarray(codes.read(*chunk).max(axis=0).todense(), np.float64).ravel()
 
 
 def _hits(
@@ -102,19 +97,11 @@ def _hits(
     values = {name: _one_hot(labels[name][chunk[0] : chunk[1]], k) for name, k in sizes.items()}
     on, made = [], {name: [] for name in sizes}  # type: ignore[var-annotated]
     for threshold in thresholds:
-        above = exceeding(block, threshold)
+        above = firings(exceeding(block, threshold))
         on.append(np.asarray(above.sum(axis=0), np.float64).ravel())
         for name, one_hot in values.items():
             made[name].append((one_hot @ above).toarray().astype(np.float64))
     return np.array(on), {name: np.stack(parts, axis=1) for name, parts in made.items()}
-
-
-def exceeding(block: sp.csr_matrix, threshold: Floats) -> sp.csr_matrix:
-    """1 where a latent's activation exceeds its threshold."""
-    above = sp.csr_matrix(block, copy=True)
-    above.data = (block.data > threshold[block.indices]).astype(np.float32)
-    above.eliminate_zeros()
-    return above
 
 
 def _one_hot(label: NDArray[np.int16], k: int) -> sp.csr_matrix:
@@ -122,7 +109,7 @@ def _one_hot(label: NDArray[np.int16], k: int) -> sp.csr_matrix:
     return sp.csr_matrix((np.ones(len(here), np.float32), (label[here], here)), (k, len(label)))
 
 
-def _best(hits: Floats, on: Floats, count: Ints, peaks: Floats, levels: tuple[float, ...]) -> Held:
+def _best(hits: Floats, on: Floats, count: Ints, most: Floats, levels: tuple[float, ...]) -> Held:
     """The best (level, latent) of every value from hits (k, levels, d_sae)."""
     f1 = 2 * hits / np.maximum(count[:, None, None] + on, 1)
     flat = np.argmax(f1.reshape(len(count), -1), axis=1)
@@ -132,7 +119,7 @@ def _best(hits: Floats, on: Floats, count: Ints, peaks: Floats, levels: tuple[fl
     return Held(
         count=count.astype(np.int64),
         latent=latent.astype(np.int64),
-        threshold=np.asarray(levels)[level] * peaks[latent],
+        threshold=np.asarray(levels)[level] * most[latent],
         f1=f1[at, level, latent],
         precision=tp / np.maximum(on[level, latent], 1),
         recall=tp / np.maximum(count, 1),
@@ -159,7 +146,7 @@ def _joint(
     chunk: tuple[int, int], codes: list[Any], latents: list[Ints], thresholds: list[Floats]
 ) -> Floats:
     on = [
-        exceeding(sp.csr_matrix(one.read(*chunk))[:, mine], threshold).astype(np.float64)
+        firings(exceeding(sp.csr_matrix(one.read(*chunk))[:, mine], threshold)).astype(np.float64)
         for one, mine, threshold in zip(codes, latents, thresholds, strict=True)
     ]
     return np.asarray((sp.hstack(on, format="csr").T @ on[-1]).todense())

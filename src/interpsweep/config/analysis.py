@@ -28,6 +28,13 @@ class MatchSettings(Section):
         "Which neighbours are matched: the next width of a family, seed at one width, or site.",
         identity=False,
     )
+    firing_level: float = field(
+        0.2,
+        "Share of its largest activation above which a latent counts as firing in matches and in "
+        "the trees made of them.",
+        ge=0,
+        lt=1,
+    )
     top_k: int = field(
         8, "Neighbours kept per latent and per ranking (cosine, co-firing).", unit="latents", ge=1
     )

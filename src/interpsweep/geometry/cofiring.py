@@ -12,8 +12,9 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
+
+from interpsweep.saes.firing import Firing, firings
 
 Array = NDArray[np.float64]
 
@@ -26,18 +27,6 @@ class _Counts(NamedTuple):
     second: Array
     after: Array  # (a, c) surroundings fire right after the latent
     before: Array
-
-
-def peaks(codes: Any, ctx: Any) -> Array:
-    """Largest activation of every latent, (d_sae,)."""
-    most = np.zeros(codes.d_sae)
-    for part in ctx.block_map(partial(_peaks, codes=codes), list(codes.chunks()), "peaks"):
-        most = np.maximum(most, part)
-    return most
-
-
-def _peaks(chunk: tuple[int, int], codes: Any) -> Array:
-    return np.asarray(codes.read(*chunk).max(axis=0).todense(), np.float64).ravel()
 
 
 def profiles(
@@ -55,14 +44,12 @@ def profiles(
     times the latent's largest one, because latents of TopK SAEs fire faintly on many tokens.
     `context` (rows,) is the context of every encoded row.
     """
-    threshold = level * peaks(codes, ctx)
     work = partial(
         _count,
-        codes=codes,
+        codes=Firing.above(codes, level, ctx.block_map),
         context=context,
         alive=alive,
         surroundings=surroundings,
-        threshold=threshold,
     )
     parts = list(ctx.block_map(work, list(codes.chunks()), "firing profiles"))
     n, first, second, after, before = (sum(part[1:], part[0]) for part in zip(*parts, strict=True))
@@ -80,15 +67,13 @@ def profiles(
 
 def _count(
     chunk: tuple[int, int],
-    codes: Any,
+    codes: Firing,
     context: NDArray[np.integer],
     alive: NDArray[np.int64],
     surroundings: NDArray[np.int64],
-    threshold: Array,
 ) -> _Counts:
     start, stop = chunk[0], min(chunk[1] + 1, codes.n_rows)  # the pair across the chunk's end
-    on = sp.csr_matrix(codes.read(start, stop), copy=True)
-    on.data = (on.data > threshold[on.indices]).astype(np.float64)
+    on = firings(codes.read(start, stop)).astype(np.float64)
     within = np.diff(context[start:stop]) == 0
     first, second = on[:-1][within], on[1:][within]
     return _Counts(

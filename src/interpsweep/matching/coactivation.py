@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any, Protocol
@@ -12,10 +12,10 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from interpsweep.errors import UserError
+from interpsweep.saes.firing import BlockMap, Firing, exceeding, firings
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
-BlockMap = Callable[[Callable, Iterable, str], Iterator]
 
 TABLE_ENTRIES = 1 << 25  # largest dense table of counts held at once (256 MB)
 GATHER = 1 << 15  # rows gathered at once for products of activations with single directions
@@ -46,15 +46,6 @@ def require_same_rows(a: CodeReader, b: CodeReader) -> None:
             f"the two SAEs were encoded on different tokens ({a.n_rows} and {b.n_rows} rows); "
             "match SAEs of one corpus and one analysis split"
         )
-
-
-def firings(codes: sp.csr_matrix) -> sp.csr_matrix:
-    """1 where a latent fires, float32 (exact up to 2**24 rows of one chunk)."""
-    codes = sp.csr_matrix(codes)
-    codes.eliminate_zeros()
-    fired = codes.copy()
-    fired.data = np.ones_like(fired.data, dtype=np.float32)
-    return fired
 
 
 # --- first pass: which pairs fire together -------------------------------------------------------
@@ -134,8 +125,8 @@ class Sums:
 class PairWork:
     """What one chunk needs besides its tokens."""
 
-    a: CodeReader
-    b: CodeReader
+    a: Firing
+    b: Firing
     activations: Any  # `activations.artifact.Activations`
     first_row: int  # row of the activations where the codes begin
     pair_a: Ints
@@ -149,7 +140,11 @@ class PairWork:
 
 
 def pair_sums(work: PairWork, block_map: BlockMap) -> Sums:
-    """All sums of `Sums` over all tokens, in one pass."""
+    """All sums of `Sums` over all tokens, in one pass.
+
+    Firings and their activations are those above the floor; what is added to a reconstruction, and
+    the reconstruction itself, are all codes.
+    """
     total: Sums | None = None
     for part in block_map(partial(_chunk_sums, work), list(work.a.chunks()), "matching"):
         total = part if total is None else total + part
@@ -160,9 +155,10 @@ def pair_sums(work: PairWork, block_map: BlockMap) -> Sums:
 
 def _chunk_sums(work: PairWork, chunk: tuple[int, int]) -> Sums:
     start, stop = chunk
-    a, b = (sp.csr_matrix(side.read(start, stop)) for side in (work.a, work.b))
-    a.eliminate_zeros()
-    b.eliminate_zeros()
+    whole_a, whole_b = (
+        sp.csr_matrix(side.codes.read(start, stop), dtype=np.float32) for side in (work.a, work.b)
+    )
+    a, b = exceeding(whole_a, work.a.floor), exceeding(whole_b, work.b.floor)
     x = work.activations.read(work.first_row + start, work.first_row + stop)
     fa, fb = firings(a), firings(b)
     match, fired_match = _matched(b, work.match), _matched(fb, work.match)
@@ -176,8 +172,9 @@ def _chunk_sums(work: PairWork, chunk: tuple[int, int]) -> Sums:
         joint = (left.T.astype(np.float64) @ right).tocsr()
         return np.asarray(joint[work.pair_a, work.pair_b], np.float64).ravel()
 
-    residual = x - (np.asarray(a @ work.decoder_a) + work.bias_a)
-    gain = b.data.astype(np.float64) ** 2 - 2 * b.data * _products(b, residual, work.decoder_b)
+    residual = x - (np.asarray(whole_a @ work.decoder_a) + work.bias_a)
+    added = whole_b.data.astype(np.float64)
+    gain = added**2 - 2 * whole_b.data * _products(whole_b, residual, work.decoder_b)
     column = partial(_column_sums, weights=None)
     return Sums(
         n_ab=at(fa, fb),
@@ -193,7 +190,7 @@ def _chunk_sums(work: PairWork, chunk: tuple[int, int]) -> Sums:
         hole_projection=at(projection.multiply(hole).tocsr(), fb),
         n_match_a=column(both),
         match_with_a=column(match.multiply(fa)),
-        added=_column_sums(b, gain),
+        added=_column_sums(whole_b, gain),
         squared_error=np.array([np.sum(residual.astype(np.float64) ** 2)]),
         rows=np.array([stop - start], np.float64),
     )

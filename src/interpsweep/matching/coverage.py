@@ -10,7 +10,8 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from interpsweep.matching.association import share
-from interpsweep.matching.coactivation import BlockMap, CodeReader, firings
+from interpsweep.matching.coactivation import CodeReader
+from interpsweep.saes.firing import BlockMap, firings
 
 Counts = NDArray[np.float64]
 

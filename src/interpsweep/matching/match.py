@@ -25,6 +25,7 @@ from interpsweep.matching.cosine import (
 )
 from interpsweep.saes.artifact import Dictionary
 from interpsweep.saes.codes import Codes
+from interpsweep.saes.firing import Firing
 from interpsweep.spec import Spec
 from interpsweep.tables import write_json, write_parquet
 
@@ -36,7 +37,7 @@ class Side:
     decoder: Floats  # (n, d) unit rows
     encoder: Floats  # (n, d) unit rows
     bias: Floats  # (d,)
-    codes: Any  # reader
+    codes: Firing
     count: Ints  # (n,) firings
     mean: NDArray[np.float64]  # (n,) mean activation when firing
 
@@ -62,8 +63,8 @@ def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str
     written.
     """
     settings = own_fields(MatchSettings, spec["settings"])
-    a = load_side(inputs["a"], inputs["codes_a"], ctx)
-    b = load_side(inputs["b"], inputs["codes_b"], ctx)
+    a = load_side(inputs["a"], inputs["codes_a"], settings.firing_level, ctx)
+    b = load_side(inputs["b"], inputs["codes_b"], settings.firing_level, ctx)
     coactivation.require_same_rows(a.codes, b.codes)
     activations = Activations.open(inputs["activations"])
     edges, features, summary = match(a, b, activations, first_row(a.codes), settings, ctx)
@@ -78,9 +79,10 @@ def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str
     }
 
 
-def load_side(sae: Path, codes: Path, ctx: Context) -> Side:
-    """Read one dictionary and its firing statistics."""
-    dictionary, reader = Dictionary.open(sae), Codes.open(codes)
+def load_side(sae: Path, codes: Path, level: float, ctx: Context) -> Side:
+    """Read one dictionary and the statistics of its firings above `level`."""
+    dictionary = Dictionary.open(sae)
+    reader = Firing.above(Codes.open(codes), level, ctx.block_map)
     count, mean = coactivation.firing_statistics(reader, ctx.block_map)
     if not count.any():
         raise UserError(
@@ -328,6 +330,7 @@ def summarise(
     stitched = features[(features["side"] == "b") & (features["count"] > 0)]
     return {
         "rows": int(sums.rows[0]),
+        "firing_level": settings.firing_level,
         "n_a": len(a.count),
         "n_b": len(b.count),
         "alive_a": int(live_a.sum()),

@@ -18,6 +18,7 @@ from interpsweep.matching.coactivation import firing_statistics
 from interpsweep.matching.cosine import unit_rows
 from interpsweep.saes.artifact import Dictionary
 from interpsweep.saes.codes import Codes
+from interpsweep.saes.firing import Firing
 from interpsweep.spec import Spec
 from interpsweep.tables import read_json, read_parquet, write_json, write_parquet
 
@@ -42,7 +43,8 @@ class Step(NamedTuple):
 def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str, Any]:
     """Classify all edges of the family ``inputs["saes"]`` (narrow to wide) and grow its forest."""
     settings = own_fields(TreeSettings, spec["settings"])
-    codes = [Codes.open(path) for path in inputs["codes"]]
+    level = float(read_json(inputs["matches"][0] / "summary.json")["firing_level"])
+    codes = [Firing.above(Codes.open(path), level, ctx.block_map) for path in inputs["codes"]]
     levels = []
     for path, reader in zip(inputs["saes"], codes, strict=True):
         count, mean = firing_statistics(reader, ctx.block_map)

@@ -1,0 +1,85 @@
+"""When a latent counts as firing: above a share of its largest activation. No torch.
+
+An SAE with a fixed k fires k latents on every token, many of them at a few percent of what they
+reach elsewhere. Such firings say little about what a latent stands for but fill every count, so
+matches, firing profiles and labelled concepts count firings above a level. The level is part of
+the definition of whatever is counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+BlockMap = Callable[[Callable, Iterable, str], Iterator]
+
+
+@dataclass(frozen=True)
+class Firing:
+    """Codes reduced to firings: `read` drops what does not exceed a latent's `floor` (d_sae,)."""
+
+    codes: Any  # reader of all activations
+    floor: Floats
+
+    @classmethod
+    def above(cls, codes: Any, level: float, block_map: BlockMap) -> Firing:
+        """Firings above `level` times the largest activation of every latent; 0 keeps all."""
+        return cls(codes, level * peaks(codes, block_map))
+
+    @property
+    def n_rows(self) -> int:
+        """Number of encoded rows."""
+        return int(self.codes.n_rows)
+
+    @property
+    def d_sae(self) -> int:
+        """Number of latents."""
+        return int(self.codes.d_sae)
+
+    @property
+    def rows(self) -> tuple[int, int]:
+        """Rows of the activations that are encoded."""
+        return self.codes.rows
+
+    def chunks(self) -> Iterable[tuple[int, int]]:
+        """Pieces [start, stop) that cover all rows."""
+        return self.codes.chunks()
+
+    def read(self, start: int, stop: int) -> sp.csr_matrix:
+        """Codes (stop - start, d_sae) of rows [start, stop) that exceed their floor."""
+        return exceeding(self.codes.read(start, stop), self.floor)
+
+
+def peaks(codes: Any, block_map: BlockMap) -> Floats:
+    """Largest activation of every latent, (d_sae,)."""
+    most = np.zeros(codes.d_sae)
+    for part in block_map(partial(_peaks, codes=codes), list(codes.chunks()), "peaks"):
+        most = np.maximum(most, part)
+    return most
+
+
+def _peaks(chunk: tuple[int, int], codes: Any) -> Floats:
+    return np.asarray(codes.read(*chunk).max(axis=0).todense(), np.float64).ravel()
+
+
+def exceeding(block: sp.spmatrix, floor: Floats) -> sp.csr_matrix:
+    """The entries of `block` (n, d_sae) above their latent's `floor` (d_sae,); others dropped."""
+    kept = sp.csr_matrix(block, copy=True)
+    kept.data = np.where(kept.data > floor[kept.indices], kept.data, 0)
+    kept.eliminate_zeros()
+    return kept
+
+
+def firings(codes: sp.spmatrix) -> sp.csr_matrix:
+    """1 where a latent fires, float32 (exact up to 2**24 rows of one chunk)."""
+    fired = sp.csr_matrix(codes, copy=True)
+    fired.eliminate_zeros()
+    fired.data = np.ones_like(fired.data, dtype=np.float32)
+    return fired
