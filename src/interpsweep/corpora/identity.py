@@ -18,11 +18,11 @@ from typing import Any
 
 from interpsweep.config.corpora import CorpusSettings
 from interpsweep.errors import UserError, nearest
+from interpsweep.store.manifest import hash_file
 
 DATA = Path(__file__).parent / "data"  # the shipped template lists
 FORMATS = ("txt", "jsonl", "parquet")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
-_PIECE = 1 << 22
 
 
 def references(corpus: CorpusSettings) -> list[str]:
@@ -113,25 +113,16 @@ def text_files(patterns: Iterable[str]) -> list[Path]:
 def file_digest(path: Path) -> str:
     """``sha256:...`` of a file's bytes."""
     try:
-        with path.open("rb") as file:
-            return "sha256:" + _sha256(file)
+        return "sha256:" + hash_file(path)
     except OSError as error:
         raise UserError(f"corpus.files: cannot read {path}: {error.strerror}") from error
-
-
-def _sha256(file: Any) -> str:
-    sha = hashlib.sha256()
-    while piece := file.read(_PIECE):
-        sha.update(piece)
-    return sha.hexdigest()
 
 
 def folder_digest(folder: Path, files: Iterable[Path]) -> str:
     """``sha256:...`` over the (relative name, SHA-256) of some files of a folder, sorted."""
     sha = hashlib.sha256()
     for path in sorted(files):
-        with path.open("rb") as file:
-            sha.update(f"{path.relative_to(folder).as_posix()}\0{_sha256(file)}\n".encode())
+        sha.update(f"{path.relative_to(folder).as_posix()}\0{hash_file(path)}\n".encode())
     return "sha256:" + sha.hexdigest()
 
 

@@ -12,6 +12,7 @@ import re
 from pathlib import Path, PurePosixPath
 
 from interpsweep.errors import UserError
+from interpsweep.store.manifest import hash_file
 
 PACKAGE = "package:"
 
@@ -28,7 +29,6 @@ _DECISIVE = (
     "special_tokens_map.json",
     "added_tokens.json",
 )
-_PIECE = 1 << 22
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
@@ -71,7 +71,7 @@ def checkpoint_files(folder: Path) -> list[Path]:
 
 def weights_digest(folder: Path) -> str:
     """``sha256:...`` of a checkpoint directory: over (name, SHA-256) of its decisive files."""
-    lines = [f"{file.name}\0{_sha256(file)}\n" for file in checkpoint_files(folder)]
+    lines = [f"{file.name}\0{hash_file(file)}\n" for file in checkpoint_files(folder)]
     return "sha256:" + hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
@@ -115,11 +115,3 @@ def hub_commit(repo: str, revision: str) -> str:
 def prefetch_command(repo: str, revision: str) -> str:
     """The command that puts a hub model into the local cache, for use in messages."""
     return f"hf download {repo} --revision {revision}"
-
-
-def _sha256(path: Path) -> str:
-    sha = hashlib.sha256()
-    with path.open("rb") as file:
-        while piece := file.read(_PIECE):
-            sha.update(piece)
-    return sha.hexdigest()
