@@ -39,6 +39,7 @@ _ALL = (
         "evaluate",
         "evaluations",
         "interpsweep.saes.evaluate",
+        version=2,
         bank=True,
         gpu=True,
         face="evaluations",

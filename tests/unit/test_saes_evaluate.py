@@ -9,6 +9,7 @@ from saes_world import D_IN, Made, make_world
 from interpsweep.config.models import Architecture
 from interpsweep.config.saes import EvaluateSettings
 from interpsweep.context import Context
+from interpsweep.errors import UserError
 from interpsweep.models import native
 from interpsweep.saes import evaluate
 from interpsweep.saes.artifact import write_dictionary
@@ -66,24 +67,59 @@ def test_known_scores(tmp_path, world, model):
     scores = {item.out.name[5:]: read_json(item.out / "metrics.json") for item in items}
     assert {s["tokens"] for s in scores.values()} == {70}
     assert {s["loss_tokens"] for s in scores.values()} == {5 * 15}  # a token from a token
-    assert scores["perfect"]["explained_variance.v1"] == pytest.approx(1)
-    assert scores["perfect"]["ce_recovered.v1"] == pytest.approx(1, abs=1e-4)
-    assert scores["perfect"]["kl_recovered.v1"] == pytest.approx(1, abs=1e-4)
-    assert scores["perfect"]["l0.v1"] == pytest.approx(D_IN)
-    assert scores["dead"]["ce_recovered.v1"] == pytest.approx(0, abs=1e-6)
-    assert scores["dead"]["kl_recovered.v1"] == pytest.approx(0, abs=1e-6)
-    assert scores["dead"]["dead_fraction.v1"] == 1
-    assert scores["shrunk"]["l2_ratio.v1"] == pytest.approx(0.8)
-    assert 0 < scores["shrunk"]["kl_recovered.v1"] < 1
+    assert scores["perfect"]["explained_variance.v2"] == pytest.approx(1)
+    assert scores["perfect"]["ce_recovered.v2"] == pytest.approx(1, abs=1e-4)
+    assert scores["perfect"]["kl_recovered.v2"] == pytest.approx(1, abs=1e-4)
+    assert scores["perfect"]["l0.v2"] == pytest.approx(D_IN)
+    assert scores["dead"]["ce_recovered.v2"] == pytest.approx(0, abs=1e-6)
+    assert scores["dead"]["kl_recovered.v2"] == pytest.approx(0, abs=1e-6)
+    assert scores["dead"]["dead_fraction.v2"] == 1
+    assert scores["shrunk"]["l2_ratio.v2"] == pytest.approx(0.8)
+    assert 0 < scores["shrunk"]["kl_recovered.v2"] < 1
     x = world["x"][55 * 16 : 55 * 16 + 70].astype(np.float64)
     variance = ((x - x.mean(0)) ** 2).sum()
     expected = 1 - 0.04 * (x**2).sum() / variance
-    assert scores["shrunk"]["explained_variance.v1"] == pytest.approx(expected, rel=1e-5)
-    density = read_parquet(tmp_path / "item-perfect" / "density.parquet")
+    assert scores["shrunk"]["explained_variance.v2"] == pytest.approx(expected, rel=1e-5)
+    density = read_parquet(tmp_path / "item-perfect" / "latents.parquet")
     np.testing.assert_array_equal(density["n_fired"][:D_IN], (x > 0).sum(0))
     # folded: activations times decoder norms
-    folded = read_parquet(tmp_path / "item-shrunk" / "density.parquet")["mean_activation"]
+    folded = read_parquet(tmp_path / "item-shrunk" / "latents.parquet")["mean_activation"]
     np.testing.assert_allclose(folded, 0.8 * density["mean_activation"], rtol=1e-5)
+
+    # rows of the identity and their opposites: no two alike, encoder and decoder the same
+    assert scores["perfect"]["nearest_cosine_q50.v2"] == 0
+    assert scores["perfect"]["duplicate_fraction.v2"] == 0
+    assert scores["perfect"]["encoder_decoder_cosine.v2"] == pytest.approx(1)
+    assert scores["dead"]["nearest_cosine_q50.v2"] is None
+    assert scores["shrunk"]["explained_variance_rescaled.v2"] == pytest.approx(1)
+    assert scores["shrunk"]["centred_scale.v2"] == pytest.approx(1.25)
+    assert scores["perfect"]["training_dead_window"] is None
+    positions = read_parquet(tmp_path / "item-shrunk" / "positions.parquet")
+    assert positions["position_first"].tolist() == list(range(1, 17))  # 0 is the mark
+    of = np.arange(70) % 16 == 4
+    error = 0.04 * (x[of] ** 2).sum() / ((x[of] - x.mean(0)) ** 2).sum()
+    assert positions["fvu"][4] == pytest.approx(error, rel=1e-5)
+    norms = read_parquet(tmp_path / "item-shrunk" / "norms.parquet")
+    assert norms["tokens"].tolist() == [7] * 10 and norms["mse"].is_monotonic_increasing
+
+
+def test_an_sae_with_infinite_reconstructions_is_named_and_the_others_go_on(tmp_path, world, model):
+    saes(tmp_path)
+    both = np.concatenate([np.eye(D_IN), -np.eye(D_IN)])
+    huge = {"W_enc": 1e30 * both.T, "W_dec": 1e30 * both}
+    zeros = {"b_enc": np.zeros(2 * D_IN), "b_dec": np.zeros(D_IN)}
+    write_dictionary(tmp_path / "huge", "standard", huge | zeros)
+    settings = EvaluateSettings(contexts=0, rows=70).identity() | {"site": "blocks.0.hook_mlp_out"}
+    items = []
+    for name in ("huge", "shrunk"):
+        inputs = {"sae": tmp_path / name, **{r: world[r] for r in ("corpus", "activations")}}
+        spec = {"settings": {**settings, "model": {}}, "inputs": {"sae": name}}
+        items.append(Made(tmp_path / f"item-{name}", spec, inputs))
+    row = 55 * 16
+    with pytest.raises(UserError, match=rf"huge.*70 of rows {row}\.\.{row + 70} .*row {row}\)"):
+        evaluate.run(items, Context())
+    assert items[0].metrics is None
+    assert items[1].metrics["l2_ratio.v2"] == pytest.approx(0.8)
 
 
 def test_alone_is_as_in_company(tmp_path, world, model):

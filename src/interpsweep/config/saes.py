@@ -290,6 +290,13 @@ class EvaluateSettings(Section):
         gt=0,
         lt=1,
     )
+    duplicate_above: float = field(
+        0.9,
+        "A latent whose decoder row has a larger cosine than this with that of another one counts "
+        "as a duplicate.",
+        gt=0,
+        lt=1,
+    )
 
 
 class EncodeSettings(Section):

@@ -5,14 +5,30 @@ one; each then costs one forward pass with its reconstruction in place of the ac
 loss part is left out for models that do not predict the next token, and for sites whose
 replacement would not reach everything downstream.
 
+Sites are not evaluated together: n SAEs cost n + 2 passes over `contexts` contexts, of which
+sharing between sites would save one (4 % of the stage in the default sweep, where n is 6), while
+the sites of a model would no longer be evaluated side by side.
+
 ``metrics.json`` holds the metrics of `saes.metrics` under names that carry their version
-(``explained_variance.v1``); ``density.parquet`` one row per latent: ``feature``, ``density``,
-``n_fired``, ``mean_activation`` (times the decoder norm; NaN if it never fires).
+(``explained_variance.v2``), how many tokens they are of, ``density_histogram`` and
+``dead_windows``. The tables, each with a column ``metrics_version``:
+
+``latents.parquet``
+    One row per latent: ``feature``, ``density``, ``n_fired``, ``mean_activation`` (times the
+    decoder norm; NaN if it never fires), ``first_fired`` (tokens seen before it first fires, -1 =
+    never), ``nearest`` and ``nearest_cosine`` (the live latent most alike by decoder row; -1 and
+    NaN for dead ones), ``encoder_decoder_cosine``.
+``positions.parquet``, ``norms.parquet``
+    Error and L0 by position in the context and by norm of the activation, one row per group: its
+    edges (``position_first``, ``position_end`` or ``norm_low``, ``norm_high``; the upper one does
+    not belong to it), ``tokens``, ``variance`` around the mean of all tokens, ``mse``, ``fvu``
+    (mse / variance), ``explained_variance``, ``l0``. Norms are grouped by the deciles of the
+    leading READ_ROWS activations.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,21 +43,24 @@ from interpsweep.context import Context, Stopped
 from interpsweep.corpora.artifact import Corpus
 from interpsweep.errors import UserError
 from interpsweep.jobs import Item
-from interpsweep.models.batches import length_batches
-from interpsweep.models.forward import forward_logits, forward_with_replacement
-from interpsweep.models.load import LoadedModel, load_model
+from interpsweep.models.load import load_model
+from interpsweep.saes import cosines
+from interpsweep.saes.breakdown import Groups, add, norm_edges, position_edges
 from interpsweep.saes.load import LoadedSAE, encode_parts, load
-from interpsweep.saes.metrics import (
-    METRICS_VERSION,
-    Firing,
-    Losses,
-    LossRecovered,
-    Reconstruction,
-)
+from interpsweep.saes.metrics import METRICS_VERSION, Firing, Reconstruction, Truth
+from interpsweep.saes.splice import LossRecovered, Passes, batches
 from interpsweep.spec import canonical_json
-from interpsweep.tables import write_json, write_parquet
+from interpsweep.tables import read_json, write_json, write_parquet
 
 READ_ROWS = 8192  # activations in memory at once
+GROUPS = {
+    "positions": ("position_first", "position_end"),
+    "norms": ("norm_low", "norm_high"),
+}
+
+
+class Unsound(Exception):
+    """An SAE gives numbers that are not finite."""
 
 
 @dataclass
@@ -50,22 +69,38 @@ class Judged:
 
     item: Item
     sae: LoadedSAE
+    groups: dict[str, Groups]
     loss: LossRecovered = field(default_factory=LossRecovered)
 
     def __post_init__(self) -> None:
         device = self.sae.b_dec.device
         self.reconstruction = Reconstruction(self.sae.d_in, device)
         self.firing = Firing(self.sae.d_sae, device)
+        self.sums = {
+            by: torch.zeros(len(groups), 2, dtype=torch.float64, device=device)
+            for by, groups in self.groups.items()
+        }
 
-    @torch.no_grad()
-    def see(self, x: Tensor) -> None:
-        """Measure on activations (n, d_in)."""
-        for part, codes in encode_parts(self.sae, x):
-            self.reconstruction.update(part, self.sae.reconstruct(part, codes))
+    @torch.inference_mode()
+    def see(self, truth: Truth, members: dict[str, Tensor]) -> None:
+        """Measure on activations; `members` (g, n) says which group of each kind they are in."""
+        hats, active = [], []
+        for part, codes in encode_parts(self.sae, truth.x):
+            hats.append(self.sae.reconstruct(part, codes))
             folded = codes.values * self.sae.norms[codes.columns]
-            self.firing.update(codes.columns, folded, len(part))
+            active.append(self.firing.update(codes.with_values(folded)))
+        errors = self.reconstruction.update(truth, torch.cat(hats))
+        bad = (~errors.isfinite()).nonzero()
+        if len(bad):
+            rows = f"rows {truth.row}..{truth.row + len(truth)}"
+            raise Unsound(
+                f"{self.item.inputs['sae']}: the reconstruction of {len(bad)} of {rows} of the "
+                f"activations is not finite (first: row {truth.row + int(bad[0])})"
+            )
+        for by, sums in self.sums.items():
+            add(sums, members[by], errors, torch.cat(active))
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def replace(self, activations: Tensor, kept: Tensor) -> Tensor:
         """Activations (b, t, d_in) with reconstructions at all places that are not `kept`."""
         flat = activations[~kept].float()
@@ -74,20 +109,33 @@ class Judged:
         replaced[~kept] = torch.cat(hats).to(activations.dtype)
         return replaced
 
+    def splice(self, passes: Passes, special: Tensor) -> None:
+        """Measure the loss of one batch with reconstructions at all places but the marks."""
+        losses = passes.replaced(lambda activations: self.replace(activations, special))
+        if not math.isfinite(losses.ce + losses.kl):
+            raise Unsound(
+                f"{self.item.inputs['sae']}: the model's loss is not finite with this SAE's "
+                "reconstructions in place of the activations"
+            )
+        self.loss.update(passes.clean, passes.ablated, losses)
+
 
 def run(items: list[Item], ctx: Context) -> None:
-    """Evaluate the missing items of a site."""
+    """Evaluate the missing items of a site. Raises UserError after the others if any fails."""
     torch.set_num_threads(ctx.threads)
+    failures: list[str] = []
     for shared in _alike(items):
         settings = _settings(shared[0])
-        judged = [Judged(item, load(item.inputs["sae"], ctx.device)) for item in shared]
-        _measure_activations(
-            judged, Activations.open(shared[0].inputs["activations"]), settings, ctx
-        )
+        activations = Activations.open(shared[0].inputs["activations"])
+        groups = _groups(activations, settings, ctx.device)
+        judged = [Judged(item, load(item.inputs["sae"], ctx.device), groups) for item in shared]
+        judged = _measure_activations(judged, activations, settings, failures, ctx)
         if settings.contexts:
-            _measure_loss(judged, shared[0], settings, ctx)
+            judged = _measure_loss(judged, shared[0], settings, failures, ctx)
         for one in judged:
             one.item.publish(_write(one, settings))
+    if failures:
+        raise UserError("; ".join(failures) + ". Train or export the SAE again")
 
 
 def _alike(items: list[Item]) -> list[list[Item]]:
@@ -113,92 +161,115 @@ def _stop_if_asked(ctx: Context) -> None:
 # ---------------------------------------------------------------------- activations
 
 
-def _measure_activations(
-    judged: list[Judged], activations: Activations, settings: EvaluateSettings, ctx: Context
-) -> None:
+def _rows(activations: Activations, settings: EvaluateSettings) -> tuple[int, int]:
+    """Rows [first, last) that SAEs are judged on."""
     first, last = activations.splits["eval"]
     if first == last:
         raise UserError(f"{activations.path}: the eval split is empty; give the corpus one")
+    return first, last if settings.rows is None else min(last, first + settings.rows)
+
+
+def _groups(activations: Activations, settings: EvaluateSettings, device: str) -> dict[str, Groups]:
+    first, last = _rows(activations, settings)
+    leading = activations.read(first, min(first + READ_ROWS, last))
+    norms = np.linalg.norm(leading.astype(np.float64), axis=1)
+    longest = int(activations.position(first, last).max()) + 1
+    edges = {"positions": position_edges(longest), "norms": norm_edges(norms)}
+    return {by: Groups(edges[by], activations.d_in, device) for by in GROUPS}
+
+
+def _measure_activations(
+    judged: list[Judged],
+    activations: Activations,
+    settings: EvaluateSettings,
+    failures: list[str],
+    ctx: Context,
+) -> list[Judged]:
+    """Measure reconstruction and firing; return those SAEs that gave finite numbers."""
     for one in judged:
         if one.sae.d_in != activations.d_in:
             raise UserError(
                 f"{one.item.inputs['sae']}: the SAE takes {one.sae.d_in} dimensions, the "
                 f"activations have {activations.d_in}; it belongs to another site"
             )
-    if settings.rows is not None:
-        last = min(last, first + settings.rows)
+    first, last = _rows(activations, settings)
+    groups = judged[0].groups
     with ctx.bar((last - first) * len(judged), "evaluating", unit="tok") as bar:
         for start in range(first, last, READ_ROWS):
-            rows = activations.read(start, min(start + READ_ROWS, last))
-            x = torch.from_numpy(np.ascontiguousarray(rows)).to(ctx.device)
-            for one in judged:
-                one.see(x)
-                bar.advance(len(rows))
+            stop = min(start + READ_ROWS, last)
+            truth = _truth(activations, start, stop, ctx.device)
+            position = torch.from_numpy(activations.position(start, stop).astype(np.int64))
+            values = {"positions": position.to(ctx.device), "norms": truth.squares.sqrt()}
+            members = {by: groups[by].members(values[by], truth) for by in GROUPS}
+            judged = _sound(judged, failures, lambda one: one.see(truth, members))  # noqa: B023
+            bar.advance((stop - start) * len(judged))
             _stop_if_asked(ctx)
+    return judged
+
+
+def _truth(activations: Activations, start: int, stop: int, device: str) -> Truth:
+    rows = np.ascontiguousarray(activations.read(start, stop))
+    truth = Truth(torch.from_numpy(rows).to(device), start)
+    bad = (~truth.squares.isfinite()).nonzero()
+    if len(bad):
+        raise UserError(
+            f"{activations.path}: row {start + int(bad[0])} is not finite; find what is damaged "
+            "with `interpsweep verify`, and have it made again with `--repair`"
+        )
+    return truth
+
+
+def _sound(judged: list[Judged], failures: list[str], measure: Any) -> list[Judged]:
+    """Measure each SAE; return those whose numbers are finite, note the others."""
+    kept = []
+    for one in judged:
+        try:
+            measure(one)
+        except Unsound as error:
+            failures.append(str(error))
+        else:
+            kept.append(one)
+    return kept
 
 
 # ---------------------------------------------------------------------- loss recovered
 
 
 def _measure_loss(
-    judged: list[Judged], item: Item, settings: EvaluateSettings, ctx: Context
-) -> None:
+    judged: list[Judged],
+    item: Item,
+    settings: EvaluateSettings,
+    failures: list[str],
+    ctx: Context,
+) -> list[Judged]:
+    """Measure the loss recovered where it is defined; return the SAEs with finite losses."""
     site = item.spec["settings"]["site"]
     model = load_model(item.spec["settings"]["model"], item.inputs.get("model"), ctx)
     if not (model.causal and model.replaceable(site)):
         ctx.log(f"{site}: the loss recovered is not defined here; left out")
-        return
-    corpus = Corpus.open(item.inputs["corpus"])
-    batches = list(_batches(corpus, settings))
-    with ctx.bar(len(batches) * (len(judged) + 2), "loss recovered", unit="passes") as bar:
-        for tokens, special in batches:
-            _one_batch(judged, model, site, tokens.to(ctx.device), special.to(ctx.device))
+        return judged
+    found = list(batches(Corpus.open(item.inputs["corpus"]), settings))
+    with ctx.bar(len(found) * (len(judged) + 2), "loss recovered", unit="passes") as bar:
+        for tokens, special in found:
+            marks = special.to(ctx.device)
+            passes = Passes(model, site, tokens.to(ctx.device), marks)
+            judged = _sound(judged, failures, lambda one: one.splice(passes, marks))  # noqa: B023
             bar.advance(len(judged) + 2)
             _stop_if_asked(ctx)
-
-
-def _batches(corpus: Corpus, settings: EvaluateSettings) -> Iterator[tuple[Tensor, Tensor]]:
-    """Tokens (b, t) int64 and marks (b, t) bool of leading contexts of the eval split."""
-    first, last = corpus.splits["eval"]
-    last = min(last, first + settings.contexts)
-    offsets = np.asarray(corpus.offsets[first : last + 1], np.int64)
-    begin, end = int(offsets[0]), int(offsets[-1])
-    ids = np.asarray(corpus.flat(begin, end)).astype(np.int64)
-    special = np.asarray(corpus.special[begin:end]).astype(bool)
-    lengths = np.diff(offsets)
-    for contexts in length_batches(lengths, settings.batch_tokens):
-        places = (offsets[contexts] - begin)[:, None] + np.arange(lengths[contexts[0]])
-        yield torch.from_numpy(ids[places]), torch.from_numpy(special[places])
-
-
-@torch.inference_mode()
-def _one_batch(
-    judged: list[Judged], model: LoadedModel, site: str, tokens: Tensor, special: Tensor
-) -> None:
-    """Add one batch to every SAE's losses: predictions of a token from a token, marks aside."""
-    counted = torch.zeros_like(special)
-    counted[:, :-1] = ~special[:, :-1] & ~special[:, 1:]
-    if not counted.any():
-        return
-    targets = tokens.roll(-1, dims=1)
-    clean = Losses(forward_logits(model, tokens), targets, counted)
-
-    def with_replaced(replace: Any) -> Losses:
-        logits = forward_with_replacement(model, tokens, site, replace)
-        return Losses(logits, targets, counted, clean.log_probabilities)
-
-    ablated = with_replaced(lambda a: a * special[..., None])
-    for one in judged:
-        one.loss.update(clean, ablated, with_replaced(lambda a, one=one: one.replace(a, special)))
+    return judged
 
 
 # ---------------------------------------------------------------------- results
 
 
 def _write(one: Judged, settings: EvaluateSettings) -> dict[str, Any]:
+    latents, alike = _latents(one, settings)
+    window, dead = _training_window(one)
     values: dict[str, float | None] = {
         **one.firing.results(settings.dense_above),
         **one.reconstruction.results(),
+        **alike,
+        "training_dead_fraction": dead,
         **(one.loss.results() if one.loss.tokens else {}),
     }
     named = {f"{name}.v{METRICS_VERSION}": value for name, value in values.items()}
@@ -206,16 +277,59 @@ def _write(one: Judged, settings: EvaluateSettings) -> dict[str, Any]:
         "metrics_version": METRICS_VERSION,
         "tokens": one.firing.tokens,
         "loss_tokens": one.loss.tokens,
+        "training_dead_window": window,
     }
-    histogram = one.firing.histogram()
-    write_json({**named, **about, "density_histogram": histogram}, one.item.out / "metrics.json")
+    lists = {
+        "density_histogram": one.firing.histogram(),
+        "dead_windows": one.firing.dead_windows(),
+    }
+    write_json({**named, **about, **lists}, one.item.out / "metrics.json")
+    write_parquet(latents, one.item.out / "latents.parquet")
+    for by, names in GROUPS.items():
+        table = one.groups[by].table(one.sums[by], one.reconstruction.mean, names)
+        write_parquet(table, one.item.out / f"{by}.parquet")
+    return {**named, **about}
+
+
+def _training_window(one: Judged) -> tuple[int | None, float | None]:
+    """Tokens of training's last dead window and the share dead in it; None for other SAEs."""
+    manifest = one.item.inputs["sae"] / "manifest.json"
+    noted = read_json(manifest).get("metrics", {}) if manifest.exists() else {}
+    return noted.get("dead_window_tokens"), noted.get("dead_fraction")
+
+
+def _latents(
+    one: Judged, settings: EvaluateSettings
+) -> tuple[pd.DataFrame, dict[str, float | None]]:
+    """The table of latents, and the summary of the cosines in it."""
+    sae, firing = one.sae, one.firing
+    live = np.flatnonzero(firing.counts)
+    index, cosine = np.full(sae.d_sae, -1), np.full(sae.d_sae, np.nan, np.float32)
+    if len(live) > 1:
+        rows = torch.from_numpy(live).to(sae.W_dec.device)
+        best, which = cosines.nearest(sae.W_dec[rows])
+        index[live], cosine[live] = live[which.cpu().numpy()], best.cpu().numpy()
+    pairs = cosines.paired(sae.W_enc.T, sae.W_dec).cpu().numpy()
     table = pd.DataFrame(
         {
-            "feature": np.arange(one.sae.d_sae, dtype=np.int32),
-            "density": one.firing.densities,
-            "n_fired": one.firing.counts,
-            "mean_activation": one.firing.means.astype(np.float32),
+            "feature": np.arange(sae.d_sae, dtype=np.int32),
+            "density": firing.densities,
+            "n_fired": firing.counts,
+            "mean_activation": firing.means.astype(np.float32),
+            "first_fired": firing.first,
+            "nearest": index.astype(np.int32),
+            "nearest_cosine": cosine,
+            "encoder_decoder_cosine": pairs,
+            "metrics_version": np.int32(METRICS_VERSION),
         }
     )
-    write_parquet(table, one.item.out / "density.parquet")
-    return {**named, **about}
+    found = cosine[live].astype(np.float64)
+    some = len(live) > 1
+    return table, {
+        **{
+            f"nearest_cosine_q{100 * q:.0f}": float(np.quantile(found, q)) if some else None
+            for q in cosines.QUANTILES
+        },
+        "duplicate_fraction": float((found > settings.duplicate_above).mean()) if some else None,
+        "encoder_decoder_cosine": float(pairs[live].mean(dtype=np.float64)) if some else None,
+    }

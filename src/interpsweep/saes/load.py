@@ -79,7 +79,7 @@ class LoadedSAE(nn.Module):
         assert self.k is not None  # a topk dictionary has it
         pre = torch.addmm(self.b_enc, centred, self.W_enc)
         if self.rescale:
-            pre = pre * self.norms
+            pre.mul_(self.norms)  # a large array: in place
         values, columns = top_k(pre, self.k)
         order = columns.argsort(dim=1)
         return fixed_k(columns.gather(1, order), values.gather(1, order).relu())

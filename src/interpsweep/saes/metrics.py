@@ -1,13 +1,14 @@
 """Metrics of SAEs, each with its exact definition. Sums stream in float64.
 
-METRICS_VERSION goes into every metrics file and into the metrics' names: it goes up whenever a
-definition changes. Below, e = x - x^, means are over tokens, and x-bar is the mean activation.
+METRICS_VERSION goes into every metrics file and table and into the metrics' names: it goes up
+whenever a definition or a name changes. Below, e = x - x^, means are over tokens, and x-bar is the
+mean activation. A latent is live if it fires on any of the `tokens` tokens.
 
 =====================================  =========================================================
 ``explained_variance``                 1 - mean ||e||^2 / (mean ||x||^2 - ||x-bar||^2): SAELens
                                        from 6.45.1 on
-``explained_variance_legacy``          mean of 1 - ||e||^2 / ||x - x-bar of the batch||^2: SAELens
-                                       before 5.6
+``explained_variance_legacy``          mean of 1 - ||e||^2 / ||x - x-bar of the batch||^2, batches
+                                       of `evaluate.READ_ROWS` tokens: SAELens before 5.6
 ``explained_variance_saebench``        1 - mean ||e||^2 / (mean ||x||^2 - m^2), m the mean of x^2
                                        over tokens and dimensions: SAEBench 0.6.0 (its baseline is
                                        not the mean; predicting the mean scores far above zero)
@@ -15,14 +16,28 @@ definition changes. Below, e = x - x^, means are over tokens, and x-bar is the m
                                        dictionary_learning (blind to a constant error)
 ``explained_variance_openai``          1 - mean ||e||^2 / mean ||x||^2: Gao et al. 2024
 ``explained_variance_scalar_mean``     1 - sum e^2 / sum (x - scalar mean of x)^2: Overcomplete
+``explained_variance_rescaled``        explained_variance of a x^ with the best scalar a; what it
+                                       is above explained_variance is lost to shrinkage
 ``fvu``                                1 - explained_variance
 ``mse``                                mean ||e||^2
 ``cosine``                             mean cosine of x and x^
 ``l2_ratio``                           mean ||x^|| / ||x||: below 1 means shrinkage
-``relative_reconstruction_bias``       mean ||x^||^2 / mean x . x^ (Rajamanoharan et al. 2024)
+``relative_reconstruction_bias``       mean ||x^||^2 / mean x . x^ (Rajamanoharan et al. 2024);
+                                       the best scalar a is its inverse
+``centred_scale``                      sum cov(x, x^) / sum var(x^), dimension by dimension: the
+                                       best scalar once both means are subtracted; above 1 means
+                                       shrinkage, which a large mean hides from the two above
 ``l0``                                 mean number of latents with a positive activation
 ``dead_fraction``                      share of latents that fire on none of `tokens` tokens
 ``dense_fraction``                     share of latents that fire on more than `dense_above`
+``training_dead_fraction``             share of latents that did not fire on the last
+                                       `training_dead_window` tokens of training (ours only)
+``nearest_cosine_q50``, ``_q90``,      quantiles over live latents of the largest cosine of a
+``_q99``                               latent's decoder row with that of another live latent
+``duplicate_fraction``                 share of live latents for which that exceeds
+                                       `duplicate_above`
+``encoder_decoder_cosine``             mean over live latents of the cosine of encoder column and
+                                       decoder row
 ``ce_recovered``                       (CE_ablated - CE_sae) / (CE_ablated - CE_clean), ablation
                                        by zeros
 ``kl_recovered``                       (KL_ablated - KL_sae) / KL_ablated, KL(clean || spliced)
@@ -35,9 +50,29 @@ import numpy as np
 import torch
 from torch import Tensor
 
-METRICS_VERSION = 1
+from interpsweep.saes.kernels import SparseCodes
+
+METRICS_VERSION = 2
 _TINY = 1e-12
 _EDGES = np.arange(-7.0, 0.01, 0.5)  # log10 of densities
+_NEVER = torch.iinfo(torch.int64).max
+
+
+class Truth:
+    """A batch of activations that SAEs are to reconstruct, with what all of them compare with it.
+
+    Attributes: `x` (n, d) float32; `exact`, the same in float64; `squares` (n,) the squared norms;
+    `spread` (n,) the squared distances from the batch's mean; `row` of the first activation.
+    """
+
+    def __init__(self, x: Tensor, row: int = 0) -> None:
+        self.x, self.row = x, row
+        self.exact = x.double()
+        self.squares = self.exact.square().sum(1)
+        self.spread = (self.exact - self.exact.mean(0)).square().sum(1)
+
+    def __len__(self) -> int:
+        return len(self.x)
 
 
 class Reconstruction:
@@ -52,26 +87,32 @@ class Reconstruction:
         # sums over tokens of: |x|^2, |e|^2, |x^|^2, x.x^, |x^|/|x|, cosine, legacy
         self._sums = zeros(7)
 
-    def update(self, x: Tensor, reconstruction: Tensor) -> None:
-        """Add a batch, both (n, d_in)."""
-        x, hat = x.double(), reconstruction.double()
-        e = x - hat
-        self.tokens += len(x)
-        self._x += x.sum(0)
-        self._e += e.sum(0)
-        xx, ee, hh = (t.square().sum(1) for t in (x, e, hat))
-        xh = (x * hat).sum(1)
+    def update(self, truth: Truth, reconstruction: Tensor) -> Tensor:
+        """Add a batch reconstructed as (n, d); return its squared errors (n,) float64."""
+        hat = reconstruction.double()
+        xx, hh = truth.squares, hat.square().sum(1)
+        e = torch.sub(truth.exact, hat, out=hat)
+        ee = e.square().sum(1)
+        xh = (xx + hh - ee) / 2
         norms = (xx * hh).sqrt().clamp_min(_TINY)
-        spread = (x - x.mean(0)).square().sum(1).clamp_min(_TINY)
         ratio = (hh / xx.clamp_min(_TINY)).sqrt()
-        parts = (xx, ee, hh, xh, ratio, xh / norms, 1 - ee / spread)
-        self._sums += torch.stack([part.sum() for part in parts])
+        legacy = 1 - ee / truth.spread.clamp_min(_TINY)
+        self.tokens += len(truth)
+        self._x += truth.exact.sum(0)
+        self._e += e.sum(0)
+        self._sums += torch.stack([p.sum() for p in (xx, ee, hh, xh, ratio, xh / norms, legacy)])
+        return ee
+
+    @property
+    def mean(self) -> np.ndarray:
+        """x-bar, (d_in,) float64."""
+        return (self._x / self.tokens).cpu().numpy()
 
     def results(self) -> dict[str, float | None]:
         """All metrics of reconstruction; None where nothing is to be explained."""
         xx, ee, hh, xh, ratio, cosine, legacy = (self._sums / self.tokens).tolist()
-        mean, mean_e = (self._x / self.tokens).cpu().numpy(), (self._e / self.tokens).cpu().numpy()
-        d_in = len(mean)
+        mean, mean_e = self.mean, (self._e / self.tokens).cpu().numpy()
+        mean_hat, d_in = mean - mean_e, len(mean)
         variance = xx - float(mean @ mean)
         explained = _explained(ee, variance)
         return {
@@ -81,16 +122,22 @@ class Reconstruction:
             "explained_variance_centred": _explained(ee - float(mean_e @ mean_e), variance),
             "explained_variance_openai": _explained(ee, xx),
             "explained_variance_scalar_mean": _explained(ee, xx - d_in * float(mean.mean()) ** 2),
+            "explained_variance_rescaled": _explained(xx - (_ratio(xh, hh) or 0.0) * xh, variance),
             "fvu": None if explained is None else 1 - explained,
             "mse": ee,
             "cosine": cosine,
             "l2_ratio": ratio,
-            "relative_reconstruction_bias": hh / xh if xh > _TINY else None,
+            "relative_reconstruction_bias": _ratio(hh, xh),
+            "centred_scale": _ratio(xh - float(mean @ mean_hat), hh - float(mean_hat @ mean_hat)),
         }
 
 
 def _explained(error: float, baseline: float) -> float | None:
     return 1 - error / baseline if baseline > _TINY else None
+
+
+def _ratio(part: float, whole: float) -> float | None:
+    return part / whole if whole > _TINY else None
 
 
 class Firing:
@@ -100,19 +147,30 @@ class Firing:
         self.tokens = 0
         self._count = torch.zeros(d_sae, dtype=torch.int64, device=device)
         self._sum = torch.zeros(d_sae, dtype=torch.float64, device=device)
+        self._first = torch.full((d_sae,), _NEVER, dtype=torch.int64, device=device)
 
-    def update(self, columns: Tensor, values: Tensor, tokens: int) -> None:
-        """Add the entries (nnz,) of the codes of `tokens` tokens; zeros do not count."""
-        fired = values > 0
-        columns, values, size = columns[fired], values[fired].double(), len(self._count)
-        self.tokens += tokens
+    def update(self, codes: SparseCodes) -> Tensor:
+        """Add codes; entries of zero do not count. Returns active latents (n,) int64 per token."""
+        fired = codes.values > 0
+        columns, rows, size = codes.columns[fired], codes.rows[fired], len(self._count)
         self._count += torch.bincount(columns, minlength=size)
-        self._sum += torch.bincount(columns, weights=values, minlength=size)
+        self._sum += torch.bincount(columns, weights=codes.values[fired].double(), minlength=size)
+        fresh = self._first[columns] == _NEVER
+        self._first.scatter_reduce_(0, columns[fresh], rows[fresh] + self.tokens, "amin")
+        tokens = len(codes.offsets) - 1
+        self.tokens += tokens
+        return torch.bincount(rows, minlength=tokens)
 
     @property
     def counts(self) -> np.ndarray:
         """Tokens on which each latent fires, (d_sae,) int64."""
         return self._count.cpu().numpy()
+
+    @property
+    def first(self) -> np.ndarray:
+        """Number of tokens seen before each latent first fires, -1 if it never does, (d_sae,)."""
+        first = self._first.cpu().numpy()
+        return np.where(first == _NEVER, -1, first)
 
     @property
     def means(self) -> np.ndarray:
@@ -125,13 +183,20 @@ class Firing:
         """Share of the tokens on which each latent fires, (d_sae,)."""
         return self.counts / self.tokens
 
-    def results(self, dense_above: float) -> dict[str, float]:
+    def results(self, dense_above: float) -> dict[str, float | None]:
         """L0 and the shares of dead and dense latents."""
         return {
             "l0": float(self.counts.sum()) / self.tokens,
             "dead_fraction": float((self.counts == 0).mean()),
             "dense_fraction": float((self.densities > dense_above).mean()),
         }
+
+    def dead_windows(self) -> dict[str, list]:
+        """Share of latents that fire on none of the first 1,000, 10,000, ... and of all tokens."""
+        first = self.first
+        windows = [10**power for power in range(3, 20) if 10**power < self.tokens]
+        dead = [float(((first < 0) | (first >= size)).mean()) for size in [*windows, self.tokens]]
+        return {"tokens": [*windows, self.tokens], "dead_fraction": dead}
 
     def histogram(self) -> dict[str, list]:
         """Latents per bin of log10 density; ``never`` counts those that do not fire."""
@@ -143,56 +208,3 @@ class Firing:
             "latents": counts.tolist(),
             "never": [int((~fires).sum())],
         }
-
-
-class LossRecovered:
-    """Next-token loss with the clean, the zeroed and the reconstructed activations."""
-
-    def __init__(self) -> None:
-        self.tokens = 0
-        self._ce_clean = self._ce_ablated = self._ce_sae = 0.0
-        self._kl_ablated = self._kl_sae = 0.0
-
-    def update(self, clean: Losses, ablated: Losses, sae: Losses) -> None:
-        """Add a batch: sums over its tokens."""
-        self.tokens += clean.tokens
-        self._ce_clean += clean.ce
-        self._ce_ablated += ablated.ce
-        self._ce_sae += sae.ce
-        self._kl_ablated += ablated.kl
-        self._kl_sae += sae.kl
-
-    def results(self) -> dict[str, float | None]:
-        """Mean losses in nats per token, and the shares recovered."""
-        n = self.tokens
-        gap = self._ce_ablated - self._ce_clean
-        kl = self._kl_ablated
-        return {
-            "ce_clean": self._ce_clean / n,
-            "ce_ablated": self._ce_ablated / n,
-            "ce_sae": self._ce_sae / n,
-            "kl_ablated": kl / n,
-            "kl_sae": self._kl_sae / n,
-            "ce_recovered": (self._ce_ablated - self._ce_sae) / gap if abs(gap) > _TINY else None,
-            "kl_recovered": (kl - self._kl_sae) / kl if kl > _TINY else None,
-        }
-
-
-class Losses:
-    """Sums over the counted tokens of one forward pass, in nats."""
-
-    def __init__(
-        self, logits: Tensor, targets: Tensor, counted: Tensor, clean: Tensor | None = None
-    ) -> None:
-        """`logits` (b, t, v) predict `targets` (b, t) int64 where `counted` (b, t) is true.
-
-        `clean`: log probabilities (tokens, v) of the untouched model at the counted places.
-        """
-        self.log_probabilities = logits[counted].float().log_softmax(-1)
-        picked = self.log_probabilities.gather(1, targets[counted][:, None])
-        self.tokens = len(picked)
-        self.ce = -float(picked.double().sum())
-        self.kl = 0.0
-        if clean is not None:
-            terms = (clean.exp() * (clean - self.log_probabilities)).sum(1)
-            self.kl = float(terms.double().sum())
