@@ -46,6 +46,24 @@ def test_reshuffle_gives_every_seed_its_own_stream():
     assert [s.stream_seed for s in section.expand()] == [5, 5]
 
 
+def test_an_sae_is_identified_by_what_its_architecture_reads():
+    def identity(architecture: str, **changes):
+        return TrainSettings(architecture=architecture, d_sae=16, sparsity=3, **changes).identity()
+
+    for changes, readers in (
+        ({"jumprelu_bandwidth": 0.7}, {"jumprelu"}),
+        ({"matryoshka_levels": (0.5, 1.0)}, {"matryoshka"}),
+        ({"sparsity_warm_up": 0.3}, {"relu", "gated", "jumprelu"}),
+        ({"auxiliary_k": 3}, {"topk", "batchtopk", "matryoshka", "jumprelu"}),
+        ({"learning_rate": 1.0}, set(ARCHITECTURES)),
+    ):
+        changed = {a for a in ARCHITECTURES if identity(a, **changes) != identity(a)}
+        assert changed == readers
+        for architecture in readers:  # what a stage is given suffices to read the setting back
+            settings = TrainSettings(**identity(architecture, **changes))
+            assert {name: getattr(settings, name) for name in changes} == changes
+
+
 @pytest.mark.parametrize(
     "changes,words",
     [
@@ -59,6 +77,9 @@ def test_reshuffle_gives_every_seed_its_own_stream():
         ({"sparsities": [2.5]}, ["whole number"]),
         ({"architectures": ["topq"]}, ["did you mean 'topk'"]),
         ({"warm_up": 0.6, "decay": 0.6}, ["at most 1"]),
+        ({"architectures": ["jumprelu"], "sparsities": [2000]}, ["more than all 256"]),
+        ({"matryoshka_levels": [0.5, 0.25, 1]}, ["matryoshka_levels", "ascend"]),
+        ({"matryoshka_levels": [0.5]}, ["matryoshka_levels", "end with 1"]),
     ],
 )
 def test_mistakes_are_named(changes, words):

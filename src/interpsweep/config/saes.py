@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +17,18 @@ _ARCHITECTURE_FILES = Path(__file__).parent.parent / "saes" / "architectures"
 ARCHITECTURES = tuple(
     sorted(p.stem for p in _ARCHITECTURE_FILES.glob("*.py") if not p.stem.startswith("_"))
 )
-TOP_K = ("topk", "batchtopk")  # architectures whose sparsity is a count of latents
+TOP_K = ("topk", "batchtopk", "matryoshka")  # their sparsity is a whole number of latents
+
+# Settings of all architectures that some do not read: left out of those SAEs' identity. A setting
+# named after an architecture (`jumprelu_...`) belongs to that one alone.
+_CHOICE = ("auxiliary_coefficient", "auxiliary_k", "precision")
+_PENALTY = ("sparsity_warm_up", "sparsity_decay")
+_UNREAD = {
+    **dict.fromkeys(TOP_K, _PENALTY),
+    "relu": _CHOICE,
+    "gated": _CHOICE,
+    "jumprelu": ("precision",),
+}
 
 
 class TrainCommon(Section):
@@ -48,7 +60,17 @@ class TrainCommon(Section):
         le=1,
     )
     sparsity_warm_up: float = field(
-        0.1, "Share of the steps over which a sparsity penalty (relu) rises from zero.", ge=0, le=1
+        0.1,
+        "Share of the steps over which a sparsity penalty (relu, gated, jumprelu) rises from zero.",
+        ge=0,
+        le=1,
+    )
+    sparsity_decay: float = field(
+        0.0,
+        "Share of the steps, at the end, over which that penalty falls to zero: less shrinkage, "
+        "more active latents.",
+        ge=0,
+        le=1,
     )
     auxiliary_coefficient: float = field(
         1 / 32,
@@ -81,13 +103,40 @@ class TrainCommon(Section):
         "Number format of the encoder product that chooses the active latents of topk and "
         "batchtopk; activations, gradients and weights are float32 either way.",
     )
+    jumprelu_penalty: Literal["target", "l0", "tanh"] = field(
+        "target",
+        "What jumprelu adds to the squared error: 'target' 10 * d_in * (L0 / sparsity - 1)^2, so "
+        "that `sparsity` is the L0 to reach; 'l0' sparsity * L0; 'tanh' sparsity * sum of "
+        "tanh(4 * activation).",
+    )
+    jumprelu_bandwidth: float = field(
+        0.2,
+        "Width of the window around its threshold in which a pre-activation moves it, on "
+        "activations scaled to norm sqrt(d_in).",
+        gt=0,
+    )
+    matryoshka_levels: tuple[float, ...] = field(
+        (0.0625, 0.125, 0.25, 0.5, 1.0),
+        "Nested widths as shares of d_sae, ascending to 1: the leading latents of each must "
+        "reconstruct by themselves.",
+        min_length=1,
+    )
     log_points: int = field(100, "Rows of the training log.", unit="rows", ge=1, le=10_000)
 
     @model_validator(mode="after")
     def _schedule(self) -> TrainCommon:
         if self.warm_up + self.decay > 1:
             raise ValueError("warm_up + decay must be at most 1: both are shares of the steps")
+        if self.sparsity_warm_up + self.sparsity_decay > 1:
+            raise ValueError("sparsity_warm_up + sparsity_decay must be at most 1")
         return self
+
+    @field_validator("matryoshka_levels")
+    @classmethod
+    def _ascending(cls, levels: tuple[float, ...]) -> tuple[float, ...]:
+        if levels[0] <= 0 or levels[-1] != 1 or any(a >= b for a, b in pairwise(levels)):
+            raise ValueError("matryoshka_levels must ascend from above 0 and end with 1")
+        return levels
 
 
 class TrainSettings(TrainCommon):
@@ -99,9 +148,9 @@ class TrainSettings(TrainCommon):
     d_sae: int = field(..., "Number of latents.", unit="latents", gt=0)
     sparsity: float = field(
         ...,
-        "topk: active latents per token; batchtopk: the same on average; relu: coefficient of the "
-        "L1 penalty (decoder-norm weighted, on scaled activations, against the squared error "
-        "summed over dimensions).",
+        "topk: active latents per token; batchtopk, matryoshka, jumprelu: the same on average; "
+        "relu, gated: coefficient of the L1 penalty (decoder-norm weighted, on scaled activations, "
+        "against the squared error summed over dimensions).",
         gt=0,
     )
     seed: int = field(0, "Seed of the initial weights.", ge=0)
@@ -118,17 +167,29 @@ class TrainSettings(TrainCommon):
 
     @model_validator(mode="after")
     def _sparsity(self) -> TrainSettings:
-        if self.architecture in TOP_K:
-            if not float(self.sparsity).is_integer():
-                raise ValueError(
-                    f"sparsity of {self.architecture} is a whole number of latents, "
-                    f"not {self.sparsity}"
-                )
-            if self.sparsity > self.d_sae:
-                raise ValueError(
-                    f"sparsity {self.sparsity:g} is more than all {self.d_sae} latents"
-                )
+        if self.architecture in TOP_K and not float(self.sparsity).is_integer():
+            raise ValueError(
+                f"sparsity of {self.architecture} is a whole number of latents, not {self.sparsity}"
+            )
+        if self.counts_latents and self.sparsity > self.d_sae:
+            raise ValueError(f"sparsity {self.sparsity:g} is more than all {self.d_sae} latents")
         return self
+
+    def identity(self) -> dict[str, Any]:
+        """The settings that this SAE's architecture reads (others cannot change a result)."""
+        foreign = tuple(f"{name}_" for name in ARCHITECTURES if name != self.architecture)
+        unread = _UNREAD.get(self.architecture, ())
+        return {
+            name: value
+            for name, value in super().identity().items()
+            if name not in unread and not name.startswith(foreign)
+        }
+
+    @property
+    def counts_latents(self) -> bool:
+        """Whether `sparsity` is a number of active latents per token, not a coefficient."""
+        target = self.architecture == "jumprelu" and self.jumprelu_penalty == "target"
+        return target or self.architecture in TOP_K
 
     @property
     def k(self) -> int:

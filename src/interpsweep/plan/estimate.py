@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from interpsweep.config.saes import TrainSettings
 from interpsweep.lock import model_of
 from interpsweep.models.identity import resolve_path
 from interpsweep.plan.build import Plan
@@ -116,7 +117,7 @@ def _item_cost(plan: Plan, item: PlannedItem, shape: Shape) -> tuple[int, int, f
         return seen, 8 * cells, 12.0 * cells * seen
     if item.stage == "encode":
         sae = plan.items.by_digest[item.spec["inputs"]["sae"]].spec["settings"]
-        l0 = sae["sparsity"] if sae["architecture"].endswith("topk") else _TYPICAL_L0
+        l0 = sae["sparsity"] if TrainSettings(**sae).counts_latents else _TYPICAL_L0
         read = int(tokens * corpus.spec["settings"]["analysis_share"]) if corpus else 0
         return read, int(read * l0 * _CODE_BYTES), 4.0 * shape.d_model * sae["d_sae"] * read
     return 0, 0, 0.0

@@ -156,7 +156,11 @@ class Trainer:
             export.architecture,
             {name: tensor.cpu().numpy() for name, tensor in export.tensors.items()},
             firing_rate=rate.cpu().numpy(),
-            metadata={**metadata, "training_architecture": self.settings.architecture},
+            metadata={
+                **metadata,
+                **export.metadata,
+                "training_architecture": self.settings.architecture,
+            },
             **export.extra,
         )
         table = pd.DataFrame(self.log, columns=list(LOG_COLUMNS))

@@ -8,7 +8,7 @@ scaled activations; `export` speaks of unscaled ones.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import torch
@@ -35,6 +35,7 @@ class Export:
     architecture: str
     tensors: dict[str, Tensor]
     extra: dict[str, Any]
+    metadata: dict[str, Any] = field(default_factory=dict)  # for cfg.json
 
 
 class Architecture(ABC):
@@ -76,6 +77,13 @@ class Architecture(ABC):
     @abstractmethod
     def export(self, scale: float) -> Export:
         """The SAE for unscaled activations, where the training saw ``scale * x``."""
+
+    def coefficient(self, progress: float) -> float:
+        """Share in [0, 1] of the sparsity penalty that counts at this point of the training."""
+        s = self.settings
+        rising = progress / s.sparsity_warm_up if s.sparsity_warm_up else 1.0
+        falling = (1 - progress) / s.sparsity_decay if s.sparsity_decay else 1.0
+        return min(1.0, rising, falling)
 
     def auxiliary(
         self, centred: Tensor, residual: Tensor, dead: Tensor, gradients: dict[str, Tensor]

@@ -1,0 +1,75 @@
+"""Gated SAE: whether a latent fires and how strongly are decided by separate biases and a scale.
+
+Rajamanoharan et al. 2024, "Improving dictionary learning with gated sparse autoencoders" (arXiv
+2404.16014). With ``p = (x - b_dec) W_gate``, gate ``g = p + b_gate``, magnitude
+``m = p * exp(r_mag) + b_mag`` and activations ``z = 1[g > 0] * relu(m)``, the loss is
+
+    ||x - x^(z)||^2 + c * sum relu(g) + ||x - x^frozen(relu(g))||^2
+
+where x^frozen decodes with weights and bias that get no gradient: the penalty shrinks the gate's
+values, never the magnitudes. Decoder rows have norm 1.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from interpsweep.config.saes import TrainSettings
+from interpsweep.saes.architectures._base import Architecture, Export, Step
+from interpsweep.saes.architectures._entries import entries_where
+
+
+class SAE(Architecture):
+    """Gated; `sparsity` is the coefficient c. ``encoder`` is W_gate, ``b_enc`` its bias."""
+
+    def __init__(self, settings: TrainSettings, d_in: int, device: str) -> None:
+        super().__init__(settings, d_in, device)
+        for name in ("r_mag", "b_mag"):
+            self.parameters[name] = torch.zeros(self.d_sae, device=device)
+
+    def step(self, x: Tensor, progress: float, dead: Tensor | None) -> Step:
+        """See `Architecture.step`."""
+        p, batch = self.parameters, len(x)
+        decoder, scale = p["decoder"], p["r_mag"].exp()
+        centred = x - p["b_dec"]
+        gate = torch.addmm(p["b_enc"], centred, p["encoder"].T)
+        entries = entries_where(gate > 0, gate)  # nothing happens where the gate is shut
+        gate = entries.values.relu()
+        projected = entries.values - entries.of(p["b_enc"])
+        magnitude = projected * entries.of(scale) + entries.of(p["b_mag"])
+        active = (gate > 0) & (magnitude > 0)
+        acts = magnitude * active
+
+        error = entries.decode(acts, decoder) - centred
+        gate_error = entries.decode(gate, decoder) - centred
+        upstream, gate_upstream = error * (2 / batch), gate_error * (2 / batch)
+        c = self.settings.sparsity * self.coefficient(progress)
+        to_magnitude = entries.products(upstream, decoder) * active
+        to_gate = (entries.products(gate_upstream, decoder) + c / batch) * (gate > 0)
+        to_projected = to_magnitude * entries.of(scale) + to_gate
+
+        gradients = {
+            "encoder": entries.transposed_product(to_projected, centred),
+            "decoder": entries.transposed_product(acts, upstream),
+            "b_enc": entries.column_sums(to_gate),
+            "b_dec": upstream.sum(0) - entries.column_sums(to_projected) @ p["encoder"],
+            "r_mag": entries.column_sums(to_magnitude * projected) * scale,
+            "b_mag": entries.column_sums(to_magnitude),
+        }
+        squared = error.square().sum() / batch
+        loss = squared + (c * gate.sum() + gate_error.square().sum()) / batch
+        return Step(loss, squared, entries.counts(active), gradients)
+
+    def export(self, scale: float) -> Export:
+        """See `Architecture.export`."""
+        p = self.parameters
+        tensors = {
+            "W_enc": p["encoder"].T,
+            "W_dec": p["decoder"],
+            "b_gate": p["b_enc"] / scale,
+            "r_mag": p["r_mag"],
+            "b_mag": p["b_mag"] / scale,
+            "b_dec": p["b_dec"] / scale,
+        }
+        return Export("gated", tensors, {})

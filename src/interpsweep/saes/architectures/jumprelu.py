@@ -1,0 +1,117 @@
+"""JumpReLU SAE: every latent has a threshold of its own, trained by straight-through estimates.
+
+Rajamanoharan et al. 2024, "Jumping ahead" (arXiv 2407.14435): ``z = u * 1[u > theta]`` with
+pre-activations ``u = (x - b_dec) W_enc + b_enc``, loss ``||x - x^||^2`` plus a penalty on
+``L0 = sum 1[u > theta]``. Both steps have zero derivative almost everywhere; in their place stand
+estimates by a rectangle of width e (`jumprelu_bandwidth`) around the threshold,
+
+    dz/dtheta = -theta / e * 1[|u - theta| < e / 2],    d1[u > theta]/dtheta = -1 / e * (the same),
+
+while u is moved by the reconstruction alone. The penalty is by default the paper's for a given
+sparsity, ``c (L0 / target - 1)^2`` with L0 the mean of the batch: nobody has to search for a
+coefficient, and SAEs of different widths are comparable with topk at k = target. Alternatives: a
+fixed coefficient on L0, or on ``sum tanh(4 z)`` (Conerly et al. 2025, Anthropic, Circuits Updates
+January 2025), which also moves u.
+
+Thresholds start where the first batch has START times the target, equal for all latents: with a
+threshold near zero half of all latents would fire at first, and short trainings end before the
+thresholds have risen. They are float32 always, and never fall below zero. Dead latents get AuxK as
+in topk (not in the paper): no estimate reaches a latent that stays far below its threshold.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from interpsweep.config.saes import TrainSettings
+from interpsweep.saes.architectures._base import Architecture, Export, Step
+from interpsweep.saes.architectures._entries import entries_where
+
+START = 4.0  # L0 of the first batch, in targets
+START_SHARE = 0.1  # largest share of the latents active in it; all of it without a target
+TARGET_WEIGHT = 10.0  # c, per dimension (scaled activations have a squared norm of about d_in)
+TANH_SLOPE = 4.0
+
+
+class SAE(Architecture):
+    """JumpReLU; `sparsity` is the target L0, or the coefficient of the other penalties."""
+
+    def __init__(self, settings: TrainSettings, d_in: int, device: str) -> None:
+        super().__init__(settings, d_in, device)
+        self.parameters["threshold"] = torch.zeros(self.d_sae, device=device)
+
+    def step(self, x: Tensor, progress: float, dead: Tensor | None) -> Step:
+        """See `Architecture.step`."""
+        p, batch, width = self.parameters, len(x), self.settings.jumprelu_bandwidth
+        decoder, threshold = p["decoder"], p["threshold"]
+        centred = x - p["b_dec"]
+        pre = torch.addmm(p["b_enc"], centred, p["encoder"].T)
+        if progress == 0:
+            threshold.fill_(self._first_threshold(pre))
+        entries = entries_where(pre > threshold - width / 2, pre)  # active or in the window
+        pre, theta = entries.values, entries.of(threshold)
+        active, near = pre > theta, (pre - theta).abs() < width / 2
+        acts = pre * active
+
+        error = entries.decode(acts, decoder) - centred
+        upstream = error * (2 / batch)
+        fired = entries.counts(active)
+        l0 = fired.sum().to(x.dtype) / batch
+        penalty, per_firing, to_acts = self._penalty(acts, l0, progress, batch)
+        to_acts = entries.products(upstream, decoder) + to_acts
+        to_pre = to_acts * active
+        to_threshold = (theta * to_acts + per_firing) * near * (-1 / width)
+
+        b_enc = entries.column_sums(to_pre)
+        gradients = {
+            "encoder": entries.transposed_product(to_pre, centred),
+            "decoder": entries.transposed_product(acts, upstream),
+            "b_enc": b_enc,
+            "b_dec": upstream.sum(0) - b_enc @ p["encoder"],
+            "threshold": entries.column_sums(to_threshold),
+        }
+        squared = error.square().sum() / batch
+        loss = squared + penalty
+        if dead is not None:
+            loss = loss + self.auxiliary(centred, -error, dead, gradients)
+        return Step(loss, squared, fired, gradients)
+
+    def _penalty(
+        self, acts: Tensor, l0: Tensor, progress: float, batch: int
+    ) -> tuple[Tensor, Tensor | float, Tensor | float]:
+        """The penalty, its derivative by each firing, and its derivative by the activations."""
+        s, share = self.settings, self.coefficient(progress)
+        if s.jumprelu_penalty == "target":
+            c, excess = share * TARGET_WEIGHT * self.d_in, l0 / s.sparsity - 1
+            return c * excess.square(), (2 * c / s.sparsity / batch) * excess, 0.0
+        c = share * s.sparsity
+        if s.jumprelu_penalty == "l0":
+            return c * l0, c / batch, 0.0
+        bent = torch.tanh(TANH_SLOPE * acts)
+        return c * bent.sum() / batch, 0.0, (c * TANH_SLOPE / batch) * (1 - bent.square())
+
+    def _first_threshold(self, pre: Tensor) -> Tensor:
+        """The value that START targets of a batch's pre-activations exceed."""
+        most = START_SHARE * self.d_sae
+        if self.settings.jumprelu_penalty == "target":
+            most = min(most, START * self.settings.sparsity)
+        count = max(1, round(most * len(pre)))
+        return pre.flatten().topk(count).values[-1].clamp_min(0)
+
+    def after_update(self) -> None:
+        """Decoder rows of norm 1, thresholds not below zero."""
+        super().after_update()
+        self.parameters["threshold"].clamp_min_(0)
+
+    def export(self, scale: float) -> Export:
+        """See `Architecture.export`."""
+        p = self.parameters
+        tensors = {
+            "W_enc": p["encoder"].T,
+            "W_dec": p["decoder"],
+            "b_enc": p["b_enc"] / scale,
+            "b_dec": p["b_dec"] / scale,
+            "threshold": p["threshold"] / scale,
+        }
+        return Export("jumprelu", tensors, {})

@@ -1,0 +1,78 @@
+"""Matryoshka SAE: BatchTopK whose leading latents must reconstruct without the rest.
+
+Bussmann et al. 2025, "Learning multi-level features with matryoshka sparse autoencoders" (arXiv
+2503.17547). The batch's largest pre-activations are chosen over the whole width, as in batchtopk;
+for nested widths g_1 < ... < g_n = d_sae the loss is the mean over levels of
+``||x - (b_dec + sum over i < g_l of z_i W_dec,i)||^2`` (the paper sums: Adam does not see the
+factor), so broad features settle in the leading latents instead of being absorbed by narrower ones.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import accumulate, pairwise
+
+import torch
+from torch import Tensor
+
+from interpsweep.config.saes import TrainSettings
+from interpsweep.saes.architectures._base import Export, Step
+from interpsweep.saes.architectures.batchtopk import SAE as BatchTopK
+from interpsweep.saes.kernels import ByColumn, SparseCodes, decode_with_gradient, from_coordinates
+
+
+class SAE(BatchTopK):
+    """Matryoshka BatchTopK; `sparsity` is the mean number of active latents per token."""
+
+    def __init__(self, settings: TrainSettings, d_in: int, device: str) -> None:
+        super().__init__(settings, d_in, device)
+        shares = settings.matryoshka_levels
+        self.widths = sorted({max(1, round(share * self.d_sae)) for share in shares})
+
+    def step(self, x: Tensor, progress: float, dead: Tensor | None) -> Step:
+        """See `Architecture.step`."""
+        p, batch = self.parameters, len(x)
+        centred = x - p["b_dec"]
+        chosen = self.choose(centred)
+        chosen = chosen.with_values(chosen.values.relu())
+
+        # a ring is what one level adds to the one before
+        ends = list(pairwise([0, *self.widths]))
+        rings = [_ring(chosen, first, last) for first, last in ends]
+        decoded = [
+            decode_with_gradient(ring, p["decoder"][first:last])
+            for ring, (first, last) in zip(rings, ends, strict=True)
+        ]
+        sums = accumulate(part.detach() for part, _ in decoded)
+        errors = [partial - centred for partial in sums]
+
+        gradients = {name: torch.zeros_like(tensor) for name, tensor in p.items()}
+        upstream = torch.zeros_like(x)
+        # from the outermost ring inwards: a latent serves its own level and all wider ones
+        for level in reversed(range(len(rings))):
+            ring, (part, leaf), (first, last) = rings[level], decoded[level], ends[level]
+            upstream = upstream + errors[level] * (2 / batch / len(rings))
+            to_pre = torch.autograd.grad(part, leaf, upstream)[0] * (ring.values > 0)
+            by_column = ByColumn(ring, last - first)
+            gradients["encoder"][first:last] = by_column.transposed_product(to_pre, centred)
+            gradients["decoder"][first:last] = by_column.transposed_product(ring.values, upstream)
+            gradients["b_enc"][first:last] = by_column.column_sums(to_pre)
+        gradients["b_dec"] = upstream.sum(0) - gradients["b_enc"] @ p["encoder"]
+
+        loss = torch.stack([error.square().sum() for error in errors]).mean() / batch
+        squared = errors[-1].square().sum() / batch
+        if dead is not None:
+            loss = loss + self.auxiliary(centred, -errors[-1], dead, gradients)
+        fired = torch.bincount(chosen.columns[chosen.values > 0], minlength=self.d_sae)
+        return Step(loss, squared, fired, gradients)
+
+    def export(self, scale: float) -> Export:
+        """See `Architecture.export`."""
+        return replace(super().export(scale), metadata={"matryoshka_widths": self.widths})
+
+
+def _ring(codes: SparseCodes, first: int, last: int) -> SparseCodes:
+    """The entries of latents [first, last), numbered from `first`."""
+    kept = (codes.columns >= first) & (codes.columns < last)
+    columns = codes.columns[kept] - first
+    return from_coordinates(codes.rows[kept], columns, codes.values[kept], len(codes.offsets) - 1)
