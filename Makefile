@@ -1,5 +1,5 @@
 # Two commands: `make sweep` and `make test`. The rest is for maintainers.
-.PHONY: help sweep test lint types unit dag docs run-test faults bench lock schema clean
+.PHONY: help sweep test lint types unit dag docs run-test faults test-cluster bench lock schema clean
 
 BIN := .venv/bin
 
@@ -33,6 +33,9 @@ run-test:  ## the default sweep end to end, a second run, an added width, a new 
 
 faults:  ## kill the default sweep at five random moments and compare every byte
 	INTERPSWEEP_SWEEP=default $(BIN)/pytest tests/faults
+
+test-cluster:  ## SLURM on this machine (Debian, root): time limits, requeues, dead nodes, dead drivers
+	$(BIN)/pytest tests/cluster -rs
 
 bench:  ## timings, as ratios in one run
 	$(BIN)/python benchmarks/capture.py && $(BIN)/python benchmarks/train.py

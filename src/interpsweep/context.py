@@ -136,15 +136,20 @@ class Context:
         if self._progress is not None:
             self._progress.unlink(missing_ok=True)
 
-    def stop_on_signals(self) -> None:
+    def stop_on_signals(self, told: Callable[[], None]) -> None:
         """Turn SIGTERM and Ctrl-C into the flag `stopping`: stages save at the end of a step.
 
-        The second of either ends the process at once.
+        `told` is called when the first signal comes.
+        A second Ctrl-C ends the process at once. A second SIGTERM does not: SLURM sends two in a
+        row and means one, and SIGKILL follows anyway if saving takes too long.
         """
 
         def handler(number: int, _frame: object) -> None:
-            self.stopping = True
-            signal.signal(number, signal.SIG_DFL)
+            if not self.stopping:
+                self.stopping = True
+                told()
+            if number == signal.SIGINT:
+                signal.signal(number, signal.SIG_DFL)
 
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, handler)

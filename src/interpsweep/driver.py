@@ -187,6 +187,18 @@ class DriverLock:
             self._file.close()
             self._file = None
 
+    def others(self) -> bool:
+        """Whether a driver of another sweep is at work in this store."""
+        for path in self._path.parent.glob("*.json"):
+            if path == self._path:
+                continue
+            with path.open("a", encoding="utf-8") as file:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                except OSError:
+                    return True
+        return False
+
 
 def register(plan: Plan, store: Store) -> None:
     """Register the sweep's items as wanted, so that garbage collection leaves them alone."""

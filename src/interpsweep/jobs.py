@@ -21,6 +21,7 @@ from interpsweep.spec import Spec, canonical_json
 from interpsweep.stages import STAGES, Stage
 from interpsweep.store import Store
 from interpsweep.store.attempt import open_attempt, publish
+from interpsweep.store.history import Record
 from interpsweep.store.layout import write_atomic
 from interpsweep.store.lease import Lease
 
@@ -74,14 +75,21 @@ def run_job(store: Store, job_file: Path, index: Path | None = None, stage: str 
     digest = job_file.stem
     kind = STAGES[job["stage"]]
     context = Context(**job.get("run", {}), progress=store.progress_path(digest), job=digest)
-    context.stop_on_signals()
+    record = Record(store, digest)
+    context.stop_on_signals(record.told_to_stop)
+    to_make = [item for item in job["items"] if not store.exists(item)]
+    failure: BaseException | None = None
     try:
         while missing := [item for item in job["items"] if not store.exists(item)]:
             _work_through(store, kind, missing, context)
             if context.stopping:
                 raise Stopped(f"{kind.name}: stopped on request; run the same command to continue")
+    except BaseException as error:
+        failure = error
+        raise
     finally:
         context.finish()
+        record.ended(failure, [item for item in to_make if store.exists(item)])
     if index is not None:
         write_atomic(index, canonical_json(job_index(store, digest)) + "\n")
 

@@ -32,7 +32,8 @@ FULL_EDGES = os.environ.get("INTERPSWEEP_FULL_EDGES", "") not in ("", "0")
 class Worker:
     """The rules' view of a sweep in a cluster job: nothing to say, the digest is all it needs."""
 
-    threads = 1
+    # Snakemake passes on what SLURM gave this job, and starts the step with as many
+    threads = int(os.environ.get("SLURM_CPUS_ON_NODE", "1"))
 
     def memory(self, _wildcards: Any) -> int:
         """MB; Snakemake wants a number, and nobody asks for it any more."""
@@ -163,14 +164,17 @@ def open_workflow(snakemake_workflow: Any) -> Driver | Worker:
         return Worker()
     from interpsweep import driver
     from interpsweep.commands.preflight import preflight
+    from interpsweep.slurm import settle_leftovers
 
     dry = only_looks(sys.argv[1:])
     paths = [Path(path) for path in snakemake_workflow.overwrite_configfiles or [DEFAULT_CONFIG]]
     try:
         plan = driver.plan_sweep(paths)
         if not dry:
-            atexit.register(driver.DriverLock(plan.sweep.sweep, Store()).acquire().release)
+            lock = driver.DriverLock(plan.sweep.sweep, Store()).acquire()
+            atexit.register(lock.release)
             preflight(plan, Store())
+            settle_leftovers(plan, Store(), plan.sweep.run.leftovers, lock.others())
         driver.prepare(plan, dry=dry)
     except UserError as error:
         print(f"interpsweep: {error}", file=sys.stderr, flush=True)

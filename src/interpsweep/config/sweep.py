@@ -54,6 +54,12 @@ class RunSection(Section):
     runtime: int = field(
         240, "Time asked for per job on a cluster", unit="minutes", identity=False, ge=1
     )
+    leftovers: Literal["wait", "cancel"] = field(
+        "wait",
+        "What a new run does about SLURM jobs that an earlier one left running: wait for them, or "
+        "cancel them (they save their state and are submitted again)",
+        identity=False,
+    )
 
 
 class Overridable(Section):

@@ -31,6 +31,7 @@ class Store:
     ``.leases/<digest>.json``     who is making it
     ``.roots/``                   what each sweep still wants (garbage collection)
     ``.progress/``                how far running jobs are
+    ``.history/``                 how the attempts at each job ended
     ============================  ==================================================
     """
 
@@ -91,6 +92,10 @@ class Store:
     def progress_path(self, job: str) -> Path:
         """Where a running job writes how far it is."""
         return self.root / ".progress" / f"{job[:DIGEST_IN_NAME]}.json"
+
+    def history_path(self, job: str) -> Path:
+        """Where it is written how the attempts at a job ended."""
+        return self.root / ".history" / f"{job[:DIGEST_IN_NAME]}.json"
 
 
 @lru_cache(maxsize=100_000)

@@ -42,12 +42,16 @@ def started(pid: int) -> str:
     return "" if fields[0] == "Z" else fields[19]
 
 
-def alive(holder: dict[str, object], touched: float) -> bool:
-    """Whether the process that `holder` describes can still be working."""
+def alive(holder: dict[str, object], touched: float, now: float | None = None) -> bool:
+    """Whether the process that `holder` describes can still be working.
+
+    `now` is the time by the clock that `touched` was written with, if that is known to be another
+    one than this machine's.
+    """
     if holder.get("host") == socket.gethostname() and Path("/proc/self/stat").exists():
-        now = started(int(str(holder.get("pid", -1))))
-        return bool(now) and now == holder.get("started")
-    return time.time() - touched < EXPIRY
+        begun = started(int(str(holder.get("pid", -1))))
+        return bool(begun) and begun == holder.get("started")
+    return (time.time() if now is None else now) - touched < EXPIRY
 
 
 def read(path: Path) -> tuple[dict[str, object], float] | None:
@@ -68,6 +72,7 @@ class Lease:
         self.path = path
         self._text = json.dumps(me(job), sort_keys=True)
         self._stop = threading.Event()
+        self._now: float | None = None  # by the file server's clock, which dates all leases
 
     def acquire(self) -> dict[str, object] | None:
         """Take the lease; return None on success, else its live holder."""
@@ -79,7 +84,7 @@ class Lease:
             found = read(self.path)
             if found is None:
                 continue  # released between the two calls
-            if alive(*found):
+            if alive(*found, self._now):
                 return found[0]
             self._break()
 
@@ -96,6 +101,7 @@ class Lease:
         # link() of a finished file: a lease is never seen empty, and only one of two links wins
         draft = self.path.with_name(f".{self.path.name}.{uuid.uuid4().hex[:8]}")
         draft.write_text(self._text, encoding="utf-8")
+        self._now = draft.stat().st_mtime
         try:
             os.link(draft, self.path)
             return True
@@ -112,7 +118,7 @@ class Lease:
         except FileNotFoundError:
             return
         found = read(grave)
-        if found is not None and alive(*found):  # it changed hands under us: put it back
+        if found is not None and alive(*found, self._now):  # it changed hands under us: put it back
             try:
                 os.link(grave, self.path)
             except FileExistsError:

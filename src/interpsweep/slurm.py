@@ -1,0 +1,118 @@
+"""What a new driver does about SLURM jobs that an earlier one left behind.
+
+A driver that dies (a login node that restarts, SIGKILL) leaves its jobs in the queue. Leases keep
+two jobs off one item, so nothing would break, but the new driver's jobs would hold GPUs only to
+wait. So those that wait in the queue are cancelled (they are submitted again), and those that run
+are waited for, or cancelled too, in which case they save and are submitted again.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from interpsweep.errors import UserError
+from interpsweep.plan import Plan
+from interpsweep.store import Store
+from interpsweep.store import lease as leases
+
+POLL = 5.0  # seconds between looks at the queue
+WAITING = ("PENDING", "SUSPENDED", "REQUEUE_HOLD", "REQUEUED", "SPECIAL_EXIT")
+
+
+@dataclass(frozen=True)
+class Queued:
+    """A job in the queue of a cluster."""
+
+    number: str
+    state: str
+    what: str  # the comment of the executor plugin: rule and wildcards
+
+    @property
+    def waits(self) -> bool:
+        """Whether it has not started, or has to start again."""
+        return self.state in WAITING
+
+
+def settle_leftovers(
+    plan: Plan, store: Store, running: Literal["wait", "cancel"], others: bool
+) -> None:
+    """Leave no job of an earlier driver of this sweep in the queue.
+
+    With `others`, another driver is alive in this folder: then a job in the queue can be its, and
+    only jobs that hold leases of this sweep are looked at; they are waited for. Raises UserError
+    if jobs may be alive and the queue does not answer.
+    """
+    if shutil.which("squeue") is None:
+        return
+    held = _holders(plan, store)
+    said: set[str] = set()
+    while found := leftovers(plan, held, others):
+        doomed = [job for job in found if not others and (job.waits or running == "cancel")]
+        new = [job for job in found if job.number not in said]
+        if new:
+            _say([job for job in new if job in doomed], "cancelling")
+            _say([job for job in new if job not in doomed], "waiting for")
+        if doomed:
+            _call("scancel", *(job.number for job in doomed))
+        said |= {job.number for job in new}
+        time.sleep(POLL)
+
+
+def leftovers(plan: Plan, held: dict[str, str], others: bool) -> list[Queued]:
+    """Jobs in the queue that were submitted for this plan, or that hold leases of its items."""
+    try:
+        queue = _queue()
+    except UserError:
+        if held:  # somebody may be at work
+            raise
+        return []
+    here = str(Path.cwd())
+    if others:  # what waits in the queue can be theirs
+        return [job for job, _ in queue if job.number in held and not job.waits]
+    return [
+        job
+        for job, folder in queue
+        if job.number in held or (folder == here and job.what.rpartition("_")[2] in plan.job)
+    ]
+
+
+def _queue() -> list[tuple[Queued, str]]:
+    """The user's jobs in the queue, each with its working folder."""
+    text = _call("squeue", "--noheader", "--me", "--format", "%i|%T|%Z|%k")
+    found = []
+    for line in text.splitlines():
+        number, state, folder, comment = line.split("|", 3)
+        found.append((Queued(number, state, comment), folder))
+    return found
+
+
+def _holders(plan: Plan, store: Store) -> dict[str, str]:
+    """SLURM job -> item, for every lease of the plan's items that a SLURM job may be holding."""
+    found = {}
+    for item in plan.items.by_digest:
+        held = leases.read(store.lease_path(item))
+        if held is not None and held[0].get("slurm") and leases.alive(*held):
+            found[str(held[0]["slurm"])] = item
+    return found
+
+
+def _call(*command: str) -> str:
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    if result.returncode:
+        raise UserError(
+            f"{command[0]} failed: {result.stderr.strip()}. Jobs of an earlier run may be alive; "
+            "run the same command when the cluster answers again"
+        )
+    return result.stdout
+
+
+def _say(jobs: list[Queued], verb: str) -> None:
+    if jobs:
+        names = ", ".join(f"{job.number} ({job.what.split('_wildcards_')[0]})" for job in jobs)
+        print(f"interpsweep: {verb} jobs of an earlier run: {names}", file=sys.stderr, flush=True)

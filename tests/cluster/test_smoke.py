@@ -1,0 +1,28 @@
+"""The shipped profile on a real SLURM: the same bytes as a local run."""
+
+from __future__ import annotations
+
+import pytest
+from cluster_place import ClusterPlace
+
+from places import Place
+
+
+@pytest.mark.smoke
+def test_a_sweep_through_slurm_gives_the_bytes_of_a_local_run(
+    place: ClusterPlace, local: Place
+) -> None:
+    place.sweep("--target", "matches")
+    made, expected = place.items(), local.items()
+    assert {name: expected[name] for name in made} == made
+    assert {"train", "encode", "match"} <= set(place.stages(set(made)))
+
+    jobs = place.jobs("State,Partition,AllocTRES")
+    assert {state for state, _, _ in jobs} == {"COMPLETED"}
+    # model, capture, train and encode got a GPU each; corpus and match did not
+    assert sorted(("gres/gpu=1" in got, partition) for _, partition, got in jobs) == [
+        *[(False, "cpu")] * 2,
+        *[(True, "gpu")] * 4,
+    ]
+    place.sweep("--target", "matches")
+    assert place.jobs("State,Partition,AllocTRES") == jobs  # nothing was submitted again
