@@ -4,7 +4,8 @@
 so a text file that changes under a sweep is noticed and named, and never silently mixed in.
 
 An outside input is written as one reference: ``checkpoint:<path>``, ``hub:<repo>@<revision>``,
-``file:<path>``, ``docstrings:<package>``, ``dataset:<repo>@<revision>``.
+``text:<path>``, ``package:<name>``, ``dataset:<repo>@<revision>``, ``sae:<path>``. What the files
+of an imported SAE say about it is kept too, under ``about:<format>:<content>``.
 """
 
 from __future__ import annotations
@@ -13,11 +14,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+from interpsweep.config.imports import ImportedSAE, ImportSettings
 from interpsweep.config.models import HubModel, PathModel, model_identity
 from interpsweep.config.sweep import Sweep
 from interpsweep.corpora import identity as corpora
 from interpsweep.errors import UserError
 from interpsweep.models import identity as models
+from interpsweep.saes.formats import about, files
+from interpsweep.spec import canonical_json
 from interpsweep.store.layout import write_atomic
 
 Lock = dict[str, str]  # reference -> content digest, or commit
@@ -52,6 +56,11 @@ def complete(sweep: Sweep, lock: Lock, fresh: bool = False) -> Lock:
     for model in sweep.models:
         if isinstance(model, PathModel):
             models.check_pin(model.name, found[_model_reference(model)], model.sha256)
+    for sae in _imports(sweep):
+        name = _about(sae, found)
+        if name not in found:
+            known = None if fresh else lock.get(name)
+            found[name] = known or canonical_json(_look(sae, found[_sae_reference(sae)]))
     return found
 
 
@@ -62,7 +71,31 @@ def references(sweep: Sweep) -> list[str]:
         if isinstance(model, PathModel | HubModel):
             found.add(_model_reference(model))
         found |= set(corpora.references(sweep.sections(model.name).corpus))
+    found |= {_sae_reference(sae) for sae in _imports(sweep)}
     return sorted(found)
+
+
+def _imports(sweep: Sweep) -> list[ImportedSAE]:
+    return [sae for model in sweep.models for sae in model.all_imports]
+
+
+def _sae_reference(sae: ImportedSAE) -> str:
+    return f"hub:{sae.repo}@{sae.revision}" if sae.repo else f"sae:{sae.path}"
+
+
+def _about(sae: ImportedSAE, lock: Lock) -> str:
+    content = _locked(_sae_reference(sae), lock)
+    return f"about:{sae.format}:{content}{f'/{sae.path}' if sae.repo else ''}"
+
+
+def _look(sae: ImportedSAE, content: str) -> dict[str, Any]:
+    """What the files of an SAE say; for one of the hub its configuration is fetched."""
+    if sae.repo is None:
+        found, name = files.local_files(models.resolve_path(sae.path)), sae.path
+    else:
+        found = files.hub_files(sae.repo, content, sae.path, network=True)
+        name = f"{sae.repo}/{sae.path}"
+    return about.look(found, sae.format, name)
 
 
 def _model_reference(model: PathModel | HubModel) -> str:
@@ -79,6 +112,8 @@ def resolve(reference: str) -> str:
     if kind == "hub":
         repo, _, revision = name.rpartition("@")
         return models.hub_commit(repo, revision)
+    if kind == "sae":
+        return files.content_digest(models.resolve_path(name))
     return corpora.resolve(reference)
 
 
@@ -107,6 +142,17 @@ def content_of(corpus: Any, lock: Lock) -> Any:
     )
 
 
+def import_of(sae: ImportedSAE, lock: Lock) -> ImportSettings:
+    """Identity and coordinates of an imported SAE. Raises UserError for what nothing says."""
+    return about.settings(sae, _locked(_sae_reference(sae), lock), import_about(sae, lock))
+
+
+def import_about(sae: ImportedSAE, lock: Lock) -> about.About:
+    """What the files of an imported SAE said when they were locked."""
+    found: about.About = json.loads(_locked(_about(sae, lock), lock))
+    return found
+
+
 def _locked(reference: str, lock: Lock) -> str:
     if reference not in lock:
         raise UserError(f"{reference}: not in the lock file; run `interpsweep lock`")
@@ -115,7 +161,7 @@ def _locked(reference: str, lock: Lock) -> str:
 
 def externals(lock: Lock) -> dict[str, str]:
     """Content digest -> reference, for jobs: where to find what a spec names by content."""
-    return {digest: name for name, digest in lock.items()}
+    return {digest: name for name, digest in lock.items() if not name.startswith("about:")}
 
 
 def open_external(digest: str, reference: str) -> Path:
@@ -127,4 +173,5 @@ def open_external(digest: str, reference: str) -> Path:
             f"{reference}: changed since it was locked ({digest[:23]} then, {now[:23]} now). "
             "Restore it, or run `interpsweep lock` to accept the new content"
         )
-    return models.resolve_path(name) if kind == "checkpoint" else corpora.locate(reference)
+    folder = kind in ("checkpoint", "sae")
+    return models.resolve_path(name) if folder else corpora.locate(reference)

@@ -35,6 +35,7 @@ _ALL = (
         face="activations",
     ),
     Stage("train", "saes", "interpsweep.saes.train", version=2, bank=True, gpu=True, face="saes"),
+    Stage("import", "saes", "interpsweep.saes.imports", face="saes"),
     Stage(
         "evaluate",
         "evaluations",

@@ -154,7 +154,13 @@ def trained(world, tmp_path_factory):
             batch_size=64, decoder_bias="geometric_median" if architecture == "relu" else "mean",
         )  # fmt: skip
         spec = {"settings": settings.identity()}
-        items.append(Made(root / architecture, spec, {"activations": world["activations"]}))
+        items.append(
+            Made(
+                root / architecture,
+                spec,
+                {"activations": world["activations"], "corpus": world["corpus"]},
+            )
+        )
     train_stage.run(items, Context())
     return {item.out.name: item for item in items}
 

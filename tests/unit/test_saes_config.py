@@ -72,7 +72,7 @@ def test_an_sae_is_identified_by_what_its_architecture_reads():
         ({"widths": [{"d_sae": 32, "learning_rat": 1}]}, ["widths[0]", "did you mean"]),
         ({"widths": [{"architecture": "relu", "d_sae": 32}]}, ["widths[0]", "architecture"]),
         ({"widths": [{"learning_rate": 1}]}, ["widths[0]", "d_sae"]),
-        ({"widths": []}, ["train.widths", "empty"]),
+        ({"seeds": []}, ["train.seeds", "empty"]),
         ({"widths": [8], "sparsities": [16]}, ["sparsities[0]", "more than all 8"]),
         ({"sparsities": [2.5]}, ["whole number"]),
         ({"architectures": ["topq"]}, ["did you mean 'topk'"]),

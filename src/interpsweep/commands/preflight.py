@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from typing import Any
 
 from interpsweep.errors import UserError
+from interpsweep.lock import import_about
 from interpsweep.plan import Plan
 from interpsweep.plan.estimate import estimate, free_bytes, model_question, question_path
+from interpsweep.saes.formats.files import WEIGHTS, hub_files
 from interpsweep.store import Store
 from interpsweep.store.layout import write_atomic
 
@@ -22,6 +25,7 @@ def preflight(plan: Plan, store: Store) -> None:
         question = model_question(model, plan.lock)
         answer = question_path(question, store)
         if answer.exists():
+            check_imports(plan, store, model, json.loads(answer.read_text(encoding="utf-8")))
             continue
         print(f"checking the sites of model {model.name} (once)", flush=True)
         run = plan.run_settings()
@@ -33,7 +37,25 @@ def preflight(plan: Plan, store: Store) -> None:
         if result.returncode:
             raise UserError((result.stdout.strip() or result.stderr.strip())[-4000:])
         write_atomic(answer, result.stdout)
+        check_imports(plan, store, model, json.loads(result.stdout))
     check_disk(plan, store)
+
+
+def check_imports(plan: Plan, store: Store, model: Any, answer: dict[str, Any]) -> None:
+    """Raise UserError if an imported SAE has another width than its site, or is not here."""
+    for site, width in answer["widths"].items():
+        for sae in model.imports(site):
+            d_in = import_about(sae, plan.lock).get("d_in", width)
+            if d_in != width:
+                raise UserError(
+                    f"models[].saes: {sae.path}: an SAE for activations of width {d_in}; those of "
+                    f"{site} of model {model.name!r} have width {width}"
+                )
+    for item in plan.missing(store).get("import", []):
+        where = item.spec["settings"]["content"]
+        if item.at["model"] == model.name and isinstance(where, dict):
+            found = hub_files(where["repo"], where["commit"], where["path"], network=False)
+            found.need(WEIGHTS[item.spec["settings"]["format"]])
 
 
 def check_disk(plan: Plan, store: Store) -> None:

@@ -8,6 +8,8 @@ from pydantic import Field, field_validator, model_validator
 
 from interpsweep.config.base import Section, field
 from interpsweep.config.corpora import LanguageSettings
+from interpsweep.config.imports import ImportedSAE, ImportEntry
+from interpsweep.errors import nearest
 from interpsweep.models.sites import expand_sites
 
 Dtype = Literal["float32", "float16", "bfloat16"]
@@ -79,11 +81,36 @@ class _Named(Section):
         identity=False,
     )
 
+    saes: tuple[ImportEntry, ...] = field(
+        (),
+        "SAEs that exist already, beside those that `train` makes (none if `train.widths` is [])",
+    )
+
     @field_validator("sites")
     @classmethod
     def _sites_exist(cls, sites: tuple[str | SiteEntry, ...]) -> tuple[str | SiteEntry, ...]:
         expand_sites(_pattern(entry) for entry in sites)  # raises on a bad name, or one named twice
         return sites
+
+    @model_validator(mode="after")
+    def _imports_have_sites(self) -> _Named:
+        for i, entry in enumerate(self.saes):
+            for sae in entry.expand():
+                if sae.site not in self.site_names:
+                    raise ValueError(
+                        f"saes[{i}]: {sae.site!r} is not among the sites of model {self.name!r}"
+                        f"{nearest(sae.site, self.site_names)}; add it to `sites`"
+                    )
+        return self
+
+    @property
+    def all_imports(self) -> list[ImportedSAE]:
+        """The SAEs from outside, placeholders written out."""
+        return [sae for entry in self.saes for sae in entry.expand()]
+
+    def imports(self, site: str) -> list[ImportedSAE]:
+        """The SAEs from outside that belong to a site."""
+        return [sae for sae in self.all_imports if sae.site == site]
 
     @property
     def site_names(self) -> tuple[str, ...]:

@@ -231,7 +231,8 @@ class TrainSection(TrainCommon):
         ("topk",), "Architectures, or objects that override."
     )
     widths: tuple[int | Entry, ...] = field(
-        (256, 512, 1024), "Numbers of latents, or objects that override."
+        (256, 512, 1024),
+        "Numbers of latents, or objects that override; an empty list trains nothing.",
     )
     sparsities: tuple[float | Entry, ...] = field((16.0,), "Sparsities, or objects that override.")
     seeds: tuple[int | Entry, ...] = field(
@@ -254,6 +255,8 @@ class TrainSection(TrainCommon):
         """
         common = {name: getattr(self, name) for name in TrainCommon.model_fields}
         axes = {name: getattr(self, name) for name, _ in AXES}
+        if not self.widths:
+            return []
         seen: dict[tuple, str] = {}
         found = []
         for values, where in _branches(axes, common, 0, ""):

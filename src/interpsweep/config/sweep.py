@@ -109,8 +109,12 @@ class Sweep(Overridable):
                         f"models: overrides of {model.name!r} at {site}: all sites of a model read "
                         "one corpus; override it for the model"
                     )
-                if overrides:
-                    self.sections(model.name, site)
+                here = self.sections(model.name, site) if overrides else sections
+                if not here.train.widths and not model.imports(site):
+                    raise ValueError(
+                        f"models: {model.name!r} has no SAEs at {site}: train.widths is empty and "
+                        "none of its `saes` is for this site"
+                    )
             if model.source != "trained" and sections.corpus.source == "generated":
                 raise ValueError(
                     f"models: {model.name!r} is pretrained, so it needs a corpus of text: a "

@@ -115,9 +115,13 @@ def _item_cost(plan: Plan, item: PlannedItem, shape: Shape) -> tuple[int, int, f
     if item.stage == "train":
         seen, cells = settings["tokens"], shape.d_model * settings["d_sae"]
         return seen, 8 * cells, 12.0 * cells * seen
+    if item.stage == "import":
+        return 0, 8 * shape.d_model * settings["d_sae"], 0.0
     if item.stage == "encode":
-        sae = plan.items.by_digest[item.spec["inputs"]["sae"]].spec["settings"]
-        l0 = sae["sparsity"] if TrainSettings(**sae).counts_latents else _TYPICAL_L0
+        made = plan.items.by_digest[item.spec["inputs"]["sae"]]
+        sae = made.spec["settings"]
+        counts = made.stage == "import" or TrainSettings(**sae).counts_latents
+        l0 = sae["sparsity"] if counts else _TYPICAL_L0
         read = int(tokens * corpus.spec["settings"]["analysis_share"]) if corpus else 0
         return read, int(read * l0 * _CODE_BYTES), 4.0 * shape.d_model * sae["d_sae"] * read
     return 0, 0, 0.0

@@ -16,6 +16,7 @@ from interpsweep.config.sweep import Overridable, Sweep
 from interpsweep.figures.registry import FIGURES, Figure
 from interpsweep.lock import Lock, content_of, model_of, tokenizer_of
 from interpsweep.models.sites import site_kind, site_layer
+from interpsweep.plan.saes import OWN, SAES, saes_of
 from interpsweep.spec import Spec, canonical_json, digest, normalise
 from interpsweep.stages import STAGES
 
@@ -131,7 +132,7 @@ def _model_items(items: Items, sweep: Sweep, model: Any, lock: Lock) -> None:
     )
     inputs["corpus"] = corpus
     for site in model.site_names:
-        _site_items(items, sweep, sweep.sections(model.name, site), model, identity, inputs, site)
+        _site_items(items, lock, sweep.sections(model.name, site), model, identity, inputs, site)
     _layer_matches(items, sections, model.name)
 
 
@@ -140,7 +141,7 @@ _TRAINED = ("source", "architecture", "training", "language", "seed")
 
 def _site_items(
     items: Items,
-    sweep: Sweep,
+    lock: Lock,
     sections: Overridable,
     model: Any,
     identity: dict[str, Any],
@@ -162,22 +163,17 @@ def _site_items(
             {"activations": acts, "corpus": corpus},
             at,
         )
-    for settings in sections.train.expand():
-        here = {
-            **at,
-            "architecture": settings.architecture,
-            "sparsity": settings.sparsity,
-            "d_sae": settings.d_sae,
-            "seed": settings.seed,
-        }
-        sae = items.add("train", settings.identity(), {"activations": acts}, here)
+    for stage, settings in saes_of(sections, model, site, lock):
+        here = {**at, **{key: getattr(settings, key) for key in OWN}}
+        read_first = {"activations": acts, "corpus": corpus}
+        sae = items.add(stage, settings.identity(), read_first, here)
         items.add(
             "evaluate",
             {**sections.evaluate.identity(), "site": site, "model": identity},
             {**inputs, "sae": sae, "activations": acts},
             here,
         )
-        read = {"sae": sae, "activations": acts, "corpus": corpus}
+        read = {**read_first, "sae": sae}
         codes = items.add("encode", sections.encode.identity(), read, here)
         items.add("geometry", sections.geometry.identity(), {**read, "codes": codes}, here)
     _width_and_seed_matches(items, sections, at)
@@ -194,7 +190,7 @@ def layer_of(site: str) -> int:
 
 
 def _width_and_seed_matches(items: Items, sections: Overridable, at: Coordinates) -> None:
-    saes = items.of("train", **at)
+    saes = items.of(*SAES, **at)
     codes = _codes_of(items, **at)
     if "width" in sections.match.directions:
         same = ("architecture", "sparsity", "seed")
@@ -209,7 +205,7 @@ def _width_and_seed_matches(items: Items, sections: Overridable, at: Coordinates
 def _layer_matches(items: Items, sections: Overridable, model: str) -> None:
     if "layer" not in sections.match.directions:
         return
-    saes = items.of("train", model=model)
+    saes = items.of(*SAES, model=model)
     codes = _codes_of(items, model=model)
     for kind in sorted({site_kind(sae.at["site"]) for sae in saes}):
         alike = [sae for sae in saes if site_kind(sae.at["site"]) == kind]
@@ -259,7 +255,7 @@ def _match(
 
 
 def _trees(items: Items, sections: Overridable, at: Coordinates) -> None:
-    saes = items.of("train", **at)
+    saes = items.of(*SAES, **at)
     codes = _codes_of(items, **at)
     matches = {
         (item.spec["inputs"]["a"], item.spec["inputs"]["b"]): item.digest
@@ -286,18 +282,18 @@ def _trees(items: Items, sections: Overridable, at: Coordinates) -> None:
 # ---------------------------------------------------------------------------- the whole sweep
 
 _CLAIM_ROLES = {
-    "saes": "train",
-    "evaluations": "evaluate",
-    "codes": "encode",
-    "matches": "match",
-    "trees": "tree",
-    "geometries": "geometry",
-    "concepts": "concepts",
+    "saes": SAES,
+    "evaluations": ("evaluate",),
+    "codes": ("encode",),
+    "matches": ("match",),
+    "trees": ("tree",),
+    "geometries": ("geometry",),
+    "concepts": ("concepts",),
 }
 
 
 def _claims(items: Items, sweep: Sweep) -> str:
-    chosen = {role: items.of(stage) for role, stage in _CLAIM_ROLES.items()}
+    chosen = {role: items.of(*stages) for role, stages in _CLAIM_ROLES.items()}
     inputs: dict[str, Any] = {
         role: [item.digest for item in found] for role, found in chosen.items()
     }
@@ -371,6 +367,7 @@ def _resolved(sweep: Sweep) -> dict[str, Any]:
             **model.identity(),
             "sites": {site: model.site_overrides(site) for site in sorted(model.site_names)},
             "overrides": model.overrides,
+            "saes": sorted((sae.identity() for sae in model.all_imports), key=canonical_json),
         }
         for model in sweep.models
     }

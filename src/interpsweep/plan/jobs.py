@@ -21,7 +21,7 @@ _TOGETHER: dict[str, tuple[str, ...]] = {
     "corpus": ("model",),
     "capture": ("model",),
     **dict.fromkeys(
-        ("train", "evaluate", "encode", "match", "tree", "geometry", "concepts"),
+        ("train", "import", "evaluate", "encode", "match", "tree", "geometry", "concepts"),
         ("model", "site"),
     ),
 }
@@ -75,19 +75,14 @@ def group_jobs(items: Items, pack: int) -> list[Job]:
 
 def faces(items: Items, sweep: str) -> list[Face]:
     """The readable files of a sweep, one for each stage and place."""
-    made = []
+    made: dict[str, Face] = {}
     for stage, place, group in _by_place(items, by_site=True):
-        folder = "/".join(["results", sweep, *place])
+        path = "/".join(["results", sweep, *place, f"{STAGES[stage].face}.json"])
         shown = tuple((readable_name(item), item.digest) for item in group)
-        made.append(
-            Face(
-                path=f"{folder}/{STAGES[stage].face}.json",
-                stage=stage,
-                place="/".join(place),
-                items=shown,
-            )
-        )
-    return made
+        if path in made:  # SAEs trained here and imported ones are shown together
+            shown = made[path].items + shown
+        made[path] = Face(path, stage, "/".join(place), shown)
+    return list(made.values())
 
 
 def _by_place(

@@ -53,8 +53,8 @@ class Dictionary:
         """Read and check a directory. Raises UserError naming the file and tensor at fault."""
         path = Path(path)
         cfg = _read_cfg(path / CONFIG)
-        tensors = _read_tensors(path / WEIGHTS)
-        _check(path, cfg, tensors)
+        tensors = read_tensors(path / WEIGHTS)
+        check_tensors(path / WEIGHTS, cfg, tensors)
         return cls(path, cfg, tensors)
 
     @property
@@ -121,7 +121,7 @@ class Dictionary:
     def log_sparsity(self) -> np.ndarray | None:
         """log10(firing rate + 1e-10) noted by the trainer, (d_sae,), if there."""
         file = self.path / SPARSITY
-        return _read_tensors(file)["sparsity"] if file.exists() else None
+        return read_tensors(file)["sparsity"] if file.exists() else None
 
 
 def write_dictionary(
@@ -133,8 +133,12 @@ def write_dictionary(
     k: int | None = None,
     apply_b_dec_to_input: bool = True,
     metadata: dict[str, Any] | None = None,
+    extra: dict[str, Any] | None = None,
 ) -> None:
-    """Write an SAE directory. `tensors` as in `Dictionary.tensors`; they must be finite."""
+    """Write an SAE directory. `tensors` as in `Dictionary.tensors`; they must be finite.
+
+    `extra` goes over the entries of cfg.json.
+    """
     path.mkdir(parents=True, exist_ok=True)
     d_sae, d_in = tensors["W_dec"].shape
     cfg: dict[str, Any] = {
@@ -151,8 +155,9 @@ def write_dictionary(
     if architecture == "topk":
         # True lets readers fold decoder norms; for unit rows it changes nothing.
         cfg |= {"k": k, "rescale_acts_by_decoder_norm": True}
+    cfg |= extra or {}
     arrays = {name: np.ascontiguousarray(t, dtype=np.float32) for name, t in tensors.items()}
-    _check(path, cfg, arrays)
+    check_tensors(path / WEIGHTS, cfg, arrays)
     _save(arrays, path / WEIGHTS)
     if firing_rate is not None:
         log_rate = np.log10(np.asarray(firing_rate, np.float64) + 1e-10).astype(np.float32)
@@ -183,18 +188,19 @@ def _read_cfg(file: Path) -> dict[str, Any]:
     return cfg
 
 
-def _read_tensors(file: Path) -> dict[str, np.ndarray]:
-    """All tensors of a file as float32."""
+def read_tensors(file: Path, name: str = "") -> dict[str, np.ndarray]:
+    """All tensors of a safetensors file as float32; `name` is what errors call it."""
+    where = name or file
     try:
         content = deserialize(file.read_bytes())
     except FileNotFoundError:
-        raise UserError(f"{file}: missing; an SAE directory has {CONFIG} and {WEIGHTS}") from None
+        raise UserError(f"{where}: missing; an SAE directory has {CONFIG} and {WEIGHTS}") from None
     except (SafetensorError, OSError) as error:
-        raise UserError(f"{file}: cannot be read ({error}); fetch or export it again") from None
-    return {name: _array(file, name, tensor) for name, tensor in content}
+        raise UserError(f"{where}: cannot be read ({error}); fetch or export it again") from None
+    return {key: _array(where, key, tensor) for key, tensor in content}
 
 
-def _array(file: Path, name: str, tensor: dict[str, Any]) -> np.ndarray:
+def _array(file: Path | str, name: str, tensor: dict[str, Any]) -> np.ndarray:
     if tensor["dtype"] == "BF16":  # the upper half of a float32
         wide = np.frombuffer(tensor["data"], np.uint16).astype(np.uint32) << 16
         return wide.view(np.float32).reshape(tensor["shape"])
@@ -204,8 +210,8 @@ def _array(file: Path, name: str, tensor: dict[str, Any]) -> np.ndarray:
     return array.astype(np.float32).reshape(tensor["shape"])
 
 
-def _check(path: Path, cfg: dict[str, Any], tensors: dict[str, np.ndarray]) -> None:
-    file = path / WEIGHTS
+def check_tensors(file: Path | str, cfg: dict[str, Any], tensors: dict[str, np.ndarray]) -> None:
+    """Raise UserError, naming `file`, unless the tensors are those of `cfg`, sound and finite."""
     d_in, d_sae = cfg.get("d_in"), cfg.get("d_sae")
     shapes = {"W_enc": (d_in, d_sae), "W_dec": (d_sae, d_in), "b_dec": (d_in,)}
     shapes |= dict.fromkeys(LATENT_TENSORS[cfg["architecture"]], (d_sae,))
@@ -220,9 +226,7 @@ def _check(path: Path, cfg: dict[str, Any], tensors: dict[str, np.ndarray]) -> N
         )
     for name, shape in shapes.items():
         if tensors[name].shape != shape:
-            raise UserError(
-                f"{file}: {name} has shape {tensors[name].shape}, but {CONFIG} says {shape}"
-            )
+            raise UserError(f"{file}: {name} has shape {tensors[name].shape}; it must be {shape}")
         if not np.isfinite(tensors[name]).all():
             raise UserError(f"{file}: {name} has values that are not finite; the SAE is unusable")
     if not (np.abs(tensors["W_dec"]).sum(axis=1) > 0).any():

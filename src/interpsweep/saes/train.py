@@ -8,7 +8,6 @@ a kill changes a byte of it.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,8 +19,8 @@ from interpsweep.context import Context
 from interpsweep.errors import UserError
 from interpsweep.jobs import Item
 from interpsweep.saes.bank import Batches, Member, train_bank
+from interpsweep.saes.describe import describe
 from interpsweep.saes.trainer import Trainer, activation_scale, total_variance
-from interpsweep.tables import read_json
 
 MEDIAN_ROUNDS = 50
 
@@ -65,7 +64,7 @@ def _member(item: Item, activations: Activations, stream: Batches, ctx: Context)
     )
     if trainer.resume(item.out, item.digest):
         ctx.log(f"{item.digest[:16]}: resumes at step {trainer.done} of {settings.steps}")
-    return Member(item, trainer, describe(item))
+    return Member(item, trainer, describe(item.inputs))
 
 
 def _centre(
@@ -87,18 +86,3 @@ def geometric_median(rows: np.ndarray) -> np.ndarray:
         weights = 1 / np.maximum(np.linalg.norm(rows - centre, axis=1), 1e-9)
         centre = weights @ rows / weights.sum()
     return centre
-
-
-def describe(item: Item) -> dict[str, Any]:
-    """What cfg.json says about where the activations come from, out of their manifest."""
-    manifest = item.inputs["activations"] / "manifest.json"
-    settings = read_json(manifest)["spec"]["settings"] if manifest.exists() else {}
-    model = settings.get("model", {})
-    return {
-        "hook_name": settings.get("site"),
-        "model_name": model.get("repo") or model.get("weights") or model.get("source"),
-        "hook_head_index": None,
-        "model_from_pretrained_kwargs": {},
-        "seqpos_slice": [None],
-        "prepend_bos": True,
-    }

@@ -21,6 +21,7 @@ from interpsweep.config.saes import TrainSettings
 from interpsweep.errors import UserError
 from interpsweep.saes.architectures import architecture
 from interpsweep.saes.artifact import write_dictionary
+from interpsweep.saes.describe import reshaping
 from interpsweep.tables import write_parquet
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -151,21 +152,26 @@ class Trainer:
         """Write the SAE directory and its log into `out`; return the metrics of the last row."""
         export = self.sae.export(self.scale)
         rate = self.recent.double() / (self._recent_steps * self.settings.batch_size)
+        table = pd.DataFrame(self.log, columns=list(LOG_COLUMNS))
+        last = table.iloc[-1]
+        about = {
+            **metadata,
+            **export.metadata,
+            "training_architecture": self.settings.architecture,
+            "training_architecture_details": self.settings.identity(),
+            "l0": float(last["l0"]),
+            "num_dead_features": round(float(last["dead_fraction"]) * self.settings.d_sae),
+        }
         write_dictionary(
             out,
             export.architecture,
             {name: tensor.cpu().numpy() for name, tensor in export.tensors.items()},
             firing_rate=rate.cpu().numpy(),
-            metadata={
-                **metadata,
-                **export.metadata,
-                "training_architecture": self.settings.architecture,
-            },
+            metadata=about,
+            extra={"reshape_activations": reshaping(metadata.get("hook_name"))},
             **export.extra,
         )
-        table = pd.DataFrame(self.log, columns=list(LOG_COLUMNS))
         write_parquet(table.astype({"step": "int64", "tokens": "int64"}), out / LOG)
-        last = table.iloc[-1]
         return {
             **{name: float(last[name]) for name in ("loss", "fvu", "l0", "dead_fraction")},
             "dead_window_tokens": self.dead_window,

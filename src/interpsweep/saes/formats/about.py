@@ -1,0 +1,190 @@
+"""What an SAE's files say it is, without reading its weights. No torch, no numpy.
+
+`interpsweep lock` looks once and keeps the answer, so that planning needs none of the files.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+from interpsweep.config.imports import ImportedSAE, ImportSettings
+from interpsweep.errors import UserError
+from interpsweep.models.sites import site_layer
+from interpsweep.saes.formats import files as f
+
+About = dict[str, Any]  # format, architecture, d_in, d_sae, sparsity, seed, hook, layer: if known
+
+# the names that the sweep's own SAEs have in families and figures
+_FAMILIAR = {"standard": "relu", "matryoshka_batchtopk": "matryoshka"}
+_CLASSES = {
+    "AutoEncoder": "relu",
+    "AutoEncoderNew": "relu",
+    "GatedAutoEncoder": "gated",
+    "AutoEncoderTopK": "topk",
+    "BatchTopKSAE": "batchtopk",
+    "JumpReluAutoEncoder": "jumprelu",
+    "MatryoshkaBatchTopKSAE": "matryoshka",
+}
+# Gemma Scope: what folders and repositories are called
+_HOOKS = {"res": "hook_resid_post", "mlp": "hook_mlp_out", "att": "attn.hook_z"}
+
+
+def look(files: f.Files, wanted: str = "auto", name: str = "") -> About:
+    """What the files say. `name` is the place as the user wrote it: Gemma Scope's speaks.
+
+    Raises UserError if they are of no known format, or of another than `wanted`.
+    """
+    found = _format(files, name)
+    if found is None:
+        raise UserError(
+            f"{files.name}: not an SAE of a known format (saelens, gemma_scope, sparsify, "
+            f"dictionary_learning): {files.remedy}"
+        )
+    if wanted not in ("auto", found):
+        raise UserError(f"{files.name}: the files are of format {found}, `format` says {wanted}")
+    readers = {
+        "saelens": _saelens,
+        "sparsify": _sparsify,
+        "dictionary_learning": _dictionary_learning,
+    }
+    about = _gemma_scope(name) if found == "gemma_scope" else readers[found](files)
+    return {"format": found, **{key: value for key, value in about.items() if value is not None}}
+
+
+def _format(files: f.Files, name: str) -> str | None:
+    if name.endswith(".npz"):
+        return "gemma_scope"
+    if files.find(f.CFG) is not None:
+        cfg = files.json(f.CFG)
+        return "sparsify" if "expansion_factor" in cfg or "num_latents" in cfg else "saelens"
+    if files.find(f.CONFIG) is not None:
+        return "dictionary_learning" if "trainer" in files.json(f.CONFIG) else None
+    return "gemma_scope" if files.find(f.GEMMA_SCOPE) is not None else None
+
+
+def _saelens(files: f.Files) -> About:
+    cfg = files.json(f.CFG)
+    metadata = _mapping(cfg.get("metadata"))
+    trained = _mapping(metadata.get("training_architecture_details"))
+    kwargs = _mapping(cfg.get("activation_fn_kwargs"))
+    old = "topk" if cfg.get("activation_fn_str", cfg.get("activation_fn")) == "topk" else "standard"
+    kind = metadata.get("training_architecture") or cfg.get("architecture") or old
+    counts = (cfg.get("k"), kwargs.get("k"), trained.get("k"), trained.get("sparsity"))
+    l0 = _positive(metadata.get("l0"))
+    return {
+        "architecture": _FAMILIAR.get(str(kind), str(kind)),
+        "d_in": _count(cfg.get("d_in")),
+        "d_sae": _count(cfg.get("d_sae")),
+        "sparsity": next((k for k in map(_positive, counts) if k), l0 and float(f"{l0:.3g}")),
+        "seed": _seed(trained.get("seed")),
+        "hook": metadata.get("hook_name") or cfg.get("hook_name") or cfg.get("hook_point"),
+    }
+
+
+def _gemma_scope(name: str) -> About:
+    layer = re.search(r"layer_(\d+)(?!.*layer_)", name)
+    width = re.search(r"width_(\d+)([km]?)", name)
+    l0 = re.search(r"average_l0_(\d+)", name)
+    kind = re.search(r"-(res|mlp|att)(?:$|[/@])", name)
+    hook = f"blocks.{layer[1]}.{_HOOKS[kind[1]]}" if layer and kind else None
+    unit = {"": 1, "k": 1 << 10, "m": 1 << 20}
+    return {
+        "architecture": "jumprelu",
+        "d_sae": int(width[1]) * unit[width[2]] if width else None,
+        "sparsity": float(l0[1]) if l0 else None,
+        "layer": int(layer[1]) if layer else None,
+        "hook": hook,
+    }
+
+
+def _sparsify(files: f.Files) -> About:
+    cfg = files.json(f.CFG)
+    d_in = _count(cfg.get("d_in"))
+    latents, factor = _count(cfg.get("num_latents")), _count(cfg.get("expansion_factor"))
+    return {
+        "architecture": str(cfg.get("activation", "topk")),
+        "d_in": d_in,
+        "d_sae": latents or (d_in * factor if d_in and factor else None),
+        "sparsity": _positive(cfg.get("k")),
+    }
+
+
+def _dictionary_learning(files: f.Files) -> About:
+    trainer = _mapping(files.json(f.CONFIG).get("trainer"))
+    kind = trainer.get("dict_class")
+    if kind not in _CLASSES:
+        raise UserError(
+            f"{files.name}/{f.CONFIG}: trainer.dict_class {kind!r} is not one of "
+            f"{', '.join(_CLASSES)}"
+        )
+    layer = trainer.get("layer")
+    return {
+        "architecture": _CLASSES[kind],
+        "d_in": _count(trainer.get("activation_dim")),
+        "d_sae": _count(trainer.get("dict_size")),
+        "sparsity": _positive(trainer.get("k")) or _positive(trainer.get("target_l0")),
+        "seed": _seed(trainer.get("seed")),
+        "layer": layer if isinstance(layer, int) else None,
+    }
+
+
+def settings(sae: ImportedSAE, content: str, about: About) -> ImportSettings:
+    """Identity and coordinates: the configuration's word first, then the files'.
+
+    `content` is the digest of a local folder or the commit of a hub repository. Raises UserError
+    for what neither of them says, and where they contradict each other.
+    """
+    where = f"models[].saes: {sae.repo + '/' if sae.repo else ''}{sae.path}"
+    if sae.check_hook:
+        _check_hook(sae.site, about, where)
+    if None not in (sae.d_sae, about.get("d_sae")) and sae.d_sae != about["d_sae"]:
+        raise UserError(f"{where}: d_sae is {sae.d_sae} here and {about['d_sae']} in the files")
+    if about["format"] == "gemma_scope" and "embedding" in sae.path and sae.scale is None:
+        raise UserError(
+            f"{where}: SAEs of embeddings depend on whether the model multiplies them by "
+            "sqrt(d_model); give `scale`: 1 if `hook_embed` is not multiplied, else 1/sqrt(d_model)"
+        )
+    known: dict[str, Any] = {}
+    for key in ("architecture", "d_sae", "sparsity", "seed"):
+        value = getattr(sae, key)
+        known[key] = about.get(key, 0 if key == "seed" else None) if value is None else value
+        if known[key] is None:
+            hint = " (its L0, or any number that its family shares)" if key == "sparsity" else ""
+            raise UserError(f"{where}: the files do not say its {key}; give `{key}`{hint}")
+    return ImportSettings(
+        format=about["format"],
+        content={"repo": sae.repo, "commit": content, "path": sae.path} if sae.repo else content,
+        site=sae.site,
+        scale=sae.scale,
+        **known,
+    )
+
+
+def _check_hook(site: str, about: About, where: str) -> None:
+    remedy = "Correct `site`, or set `check_hook: false` if the two are the same place"
+    hook, layer, here = about.get("hook"), about.get("layer"), site_layer(site)
+    if hook is not None and hook != site:
+        raise UserError(f"{where}: its files name the hook {hook!r}, `site` is {site!r}. {remedy}")
+    if hook is None and None not in (layer, here) and layer != here:
+        raise UserError(f"{where}: its files name layer {layer}, `site` is {site!r}. {remedy}")
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _count(value: Any) -> int | None:
+    sound = isinstance(value, int) and not isinstance(value, bool) and 0 < value < 1 << 31
+    return value if sound else None
+
+
+def _seed(value: Any) -> int | None:
+    sound = isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    return value if sound else None
+
+
+def _positive(value: Any) -> float | None:
+    sound = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if sound and math.isfinite(value) and value > 0 else None

@@ -1,0 +1,128 @@
+"""Where an SAE's files are: in a folder of this machine or in a repository of the hub. No torch."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from interpsweep.errors import UserError
+from interpsweep.models.identity import prefetch_command
+from interpsweep.store.manifest import hash_file
+
+# every file that any of the formats reads; nothing else of a folder counts
+CFG, CONFIG = "cfg.json", "config.json"
+SAELENS, SCALER = "sae_weights.safetensors", "activation_scaler.json"
+GEMMA_SCOPE, SPARSIFY, DICTIONARY_LEARNING = "params.npz", "sae.safetensors", "ae.pt"
+WEIGHTS = {
+    "saelens": SAELENS,
+    "gemma_scope": GEMMA_SCOPE,
+    "sparsify": SPARSIFY,
+    "dictionary_learning": DICTIONARY_LEARNING,
+}
+KNOWN = (CFG, CONFIG, SAELENS, SCALER, GEMMA_SCOPE, SPARSIFY, DICTIONARY_LEARNING)
+_MAX_JSON = 1 << 24  # bytes
+
+
+@dataclass(frozen=True)
+class Files:
+    """The files of one SAE. `find` gives a file of `KNOWN` by name, None where there is none."""
+
+    name: str  # how errors call the place
+    find: Callable[[str], Path | None]
+    remedy: str = "fetch or export the SAE again"
+
+    def need(self, name: str) -> Path:
+        """A file that has to be there. Raises UserError if it is not."""
+        path = self.find(name)
+        if path is None:
+            raise UserError(f"{self.name}: no {name}; {self.remedy}")
+        return path
+
+    def json(self, name: str) -> dict[str, Any]:
+        """A JSON file that holds a mapping. Raises UserError for anything else."""
+        path = self.need(name)
+        where = f"{self.name}/{name}"
+        if path.stat().st_size > _MAX_JSON:
+            raise UserError(f"{where}: too large for a configuration; {self.remedy}")
+        try:
+            data = json.loads(path.read_text(encoding="utf-8"))
+        except (ValueError, RecursionError) as error:
+            raise UserError(f"{where}: not valid JSON ({error}); {self.remedy}") from None
+        if not isinstance(data, dict):
+            raise UserError(f"{where}: not a mapping of keys to values; {self.remedy}")
+        return data
+
+
+def local_files(path: Path) -> Files:
+    """Files in a folder; `path` may also be one ``.npz`` file. Raises UserError if it is neither.
+
+    Links that lead out of the folder are refused: nothing that a downloaded folder says may make
+    another file of this machine part of a result.
+    """
+    single = path.is_file() and path.suffix == ".npz"
+    if not single and not path.is_dir():
+        raise UserError(f"{path}: no such folder; models[].saes[].path must hold an SAE")
+    root = (path.parent if single else path).resolve()
+
+    def find(name: str) -> Path | None:
+        if single and name != GEMMA_SCOPE:
+            return None
+        file = path if single else root / name
+        if not file.is_file():
+            return None
+        real = file.resolve()
+        if not real.is_relative_to(root):
+            raise UserError(
+                f"{file}: a link that leads out of its folder, to {real}. Copy the file itself "
+                "there, or name the hub repository with `repo`"
+            )
+        return real
+
+    return Files(str(path), find)
+
+
+def hub_files(repo: str, commit: str, folder: str, *, network: bool) -> Files:
+    """Files of a hub repository at a commit; without `network` the local cache must have them."""
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import (
+        EntryNotFoundError,
+        HfHubHTTPError,
+        LocalEntryNotFoundError,
+    )
+
+    folder = folder.strip("/")
+    single = folder.endswith(".npz")
+
+    def find(name: str) -> Path | None:
+        if single and name != GEMMA_SCOPE:
+            return None
+        inner = folder if single else f"{folder}/{name}".removeprefix("./").lstrip("/")
+        try:
+            found = hf_hub_download(repo, inner, revision=commit, local_files_only=not network)
+        except (LocalEntryNotFoundError, EntryNotFoundError):
+            return None
+        except (HfHubHTTPError, OSError) as error:
+            raise UserError(f"{repo}: {inner}: the hub refuses it ({error})") from None
+        return Path(found)
+
+    within = folder.rpartition("/")[0] if single else folder
+    only = f" --include '{within}/*'" if within.strip(".") else ""
+    remedy = (
+        "it is not in the repository, or not in the local cache, and jobs never use the network. "
+        f"On a machine with network and the same cache: {prefetch_command(repo, commit)}{only}"
+    )
+    return Files(f"{repo}@{commit[:12]}/{folder}", find, remedy)
+
+
+def content_digest(path: Path) -> str:
+    """``sha256:...`` over (name, SHA-256) of the files of an SAE folder that any format reads."""
+    files = local_files(path)
+    found = [(name, file) for name in KNOWN if (file := files.find(name)) is not None]
+    if not found:
+        raise UserError(f"{path}: no SAE in this folder; known files are {', '.join(KNOWN)}")
+    lines = [f"{name}\0{hash_file(file)}\n" for name, file in found]
+    return "sha256:" + hashlib.sha256("".join(lines).encode()).hexdigest()

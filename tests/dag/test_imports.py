@@ -1,0 +1,121 @@
+"""The plan of a sweep with SAEs that somebody else trained: no network, nothing is run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from interpsweep.errors import UserError
+from interpsweep.lock import read_lock
+
+SITE = "blocks.0.hook_resid_post"
+
+
+def write_sae(folder: Path, d_sae: int, k: int = 4, hook: str = SITE) -> None:
+    folder.mkdir(parents=True)
+    cfg = {"architecture": "topk", "d_in": 16, "d_sae": d_sae, "k": k, "dtype": "float32",
+           "metadata": {"sae_lens_version": "6.54.12", "hook_name": hook}}  # fmt: skip
+    (folder / "cfg.json").write_text(json.dumps(cfg))
+    tensors = {"W_enc": (16, d_sae), "W_dec": (d_sae, 16), "b_enc": (d_sae,), "b_dec": (16,)}
+    save_file({name: np.ones(shape, "f4") for name, shape in tensors.items()},
+              folder / "sae_weights.safetensors")  # fmt: skip
+
+
+@pytest.fixture
+def data(base: dict[str, Any], folder) -> dict[str, Any]:
+    root = folder.config.parent
+    for width in (64, 128):
+        write_sae(root / "saes" / f"w{width}", width)
+    base["models"][0]["sites"] = [SITE]
+    base["models"][0]["saes"] = [
+        {"path": "saes/w{width}", "site": SITE, "seed": 5, "each": {"width": [64, 128]}}
+    ]
+    return base
+
+
+def pairs(plan) -> set[tuple]:
+    return {
+        (i.at["direction"], i.at["a"]["d_sae"], i.at["a"]["seed"], i.at["b"]["d_sae"], i.at["b"]["seed"])
+        for i in plan.items.of("match")
+    }  # fmt: skip
+
+
+def test_imported_saes_are_matched_among_themselves_and_with_trained_ones(folder, data) -> None:
+    folder.write(data)
+    plan = folder.plan()
+    assert [i.at["d_sae"] for i in plan.items.of("import")] == [64, 128]
+    assert len(plan.items.of("train")) == 4
+    assert ("width", 64, 5, 128, 5) in pairs(plan)  # their own family
+    assert ("seed", 64, 1, 64, 5) in pairs(plan)  # a trained twin of the same width, k and kind
+    assert len(plan.items.of("tree")) == 3  # two trained seeds, and theirs
+    for stage in ("evaluate", "encode", "geometry"):
+        assert len(plan.items.of(stage)) == 6
+    shown = plan.face[f"results/tiny/one/{SITE}/saes.json"]
+    assert len(shown.items) == 6 and len({name for name, _ in shown.items}) == 6
+
+
+def test_a_sweep_of_imported_saes_alone(folder, data, planned) -> None:
+    data["train"] = {"widths": []}
+    folder.write(data)
+    assert {rule for rule, _ in planned(folder)} >= {"import_saes", "match", "tree", "weigh_claims"}
+    assert not any(rule == "train" for rule, _ in planned(folder))
+    folder.finish()
+    assert not planned(folder)
+
+
+def test_an_added_import_redoes_nothing_of_the_others(folder, data, planned) -> None:
+    folder.write(data)
+    before = folder.finish()
+    write_sae(folder.config.parent / "saes" / "w256", 256)
+    data["models"][0]["saes"][0]["each"]["width"].append(256)
+    folder.write(data)
+    after = folder.plan()
+    added = {
+        i.stage: i for d, i in after.items.by_digest.items() if d not in before.items.by_digest
+    }
+    assert {"import", "encode", "evaluate", "geometry", "match", "tree"} <= added.keys()
+    assert "train" not in added and "capture" not in added
+    new = [i for d, i in after.items.by_digest.items() if d not in before.items.by_digest]
+    assert sum(i.stage == "import" for i in new) == sum(i.stage == "match" for i in new) == 1
+    assert ("train", after.jobs[0].digest) not in planned(folder)
+
+
+def test_the_lock_keeps_content_and_what_the_files_say(folder, data) -> None:
+    folder.write(data)
+    plan = folder.plan()
+    lock = read_lock(folder.config.with_suffix(".lock.json"))
+    content = lock["sae:saes/w64"]
+    assert content.startswith("sha256:")
+    assert json.loads(lock[f"about:auto:{content}"])["d_sae"] == 64
+    # planning reads the lock alone: the files may be gone
+    (folder.config.parent / "saes" / "w64" / "sae_weights.safetensors").unlink()
+    assert folder.plan().digest == plan.digest
+
+
+def test_an_import_in_the_place_of_a_trained_sae_is_refused(folder, data) -> None:
+    data["models"][0]["saes"][0]["seed"] = 1
+    folder.write(data)
+    with pytest.raises(
+        UserError, match=r"two SAEs at .* alike: topk, sparsity 4, d_sae 64, seed 1"
+    ):
+        folder.plan()
+
+
+def test_an_import_of_another_hook_is_refused_before_anything_runs(folder, data) -> None:
+    write_sae(folder.config.parent / "other", 32, hook="blocks.1.hook_mlp_out")
+    data["models"][0]["saes"].append({"path": "other", "site": SITE})
+    folder.write(data)
+    with pytest.raises(UserError, match=r"name the hook 'blocks\.1\.hook_mlp_out'"):
+        folder.plan()
+
+
+def test_a_folder_without_an_sae_is_named(folder, data) -> None:
+    data["models"][0]["saes"].append({"path": "nowhere", "site": SITE})
+    folder.write(data)
+    with pytest.raises(UserError, match="nowhere: no such folder"):
+        folder.plan()

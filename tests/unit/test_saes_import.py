@@ -1,0 +1,469 @@
+"""Imports of SAEs: every format gives what its own definition says; hostile files give one error."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import struct
+import zipfile
+from pathlib import Path
+
+import foreign_saes as foreign
+import numpy as np
+import pytest
+import torch
+from foreign_saes import D_SAE, K
+from saes_world import D_IN, make_world
+from safetensors.numpy import load_file, save_file
+
+from interpsweep.config.imports import ImportedSAE, ImportEntry
+from interpsweep.context import Context
+from interpsweep.errors import UserError
+from interpsweep.saes import imports
+from interpsweep.saes.formats import about, files
+from interpsweep.saes.load import load
+
+SITE = "blocks.0.hook"
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    return make_world(tmp_path_factory.mktemp("world"))
+
+
+def bring(world, folder: Path, out: Path, **entry):
+    """Lock, plan and run one import, as a sweep does; return the SAE that comes out."""
+    entry = {"site": SITE, "sparsity": 5, **entry}
+    sae = ImportedSAE(path=str(folder), **entry)
+    content = files.content_digest(folder)
+    known = about.look(files.local_files(folder), sae.format, str(folder))
+    settings = about.settings(sae, content, known)
+    spec = {"settings": settings.identity()}
+    ctx = Context(device="cpu", externals={content: f"sae:{folder}"})
+    inputs = {"activations": world["activations"], "corpus": world["corpus"]}
+    imports.run(spec, inputs, out, ctx)
+    return load(out)
+
+
+def x_of(world) -> np.ndarray:
+    return world["x"][:50]
+
+
+def agrees(sae, x: np.ndarray, acts: np.ndarray, out: np.ndarray) -> None:
+    t = torch.from_numpy(x)
+    np.testing.assert_allclose(sae.encode(t).numpy(), acts, atol=1e-5, rtol=1e-5)
+    np.testing.assert_allclose(sae.reconstruct(t).numpy(), out, atol=1e-5, rtol=1e-5)
+    assert (acts > 0).any() and (acts == 0).any()
+
+
+# ---------------------------------------------------------------------------- formats
+
+
+@pytest.mark.parametrize("subtract", [True, False])
+def test_saelens_jumprelu(world, tmp_path, subtract: bool) -> None:
+    t = {**foreign.base(D_IN), "threshold": np.abs(foreign.random(D_SAE, seed=5))}
+    foreign.write_saelens(tmp_path / "a", "jumprelu", t, apply_b_dec_to_input=subtract)
+    x = x_of(world)
+    pre = (x - subtract * t["b_dec"]) @ t["W_enc"] + t["b_enc"]
+    acts = pre * (pre > t["threshold"])
+    agrees(bring(world, tmp_path / "a", tmp_path / "o"), x, acts, acts @ t["W_dec"] + t["b_dec"])
+
+
+@pytest.mark.parametrize("rescale", [True, False])
+def test_saelens_topk(world, tmp_path, rescale: bool) -> None:
+    t = foreign.base(D_IN)
+    foreign.write_saelens(tmp_path / "a", "topk", t, k=K, rescale_acts_by_decoder_norm=rescale)
+    x, norms = x_of(world), np.linalg.norm(t["W_dec"], axis=1)
+    pre = (x - t["b_dec"]) @ t["W_enc"] + t["b_enc"]
+    acts = foreign.top_k(pre * norms if rescale else pre)
+    decoder = t["W_dec"] / norms[:, None] if rescale else t["W_dec"]
+    sae = bring(world, tmp_path / "a", tmp_path / "o", sparsity=None)
+    agrees(sae, x, acts, acts @ decoder + t["b_dec"])
+
+
+def test_saelens_batchtopk_checkpoint_with_a_scale(world, tmp_path) -> None:
+    t = foreign.base(D_IN)
+    stored = {**t, "topk_threshold": np.array(0.7, np.float64)}
+    cfg = {"k": 4.0, "rescale_acts_by_decoder_norm": True,
+           "normalize_activations": "expected_average_only_in"}  # fmt: skip
+    foreign.write_saelens(tmp_path / "a", "batchtopk", stored, **cfg)
+    with pytest.raises(UserError, match=r"expected_average_only_in.*Give it as `scale`"):
+        bring(world, tmp_path / "a", tmp_path / "o")
+    (tmp_path / "a" / "activation_scaler.json").write_text('{"scaling_factor": 0.5}')
+    x, norms = x_of(world), np.linalg.norm(t["W_dec"], axis=1)
+    pre = ((0.5 * x - t["b_dec"]) @ t["W_enc"] + t["b_enc"]) * norms
+    acts = pre * (pre > 0.7)
+    out = (acts @ (t["W_dec"] / norms[:, None]) + t["b_dec"]) / 0.5
+    # the decoder's rows have norm 1 again, so the scale has moved into the activations
+    agrees(bring(world, tmp_path / "a", tmp_path / "o"), x, acts / 0.5, out)
+
+
+def test_estimated_scale_is_that_of_the_activations(world, tmp_path) -> None:
+    t = foreign.base(D_IN)
+    cfg = {"normalize_activations": "expected_average_only_in"}
+    foreign.write_saelens(tmp_path / "a", "standard", t, **cfg)
+    sae = bring(world, tmp_path / "a", tmp_path / "o", scale="estimate")
+    factor = np.sqrt(D_IN) / np.linalg.norm(world["x"][:640], axis=1).mean()
+    x = x_of(world)
+    acts = np.maximum((factor * x - t["b_dec"]) @ t["W_enc"] + t["b_enc"], 0)
+    agrees(sae, x, acts, (acts @ t["W_dec"] + t["b_dec"]) / factor)
+
+
+def test_saelens_before_version_6(world, tmp_path) -> None:
+    t, folder = foreign.base(D_IN), tmp_path / "a"
+    folder.mkdir()
+    cfg = {"d_in": D_IN, "d_sae": D_SAE, "dtype": "torch.float32", "hook_point": SITE,
+           "model_name": "gpt2-small", "activation_fn_str": "topk",
+           "activation_fn_kwargs": {"k": K}, "normalize_activations": False}  # fmt: skip
+    (folder / "cfg.json").write_text(json.dumps(cfg))
+    factor = np.abs(foreign.random(D_SAE, seed=9))
+    save_file({**t, "scaling_factor": factor}, folder / "sae_weights.safetensors")
+    x = x_of(world)
+    acts = foreign.top_k((x - t["b_dec"]) @ t["W_enc"] + t["b_enc"])
+    sae = bring(world, folder, tmp_path / "o", sparsity=None)
+    agrees(sae, x, acts, (acts * factor) @ t["W_dec"] + t["b_dec"])
+    cfg = json.loads((tmp_path / "o" / "cfg.json").read_text())
+    assert cfg["metadata"]["model_name"] == "gpt2-small" and cfg["metadata"]["hook_name"] == SITE
+
+
+@pytest.mark.parametrize("kind", ["layer_norm", "constant_norm_rescale"])
+def test_saelens_normalisations_stay(world, tmp_path, kind: str) -> None:
+    t, x = foreign.base(D_IN), x_of(world)
+    foreign.write_saelens(tmp_path / "a", "standard", t, normalize_activations=kind)
+    if kind == "layer_norm":
+        mean, std = x.mean(1, keepdims=True), x.std(1, keepdims=True, ddof=1)
+        seen = (x - mean) / (std + 1e-5)
+    else:
+        mean, std = 0, np.linalg.norm(x, axis=1, keepdims=True) / np.sqrt(D_IN)
+        seen = x / std
+    acts = np.maximum((seen - t["b_dec"]) @ t["W_enc"] + t["b_enc"], 0)
+    sae = bring(world, tmp_path / "a", tmp_path / "o")
+    agrees(sae, x, acts, (acts @ t["W_dec"] + t["b_dec"]) * std + mean)
+
+
+def test_old_jumprelu_checkpoint_holds_logarithms(world, tmp_path) -> None:
+    t = foreign.base(D_IN)
+    log = foreign.random(D_SAE, seed=4)
+    foreign.write_saelens(tmp_path / "a", "jumprelu", {**t, "log_threshold": log})
+    sae = bring(world, tmp_path / "a", tmp_path / "o")
+    np.testing.assert_allclose(sae.threshold.numpy(), np.exp(log), rtol=1e-6)
+
+
+@pytest.mark.parametrize("as_file", [True, False])
+def test_gemma_scope(world, tmp_path, as_file: bool) -> None:
+    t = {**foreign.base(D_IN), "threshold": np.abs(foreign.random(D_SAE, seed=5))}
+    folder = tmp_path / "layer_0" / "width_20" / "average_l0_71"
+    foreign.write_gemma_scope(folder, {k.replace("W_", "w_"): v for k, v in t.items()})
+    place = folder / "params.npz" if as_file else folder
+    known = about.look(files.local_files(place), "auto", str(place))
+    assert known == {"format": "gemma_scope", "architecture": "jumprelu", "d_sae": 20,
+                     "sparsity": 71.0, "layer": 0}  # fmt: skip
+    x = x_of(world)
+    pre = x @ t["W_enc"] + t["b_enc"]
+    acts = pre * (pre > t["threshold"])
+    agrees(bring(world, place, tmp_path / "o"), x, acts, acts @ t["W_dec"] + t["b_dec"])
+
+
+@pytest.mark.parametrize("cfg", [{}, {"num_latents": 0, "expansion_factor": 2}])
+def test_sparsify_keeps_its_decoder_as_it_is(world, tmp_path, cfg: dict) -> None:
+    t = foreign.base(D_IN)
+    if cfg:
+        t = {k: np.concatenate([v, v[:4]]) if v.shape[0] == D_SAE else
+             np.concatenate([v, v[:, :4]], axis=1) if v.shape[-1] == D_SAE else v
+             for k, v in t.items()}  # fmt: skip
+        t["b_enc"] = 0.3 * foreign.random(24)
+    foreign.write_sparsify(tmp_path / "a", t, normalize_decoder=False, **cfg)
+    x = x_of(world)
+    acts = foreign.top_k((x - t["b_dec"]) @ t["W_enc"] + t["b_enc"])
+    sae = bring(world, tmp_path / "a", tmp_path / "o", sparsity=None)
+    agrees(sae, x, acts, acts @ t["W_dec"] + t["b_dec"])
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["AutoEncoder", "AutoEncoderNew", "GatedAutoEncoder", "AutoEncoderTopK", "BatchTopKSAE",
+     "JumpReluAutoEncoder", "MatryoshkaBatchTopKSAE"],
+)  # fmt: skip
+def test_dictionary_learning(world, tmp_path, kind: str) -> None:
+    t, x = foreign.base(D_IN), x_of(world)
+    threshold = np.abs(foreign.random(D_SAE, seed=5))
+    one = np.float32(0.4)
+    subtract = kind not in ("AutoEncoderNew", "JumpReluAutoEncoder")
+    projected = (x - subtract * t["b_dec"]) @ t["W_enc"]
+    pre = projected + t["b_enc"]
+    gates = {"r_mag": 0.2 * foreign.random(D_SAE), "gate_bias": 0.3 * foreign.random(D_SAE, seed=8)}
+    magnitude = np.maximum(projected * np.exp(gates["r_mag"]) + t["b_enc"], 0)
+    linear = foreign.linear(t)
+    both = {"k": np.int32(K), "threshold": one}
+    cases = {
+        "AutoEncoder": ({**linear, "bias": t["b_dec"]}, np.maximum(pre, 0)),
+        "AutoEncoderNew": ({**linear, "decoder.bias": t["b_dec"]}, np.maximum(pre, 0)),
+        "GatedAutoEncoder": (
+            {"encoder.weight": linear["encoder.weight"], "decoder.weight": linear["decoder.weight"],
+             "decoder_bias": t["b_dec"], "mag_bias": t["b_enc"], **gates},
+            magnitude * (projected + gates["gate_bias"] > 0),
+        ),
+        "AutoEncoderTopK": ({**linear, "b_dec": t["b_dec"], **both}, foreign.top_k(pre)),
+        "BatchTopKSAE": ({**linear, "b_dec": t["b_dec"], **both}, pre * (pre > one)),
+        "JumpReluAutoEncoder": ({**t, "threshold": threshold}, pre * (pre > threshold)),
+        "MatryoshkaBatchTopKSAE": (
+            {**t, **both, "group_sizes": np.array([8, 12])}, pre * (pre > one)
+        ),
+    }  # fmt: skip
+    state, acts = cases[kind]
+    foreign.write_dictionary_learning(tmp_path / "a", kind, state)
+    sae = bring(world, tmp_path / "a", tmp_path / "o")
+    agrees(sae, x, acts, acts @ t["W_dec"] + t["b_dec"])
+
+
+# ---------------------------------------------------------------------------- coordinates
+
+
+def test_the_configuration_has_the_first_word(tmp_path) -> None:
+    foreign.write_dictionary_learning(tmp_path, "BatchTopKSAE", {}, k=K)
+    known = about.look(files.local_files(tmp_path))
+    sae = ImportedSAE(path=str(tmp_path), site="blocks.0.hook_mlp_out")
+    found = about.settings(sae, "sha256:0", known)
+    assert (found.architecture, found.d_sae, found.sparsity, found.seed) == ("batchtopk", 20, 3, 7)
+    over = sae.model_copy(update={"sparsity": 60.0, "seed": 1, "architecture": "other"})
+    found = about.settings(over, "sha256:0", known)
+    assert (found.architecture, found.d_sae, found.sparsity, found.seed) == ("other", 20, 60, 1)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"site": "blocks.3.hook_mlp_out"}, r"name layer 0, `site` is 'blocks.3.hook_mlp_out'"),
+        ({"d_sae": 21}, r"d_sae is 21 here and 20 in the files"),
+    ],
+)
+def test_contradictions_are_refused(tmp_path, change: dict, message: str) -> None:
+    foreign.write_dictionary_learning(tmp_path, "BatchTopKSAE", {}, k=K)
+    known = about.look(files.local_files(tmp_path))
+    sae = ImportedSAE(path=str(tmp_path), **{"site": "blocks.0.hook_mlp_out", **change})
+    with pytest.raises(UserError, match=message):
+        about.settings(sae, "sha256:0", known)
+
+
+def test_another_hook_is_refused_unless_told(tmp_path) -> None:
+    t = foreign.base(D_IN)
+    foreign.write_saelens(
+        tmp_path, "standard", t, metadata={"hook_name": "blocks.1.hook_resid_pre"}
+    )
+    known = about.look(files.local_files(tmp_path))
+    sae = ImportedSAE(path=str(tmp_path), site="blocks.0.hook_resid_post", sparsity=9)
+    with pytest.raises(UserError, match=r"'blocks.1.hook_resid_pre'.*check_hook: false"):
+        about.settings(sae, "sha256:0", known)
+    told = sae.model_copy(update={"check_hook": False})
+    assert about.settings(told, "sha256:0", known).architecture == "relu"
+
+
+def test_what_nothing_says_has_to_be_given(tmp_path) -> None:
+    foreign.write_saelens(
+        tmp_path, "jumprelu", {**foreign.base(D_IN), "threshold": np.ones(20, "f4")}
+    )
+    known = about.look(files.local_files(tmp_path))
+    with pytest.raises(UserError, match="do not say its sparsity; give `sparsity`"):
+        about.settings(ImportedSAE(path="x", site=SITE), "sha256:0", known)
+
+
+def test_placeholders_stand_for_rows_or_products() -> None:
+    entry = ImportEntry(
+        path="layer_{layer}/width_{width}/params.npz", site="blocks.{layer}.hook_resid_post",
+        each={"layer": [5, 12], "width": ["16k", "65k"]},
+    )  # fmt: skip
+    assert [(s.path, s.site) for s in entry.expand()][2] == (
+        "layer_12/width_16k/params.npz", "blocks.12.hook_resid_post",
+    )  # fmt: skip
+    rows = ImportEntry(path="s{seed}-{k}", site="a", seed="{seed}", sparsity="{k}",
+                       each=[{"seed": 0, "k": 8}, {"seed": 1, "k": 16}])  # fmt: skip
+    assert [(s.path, s.seed, s.sparsity) for s in rows.expand()] == [
+        ("s0-8", 0, 8),
+        ("s1-16", 1, 16),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ({"path": "{widht}", "each": {"width": [1]}}, "did you mean 'width'"),
+        ({"path": "a", "each": {"width": []}}, "each.width: the list is empty"),
+        ({"path": "../b", "repo": "a/b"}, "leaves the repository"),
+        ({"path": "/etc", "repo": "a/b"}, "leaves the repository"),
+        ({"path": "a\\..\\b", "repo": "a/b"}, "leaves the repository"),
+        ({"path": "a", "repo": "../../x"}, "should match pattern"),
+        ({"path": "a", "architecture": "../x"}, "should match pattern"),
+        ({"path": "{a.__class__}", "each": {"a": [1]}}, "has no value"),
+        ({"path": "a", "scale": -1.0}, "scale must be above zero"),
+    ],
+)
+def test_bad_entries_are_named(entry: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        ImportEntry(site="a", **entry)
+
+
+# ---------------------------------------------------------------------------- hostile files
+
+
+class Canary:
+    """Its pickle writes a file when it is read without care."""
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+
+    def __reduce__(self):
+        return os.system, (f"touch {self.place}",)
+
+
+def test_a_pickle_that_runs_code_is_refused_and_does_not_run(world, tmp_path) -> None:
+    canary, folder = tmp_path / "canary", tmp_path / "a"
+    state = {**foreign.linear(foreign.base(D_IN)), "bias": foreign.base(D_IN)["b_dec"]}
+    attempts = [
+        lambda path: torch.save({"encoder.weight": Canary(canary)}, path),
+        lambda path: torch.save(Canary(canary), path, _use_new_zipfile_serialization=False),
+        lambda path: path.write_bytes(pickle.dumps(Canary(canary), protocol=2)),
+        lambda path: path.write_bytes(pickle.dumps({"bias": Canary(canary)}, protocol=0)),
+    ]
+    for attempt in attempts:
+        foreign.write_dictionary_learning(folder, "AutoEncoder", state)
+        attempt(folder / "ae.pt")
+        with pytest.raises(UserError, match=r"ae\.pt: (holds more than tensors|cannot be read)"):
+            bring(world, folder, tmp_path / "o")
+        assert not canary.exists()
+    # the same payload does run where it is trusted, so its silence above means something
+    pickle.loads(pickle.dumps(Canary(canary)))
+    assert canary.exists()
+
+
+def test_an_array_of_objects_is_refused_and_does_not_run(world, tmp_path) -> None:
+    canary, folder = tmp_path / "canary", tmp_path / "a"
+    t = {**foreign.base(D_IN), "threshold": np.array([Canary(canary)] * D_SAE, object)}
+    foreign.write_gemma_scope(folder, t)
+    with pytest.raises(UserError, match=r"params\.npz: cannot be read"):
+        bring(world, folder, tmp_path / "o", d_sae=D_SAE)
+    assert not canary.exists()
+
+
+def test_a_zip_bomb_is_not_unpacked(world, tmp_path) -> None:
+    folder = tmp_path / "a"
+    folder.mkdir()
+    np.savez_compressed(folder / "params.npz", W_enc=np.zeros((D_IN, 2_000_000), np.float32))
+    with pytest.raises(UserError, match="which no weights do"):
+        bring(world, folder, tmp_path / "o", d_sae=2_000_000)
+
+
+@pytest.mark.parametrize("name", ["cfg.json", "sae_weights.safetensors"])
+def test_links_out_of_the_folder_are_refused(world, tmp_path, name: str) -> None:
+    foreign.write_saelens(tmp_path / "elsewhere", "standard", foreign.base(D_IN))
+    foreign.write_saelens(tmp_path / "a", "standard", foreign.base(D_IN))
+    (tmp_path / "a" / name).unlink()
+    (tmp_path / "a" / name).symlink_to(tmp_path / "elsewhere" / name)
+    with pytest.raises(UserError, match="a link that leads out of its folder"):
+        bring(world, tmp_path / "a", tmp_path / "o")
+
+
+def broken(tensors: dict, **change) -> dict:
+    return {k: v for k, v in {**tensors, **change}.items() if v is not None}
+
+
+NAN = np.full(D_SAE, np.nan, np.float32)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"b_enc": None}, "no tensor 'b_enc'"),
+        ({"W_skip": np.ones(3, np.float32)}, "unexpected tensor 'W_skip'"),
+        ({"b_enc": NAN}, "b_enc has values that are not finite"),
+        ({"b_enc": np.ones(3, np.float32)}, r"b_enc has shape \(3,\); it must be \(20,\)"),
+        ({"W_dec": np.ones((D_SAE, D_IN + 1), np.float32)}, "for activations of width 13"),
+        ({"W_dec": np.zeros((D_SAE, D_IN), np.float32)}, "W_dec is all zero"),
+        ({"W_dec": np.ones(D_IN, np.float32)}, "W_dec has shape"),
+        ({"b_enc": np.ones(D_SAE, np.int64)}, "not a floating-point"),
+    ],
+)
+def test_unsound_tensors_are_named(world, tmp_path, change: dict, message: str) -> None:
+    foreign.write_saelens(tmp_path / "a", "standard", broken(foreign.base(D_IN)))
+    save_file(broken(foreign.base(D_IN), **change), tmp_path / "a" / "sae_weights.safetensors")
+    with pytest.raises(UserError, match=message):
+        bring(world, tmp_path / "a", tmp_path / "o")
+    assert not (tmp_path / "o" / "cfg.json").exists()
+
+
+def overwrite(name: str, data: bytes):
+    return lambda folder: (folder / name).write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("attack", "message"),
+    [
+        (overwrite("sae_weights.safetensors", struct.pack("<Q", 1 << 60) + b"{}"), "cannot be read"),
+        (overwrite("sae_weights.safetensors", b""), "cannot be read"),
+        (overwrite("sae_weights.safetensors", b"x" * (1 << 25)), "too many for 20 latents"),
+        (overwrite("cfg.json", b"[" * 200_000), "not valid JSON"),
+        (overwrite("cfg.json", b"\xff\xfe"), "not valid JSON"),
+        (overwrite("cfg.json", b"[1]"), "not a mapping"),
+        (overwrite("cfg.json", b'{"architecture": "transcoder", "d_sae": 20}'), "'transcoder' is not"),
+        (overwrite("cfg.json", b'{"d_sae": 20, "normalize_activations": "covariance_whitening"}'),
+         "cannot be imported"),
+        (overwrite("cfg.json", b'{"d_sae": 20, "activation_fn_str": "tanh-relu"}'), "tanh-relu"),
+        (overwrite("cfg.json", b'{"d_sae": 20, "architecture": "topk", "k": -3}'), "positive whole"),
+        (overwrite("cfg.json", b'{"d_sae": 20, "architecture": "topk", "k": 21}'), "more than all 20"),
+    ],
+)  # fmt: skip
+def test_hostile_files_give_one_message(world, tmp_path, attack, message: str) -> None:
+    foreign.write_saelens(tmp_path / "a", "standard", foreign.base(D_IN))
+    attack(tmp_path / "a")
+    with pytest.raises(UserError, match=message):
+        bring(world, tmp_path / "a", tmp_path / "o")
+
+
+def test_a_tensor_that_claims_more_than_its_file_holds(world, tmp_path) -> None:
+    t = foreign.base(D_IN)
+    state = {**foreign.linear(t), "bias": t["b_dec"]}
+    foreign.write_dictionary_learning(tmp_path / "a", "AutoEncoder", state)
+    huge = {**{k: torch.as_tensor(v) for k, v in state.items()}}
+    huge["encoder.weight"] = torch.zeros(1).expand(1 << 20, 1 << 20)
+    torch.save(huge, tmp_path / "a" / "ae.pt")
+    with pytest.raises(UserError, match="more than the file holds"):
+        bring(world, tmp_path / "a", tmp_path / "o")
+
+
+def test_names_in_an_archive_lead_nowhere(world, tmp_path) -> None:
+    folder = tmp_path / "a"
+    folder.mkdir()
+    with zipfile.ZipFile(folder / "params.npz", "w") as archive:
+        archive.writestr("../../escaped.npy", b"\x93NUMPY")
+    with pytest.raises(UserError, match=r"params\.npz"):
+        bring(world, folder, tmp_path / "o", d_sae=D_SAE)
+    assert not (tmp_path.parent / "escaped.npy").exists() and list(folder.iterdir()) == [
+        folder / "params.npz"
+    ]
+
+
+def test_sparsify_variants_that_are_no_saes(world, tmp_path) -> None:
+    for key, value in (("transcode", True), ("skip_connection", True), ("activation", "groupmax")):
+        foreign.write_sparsify(tmp_path / key, foreign.base(D_IN), **{key: value})
+        with pytest.raises(UserError, match=f"{key}.*import"):
+            bring(world, tmp_path / key, tmp_path / "o")
+
+
+def test_changed_files_are_noticed(world, tmp_path) -> None:
+    foreign.write_saelens(tmp_path / "a", "standard", foreign.base(D_IN))
+    before = files.content_digest(tmp_path / "a")
+    tensors = load_file(tmp_path / "a" / "sae_weights.safetensors")
+    tensors["b_enc"] = tensors["b_enc"] + 1
+    save_file(tensors, tmp_path / "a" / "sae_weights.safetensors")
+    assert files.content_digest(tmp_path / "a") != before
+    (tmp_path / "a" / "README.md").write_text("notes change nothing")
+    after = files.content_digest(tmp_path / "a")
+    (tmp_path / "a" / "README.md").unlink()
+    assert files.content_digest(tmp_path / "a") == after
+
+
+def test_an_empty_folder_is_named(tmp_path) -> None:
+    with pytest.raises(UserError, match="no SAE in this folder"):
+        files.content_digest(tmp_path)
+    with pytest.raises(UserError, match="no such folder"):
+        files.content_digest(tmp_path / "gone")
