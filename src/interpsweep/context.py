@@ -66,12 +66,14 @@ class Context:
         threads: int = 1,
         engine: str = "threads",
         workers: int = 1,
+        checkpoint_seconds: float = 60.0,
         externals: dict[str, str] | None = None,
         progress: Path | None = None,
         job: str = "",
     ) -> None:
         self._device, self.threads = device, threads
         self.engine, self.workers = engine, workers
+        self.checkpoint_seconds = checkpoint_seconds
         self._externals = externals or {}
         self._progress, self._job = progress, job
         self.stopping = False

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from interpsweep.config.saes import TrainSettings
 from interpsweep.context import Context
 from interpsweep.saes.artifact import Dictionary
 from interpsweep.saes.bank import Member, train_bank
+from interpsweep.saes.checkpoints import Checkpoints
 from interpsweep.saes.kernels import largest, top_k
-from interpsweep.saes.trainer import CHECKPOINT, Trainer, learning_rate
+from interpsweep.saes.trainer import Trainer, learning_rate
+from interpsweep.store.layout import SCRATCH
 
 D_IN = 16
 
@@ -46,14 +50,17 @@ class ToyItem:
 
     def publish(self, metrics: dict) -> None:
         self.published.append(metrics)
+        shutil.rmtree(self.out / SCRATCH, ignore_errors=True)  # as the store does
 
 
 def member(out: Path, settings: TrainSettings, d_in: int = D_IN, scale: float = 1.7) -> Member:
     out.mkdir(parents=True, exist_ok=True)
     digest = json.dumps(settings.identity(), sort_keys=True)
     trainer = Trainer(settings, scale=scale, centre=torch.zeros(d_in), variance=1.0)
-    trainer.resume(out, digest)
-    return Member(ToyItem(out, digest), trainer, {})
+    checkpoints = Checkpoints(out / SCRATCH, digest)
+    if found := checkpoints.latest(print):
+        trainer.resume(*found)
+    return Member(ToyItem(out, digest), trainer, checkpoints, {})
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -121,7 +128,7 @@ def test_a_stopped_bank_goes_on_bit_identically(tmp_path, stops):
         done = stop
         assert train_bank(parts, stream, context) == []
         if stop is not None:
-            assert any((m.item.out / CHECKPOINT).exists() for m in parts)
+            assert any(m.checkpoints.latest(print) for m in parts)
     for i in range(len(BANK)):
         assert files(tmp_path / f"whole{i}") == files(tmp_path / f"parts{i}")
 
@@ -138,26 +145,75 @@ def test_members_at_different_steps_catch_up(tmp_path):
     assert files(tmp_path / "a") == files(tmp_path / "c")
 
 
-def test_a_foreign_or_torn_checkpoint_is_not_taken_up(tmp_path):
+def checkpoints_of(m: Member) -> list[Path]:
+    return sorted((m.item.out / SCRATCH).glob("*"))
+
+
+def test_the_last_two_checkpoints_are_kept(tmp_path):
     m = member(tmp_path, BANK[0])
-    m.trainer.step(torch.randn(256, D_IN))
-    m.trainer.save(tmp_path, m.item.digest)
-    assert not m.trainer.resume(tmp_path, "another spec")
-    file = tmp_path / CHECKPOINT
-    file.write_bytes(file.read_bytes()[:-100])
-    assert not m.trainer.resume(tmp_path, m.item.digest)
+    for _ in range(3):
+        m.trainer.step(torch.randn(256, D_IN))
+        m.save()
+    assert [int(p.stem) for p in checkpoints_of(m)] == [2, 3]
 
 
-def test_a_diverged_sae_stops_and_its_mates_go_on(tmp_path):
-    class Poisoned(Trainer):
-        def step(self, x):
-            super().step(x * (float("nan") if self.done == 9 else 1))
+@pytest.mark.parametrize("harm", ["torn", "flipped", "empty", "foreign"])
+def test_a_harmed_checkpoint_gives_way_to_the_one_before(tmp_path, harm, capsys):
+    m = member(tmp_path, BANK[0])
+    for _ in range(2):
+        m.trainer.step(torch.randn(256, D_IN))
+        m.save()
+    newest = checkpoints_of(m)[-1]
+    content = newest.read_bytes()
+    if harm == "torn":
+        newest.write_bytes(content[:-100])
+    elif harm == "flipped":
+        newest.write_bytes(content[:-100] + bytes([content[-100] ^ 1]) + content[-99:])
+    elif harm == "empty":
+        newest.write_bytes(b"")
+    else:
+        Checkpoints(newest.parent, "another spec").save(2, m.trainer.state())
+    assert member(tmp_path, BANK[0]).trainer.done == 1
+    assert f"{newest}: checkpoint refused" in capsys.readouterr().out
+    assert [int(p.stem) for p in checkpoints_of(m)] == [1]
+    checkpoints_of(m)[0].write_bytes(b"")
+    assert member(tmp_path, BANK[0]).trainer.done == 0
 
-    bad, good = member(tmp_path / "bad", BANK[0]), member(tmp_path / "good", BANK[1])
-    bad.trainer.__class__ = Poisoned
-    (message,) = train_bank([bad, good], ToyStream(), Context())
-    assert "step 9" in message and "d_sae=48" in message and "activations" in message
+
+class Faulty(ToyStream):
+    """A stream with one infinite activation at step 9."""
+
+    def batch(self, step: int) -> np.ndarray:
+        rows = super().batch(step)
+        rows[3, 5] = np.inf if step == 9 else rows[3, 5]
+        return rows
+
+
+def test_saes_with_an_infinite_row_stop_at_its_step(tmp_path):
+    members = [member(tmp_path / f"{i}", s) for i, s in enumerate(BANK)]
+    messages = train_bank(members, Faulty(), Context(checkpoint_seconds=0))
+    assert len(messages) == len(BANK)
+    for m, message in zip(members, messages, strict=True):
+        assert "step 9" in message and f"d_sae={m.trainer.settings.d_sae}" in message
+        assert m.item.published == []
+        assert [int(p.stem) for p in checkpoints_of(m)] == [8, 9]  # steps done before it
+
+
+@pytest.mark.parametrize("s", BANK, ids=lambda s: f"{s.architecture}-{s.d_sae}")
+def test_an_sae_that_diverges_stops_and_its_mates_go_on(tmp_path, s):
+    wild = s.model_copy(update={"learning_rate": 1e30, "gradient_clip": None})
+    bad, good = member(tmp_path / "bad", wild), member(tmp_path / "good", BANK[1])
+    (message,) = train_bank([bad, good], ToyStream(), Context(checkpoint_seconds=0))
+    assert "not finite" in message and s.architecture in message and "learning_rate" in message
+    # stopped at once, with what is left sound
+    assert bad.trainer.done <= 3
+    assert f"the loss at step {bad.trainer.done} is" in message
     assert bad.item.published == [] and len(good.item.published) == 1
+    for file in checkpoints_of(bad):
+        assert all(bool(t.isfinite().all()) for t in load_file(file).values())
+    alone = member(tmp_path / "alone", BANK[1])
+    train_bank([alone], ToyStream(), Context())
+    assert files(tmp_path / "alone") == files(tmp_path / "good")
 
 
 # ---------------------------------------------------------------------- pieces

@@ -16,7 +16,7 @@ from interpsweep.spec import digest
 from interpsweep.store import Store
 from interpsweep.store import lease as leases
 from interpsweep.store.attempt import open_attempt, publish
-from interpsweep.store.layout import MANIFEST
+from interpsweep.store.layout import MANIFEST, SCRATCH
 
 SPEC: dict[str, Any] = {
     "stage": "corpus",
@@ -53,6 +53,18 @@ def test_an_item_exists_once_it_is_published(store: Store) -> None:
     assert set(manifest["files"]) == {"data.bin", "inner/more.bin"}
     assert manifest["files"]["data.bin"]["size"] == 3
     assert not store.work(digest(SPEC)).exists()
+
+
+def test_scratch_is_no_part_of_an_item_but_outlives_a_kill(store: Store) -> None:
+    item = _first(store, SPEC)
+    attempt = open_attempt(store, item)
+    (attempt / SCRATCH).mkdir()
+    (attempt / SCRATCH / "state").write_bytes(b"half way")
+    again = open_attempt(store, item)  # after a kill
+    assert (again / SCRATCH / "state").read_bytes() == b"half way"
+    place = make(store)
+    assert set(store.manifest(item)["files"]) == {"data.bin", "inner/more.bin"}
+    assert not (place / SCRATCH).exists()
 
 
 def test_manifests_do_not_depend_on_when_or_where(tmp_path: Path) -> None:

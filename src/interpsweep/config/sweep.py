@@ -48,6 +48,14 @@ class RunSection(Section):
         "threads", "What maps a function over blocks of data inside a job", identity=False
     )
     workers: int = field(1, "Workers of that map", identity=False, ge=1)
+    checkpoint_seconds: float = field(
+        60.0,
+        "Time between checkpoints of a training, longer where writing them would take more than "
+        "3 % of the time; 0 writes them after every step",
+        unit="seconds",
+        identity=False,
+        ge=0,
+    )
     memory: int = field(
         4000, "Memory asked for per job on a cluster", unit="MB", identity=False, ge=500
     )

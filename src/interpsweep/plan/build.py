@@ -101,6 +101,7 @@ class Plan:
             "threads": run.threads,
             "engine": run.engine,
             "workers": run.workers,
+            "checkpoint_seconds": run.checkpoint_seconds,
             "externals": externals(self.lock),
         }
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,10 +14,10 @@ from torch import Tensor
 
 from interpsweep.context import Context
 from interpsweep.jobs import Item
-from interpsweep.saes.trainer import CHECKPOINT, Diverged, Trainer
+from interpsweep.saes.checkpoints import Checkpoints
+from interpsweep.saes.trainer import Diverged, Trainer
 
-CHECKPOINT_SECONDS = 60.0  # between checkpoints of a bank ...
-CHECKPOINT_SHARE = 0.03  # ... or longer, so that writing them takes at most this share of the time
+CHECKPOINT_SHARE = 0.03  # of the time that writing checkpoints may take; else they come later
 
 
 class Batches(Protocol):
@@ -33,6 +34,7 @@ class Member:
 
     item: Item
     trainer: Trainer
+    checkpoints: Checkpoints
     about: dict[str, Any]  # goes into cfg.json
 
     @property
@@ -42,9 +44,12 @@ class Member:
         site = self.about.get("hook_name", "activations")
         return f"{site}: SAE {s.architecture} d_sae={s.d_sae} sparsity={s.sparsity:g} seed={s.seed}"
 
+    def save(self) -> None:
+        """Write a checkpoint. Raises Diverged if there is nothing sound to write."""
+        self.checkpoints.save(self.trainer.done, self.trainer.state())
+
     def finish(self) -> None:
         """Export and publish."""
-        (self.item.out / CHECKPOINT).unlink(missing_ok=True)
         self.item.publish(self.trainer.write(self.item.out, self.about))
 
 
@@ -55,63 +60,77 @@ def train_bank(members: Sequence[Member], stream: Batches, ctx: Context) -> list
     began, steps = time.monotonic(), 0
     left = sum(m.trainer.settings.steps - m.trainer.done for m in running)
     batch = members[0].trainer.settings.batch_size
-    clock = _CheckpointClock()
+    clock = _CheckpointClock(ctx.checkpoint_seconds)
     with ctx.bar(left * batch, "training", unit="tok") as bar:
         while running and not ctx.stopping:
             number = min(m.trainer.done for m in running)
             now = [m for m in running if m.trainer.done == number and not m.trainer.finished]
-            failed = _one_step(now, stream, number, ctx.device) if now else {}
-            failures += failed.values()
+            running = _sound(running, _one_step(now, stream, number, ctx.device), failures)
             steps += len(now)
             bar.advance(len(now) * batch)
-            for member in [
-                m for m in running if m.trainer.finished and m.item.digest not in failed
-            ]:
-                _publish(member, ctx, steps * batch / max(time.monotonic() - began, 1e-9))
+            for member in [m for m in running if m.trainer.finished]:
+                ctx.record(
+                    tokens_per_second=round(steps * batch / max(time.monotonic() - began, 1e-9), 1)
+                )
+                member.finish()
                 running.remove(member)
-            running = [m for m in running if m.item.digest not in failed]
             if clock.due():
-                clock.save(running)
-    clock.save(running)  # empty unless stopping
+                running = _sound(running, clock.save(running), failures)
+    if ctx.stopping:
+        _sound(running, clock.save(running), failures)
     return failures
 
 
-def _one_step(members: list[Member], stream: Batches, number: int, device: str) -> dict[str, str]:
-    """One batch for all `members`; return messages by digest for those whose loss diverged."""
+Failed = dict[str, str]  # an item's digest -> what went wrong
+
+
+def _sound(running: list[Member], failed: Failed, failures: list[str]) -> list[Member]:
+    """Those that have not failed; the messages of the others are added to `failures`."""
+    failures += failed.values()
+    return [member for member in running if member.item.digest not in failed]
+
+
+def _try(member: Member, action: Callable[[], None], failed: Failed) -> None:
+    try:
+        action()
+    except Diverged as error:
+        failed[member.item.digest] = (
+            f"{member.name}: {error}. Lower learning_rate, or look for outliers in the "
+            "activations; the last good checkpoint is kept"
+        )
+
+
+def _one_step(members: list[Member], stream: Batches, number: int, device: str) -> Failed:
+    """One batch for all `members`."""
+    failed: Failed = {}
+    if not members:
+        return failed
     rows = torch.from_numpy(stream.batch(number)).to(device)
     scaled: dict[float, Tensor] = {}
-    failed = {}
     for member in members:
         scale = member.trainer.scale
         if scale not in scaled:
             scaled[scale] = rows * scale  # a fresh tensor, so that alignment is always the same
-        try:
-            member.trainer.step(scaled[scale])
-        except Diverged as error:
-            failed[member.item.digest] = (
-                f"{member.name}: {error}. Lower learning_rate, or look for outliers in the "
-                "activations; the last good checkpoint is kept"
-            )
+        _try(member, partial(member.trainer.step, scaled[scale]), failed)
     return failed
 
 
-def _publish(member: Member, ctx: Context, rate: float) -> None:
-    ctx.record(tokens_per_second=round(rate, 1))
-    member.finish()
-
-
 class _CheckpointClock:
-    """When to write checkpoints: every minute, less often if writing them is slow."""
+    """When to write checkpoints: after so many seconds, later if writing them is slow."""
 
-    def __init__(self) -> None:
-        self.next = time.monotonic() + CHECKPOINT_SECONDS
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.next = time.monotonic() + seconds
 
     def due(self) -> bool:
         return time.monotonic() >= self.next
 
-    def save(self, members: Iterable[Member]) -> None:
+    def save(self, members: Iterable[Member]) -> Failed:
         began = time.monotonic()
+        failed: Failed = {}
         for member in members:
-            member.trainer.save(member.item.out, member.item.digest)
+            _try(member, member.save, failed)
         took = time.monotonic() - began
-        self.next = time.monotonic() + max(CHECKPOINT_SECONDS, took / CHECKPOINT_SHARE)
+        pause = max(self.seconds, took / CHECKPOINT_SHARE) if self.seconds else 0.0
+        self.next = time.monotonic() + pause
+        return failed

@@ -19,8 +19,10 @@ from interpsweep.context import Context
 from interpsweep.errors import UserError
 from interpsweep.jobs import Item
 from interpsweep.saes.bank import Batches, Member, train_bank
+from interpsweep.saes.checkpoints import Checkpoints
 from interpsweep.saes.describe import describe
 from interpsweep.saes.trainer import Trainer, activation_scale, total_variance
+from interpsweep.store.layout import SCRATCH
 
 MEDIAN_ROUNDS = 50
 
@@ -62,9 +64,11 @@ def _member(item: Item, activations: Activations, stream: Batches, ctx: Context)
         variance=total_variance(statistics) * scale**2,
         device=ctx.device,
     )
-    if trainer.resume(item.out, item.digest):
+    checkpoints = Checkpoints(item.out / SCRATCH, item.digest)
+    if found := checkpoints.latest(ctx.log):
+        trainer.resume(*found)
         ctx.log(f"{item.digest[:16]}: resumes at step {trainer.done} of {settings.steps}")
-    return Member(item, trainer, describe(item.inputs))
+    return Member(item, trainer, checkpoints, describe(item.inputs))
 
 
 def _centre(

@@ -6,14 +6,11 @@ A `Trainer` never looks at another SAE, so what shares a stream with it cannot c
 from __future__ import annotations
 
 import math
-import os
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from interpsweep.activations.artifact import Statistics
@@ -24,7 +21,6 @@ from interpsweep.saes.artifact import write_dictionary
 from interpsweep.saes.describe import reshaping
 from interpsweep.tables import write_parquet
 
-CHECKPOINT = "checkpoint.safetensors"
 LOG = "training.parquet"
 LOG_COLUMNS = ("step", "tokens", "loss", "fvu", "l0", "dead_fraction", "learning_rate")
 RATE_SHARE = 0.1  # the firing rates that are exported come from this last share of the steps
@@ -181,8 +177,12 @@ class Trainer:
 
     # ------------------------------------------------------------------ checkpoints
 
-    def _state(self) -> dict[str, Tensor]:
+    def state(self) -> dict[str, Tensor]:
+        """Everything that the next step depends on. Raises Diverged if it is not sound."""
+        self.check()
         state = {f"parameters.{name}": t for name, t in self.sae.parameters.items()}
+        if not all(bool(t.isfinite().all()) for t in state.values()):
+            raise Diverged(f"the weights after step {self.done - 1} are not finite")
         state |= {f"buffers.{name}": t for name, t in self.sae.buffers.items()}
         for index, moments in self.adam.state_dict()["state"].items():
             state |= {f"adam.{index}.{name}": t for name, t in moments.items()}
@@ -190,34 +190,9 @@ class Trainer:
         rows = torch.tensor(self.log, dtype=torch.float64).view(-1, len(LOG_COLUMNS))
         return state | {"log": rows}
 
-    def save(self, out: Path, digest: str) -> None:
-        """Write a checkpoint: whole or not at all."""
-        self.check()
-        file, partial = out / CHECKPOINT, out / f"{CHECKPOINT}.partial"
-        state = {name: tensor.detach().contiguous().cpu() for name, tensor in self._state().items()}
-        save_file(state, partial, metadata={"digest": digest, "step": str(self.done)})
-        with partial.open("rb") as handle:
-            os.fsync(handle.fileno())
-        os.replace(partial, file)
-
-    def resume(self, out: Path, digest: str) -> bool:
-        """Take up the checkpoint of the same spec in `out`, if there is a sound one."""
-        file = out / CHECKPOINT
-        if not file.exists():
-            return False
-        try:
-            with safe_open(file, framework="pt") as content:
-                facts = content.metadata() or {}
-                state = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118
-        except (SafetensorError, OSError):
-            return False
-        if facts.get("digest") != digest:
-            return False
-        self._load(state)
-        self.done = int(facts["step"])
-        return True
-
-    def _load(self, state: dict[str, Tensor]) -> None:
+    def resume(self, step: int, state: dict[str, Tensor]) -> None:
+        """Go on from what `state` returned after `step` steps."""
+        self.done = step
         for kind, tensors in (("parameters", self.sae.parameters), ("buffers", self.sae.buffers)):
             for name, tensor in tensors.items():
                 tensor.copy_(state[f"{kind}.{name}"])

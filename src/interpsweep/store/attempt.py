@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from interpsweep.spec import Spec
-from interpsweep.store.layout import MANIFEST, RUN_RECORD, Store, sync_folder
+from interpsweep.store.layout import MANIFEST, RUN_RECORD, SCRATCH, Store, sync_folder
 from interpsweep.store.manifest import write_manifest
 
 
@@ -42,10 +42,12 @@ def publish(
 ) -> Path:
     """Write the manifest and move the attempt into the store; return where the item is.
 
+    Only once the manifest is on disk the scratch folder is dropped, so a kill costs no checkpoint.
     If another job published the same item first, ours is thrown away: both are the same bytes.
     """
     (attempt / RUN_RECORD).unlink(missing_ok=True)
     write_manifest(attempt, spec, metrics)
+    shutil.rmtree(attempt / SCRATCH, ignore_errors=True)
     (attempt / RUN_RECORD).write_text(json.dumps(record, sort_keys=True, indent=1) + "\n")
     target = store.path(spec, item)
     target.parent.mkdir(parents=True, exist_ok=True)

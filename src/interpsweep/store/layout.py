@@ -14,6 +14,7 @@ from interpsweep.spec import DIGEST_IN_NAME, Spec, canonical_json, digest, slug
 from interpsweep.stages import STAGES
 
 MANIFEST = "manifest.json"
+SCRATCH = ".scratch"  # in an attempt: what outlives a kill but is no part of the item
 RUN_RECORD = "run.json"
 
 # settings worth reading in a folder's name, in this order

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from interpsweep.spec import Spec, canonical_json, digest
-from interpsweep.store.layout import MANIFEST, RUN_RECORD, sync_folder, write_atomic
+from interpsweep.store.layout import MANIFEST, RUN_RECORD, SCRATCH, sync_folder, write_atomic
 
 _VERSIONED = ("interpsweep", "numpy", "scipy", "torch", "transformer-lens", "transformers", "zarr")
 _PIECE = 1 << 22
@@ -54,7 +54,9 @@ def data_files(folder: Path) -> Iterator[Path]:
     for file in sorted(folder.rglob("*")):
         if file.is_symlink():
             raise ValueError(f"{file}: items never hold symbolic links")
-        if file.is_file() and file.relative_to(folder).as_posix() not in (MANIFEST, RUN_RECORD):
+        place = file.relative_to(folder)
+        ours = place.as_posix() in (MANIFEST, RUN_RECORD) or place.parts[0] == SCRATCH
+        if file.is_file() and not ours:
             yield file
 
 

@@ -1,0 +1,131 @@
+"""SIGKILL of a real training of every architecture at random steps; the same bytes as undisturbed.
+
+INTERPSWEEP_KILLS sets how often (3), INTERPSWEEP_KILL_SEED at which steps.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from interpsweep.config.saes import ARCHITECTURES, TrainSettings
+from interpsweep.jobs import run_job
+from interpsweep.spec import digest, normalise
+from interpsweep.stages import STAGES
+from interpsweep.store import Store
+from interpsweep.store.attempt import open_attempt, publish
+from interpsweep.store.layout import RUN_RECORD
+from saes_world import make_world
+
+KILLS = int(os.environ.get("INTERPSWEEP_KILLS", "3"))
+STEPS, BATCH = 30, 64
+RUN = {"device": "cpu", "threads": 1, "checkpoint_seconds": 0}
+
+
+def bank() -> list[TrainSettings]:
+    """One SAE of every architecture; some end before the others."""
+    penalised = ("relu", "gated")
+    return [
+        TrainSettings(
+            architecture=architecture,
+            d_sae=16 + 4 * i,
+            sparsity=0.3 if architecture in penalised else 3,
+            tokens=(STEPS - 10 * (i % 2)) * BATCH,
+            batch_size=BATCH,
+            dead_after=500,  # so that the auxiliary loss takes part
+            seed=i,
+        )
+        for i, architecture in enumerate(ARCHITECTURES)
+    ]
+
+
+def make_store(root: Path, world: Path) -> tuple[Store, list[str]]:
+    """A store that holds activations, and the digests of the SAEs to train on them."""
+    store = Store(root / "store")
+    (store.root / ".specs").mkdir(parents=True)
+    capture = _spec("capture", {"site": "blocks.0.hook", "model": {"source": "trained"}}, {})
+    activations = store.write_spec(capture)
+    attempt = open_attempt(store, activations)
+    shutil.copytree(world, attempt, dirs_exist_ok=True)
+    publish(store, capture, activations, attempt, {}, {})
+    inputs = {"activations": activations}
+    specs = [_spec("train", settings.identity(), inputs) for settings in bank()]
+    return store, [store.write_spec(spec) for spec in specs]
+
+
+def _spec(stage: str, settings: dict, inputs: dict) -> dict:
+    version = STAGES[stage].version
+    return normalise({"stage": stage, "version": version, "settings": settings, "inputs": inputs})
+
+
+def job(store: Store, items: list[str]) -> Path:
+    """The file of a job that makes these items."""
+    path = store.spec_path(digest({"stage": "train", "items": items}))
+    path.write_text(json.dumps({"stage": "train", "items": items, "run": RUN}))
+    return path
+
+
+def contents(store: Store, item: str) -> dict[str, bytes]:
+    """Every file of an item but the record of its run."""
+    files = sorted(p for p in store.find(item).rglob("*") if p.is_file())
+    assert files
+    return {p.name: p.read_bytes() for p in files if p.name != RUN_RECORD}
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_world(tmp_path_factory.mktemp("world"))["activations"]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, world: Path) -> dict[str, dict]:
+    store, items = make_store(tmp_path_factory.mktemp("undisturbed"), world)
+    run_job(store, job(store, items))
+    return {item: contents(store, item) for item in items}
+
+
+def killed_at(store: Store, command: list[str], step: int) -> bool:
+    """Start the training, kill it once a checkpoint of `step` is there; True if it came to that."""
+    process = subprocess.Popen(command, cwd=store.root.parent, stderr=subprocess.DEVNULL)
+    while process.poll() is None:
+        try:
+            names = [p.stem for p in store.root.glob(".work/*/*/.scratch/*.safetensors")]
+        except FileNotFoundError:  # an item was published while we looked
+            continue
+        if max((int(name) for name in names), default=0) >= step:
+            process.kill()
+            process.wait()
+            return True
+        time.sleep(0.002)
+    return False
+
+
+def test_killed_at_random_steps_it_ends_with_the_same_bytes(
+    tmp_path: Path, world: Path, undisturbed: dict[str, dict]
+) -> None:
+    store, items = make_store(tmp_path, world)
+    file = job(store, items).relative_to(tmp_path)
+    command = [sys.executable, "-m", "interpsweep", "train", "--spec", str(file)]
+    moments = random.Random(os.environ.get("INTERPSWEEP_KILL_SEED", "0"))
+    steps = sorted(moments.randrange(1, STEPS) for _ in range(KILLS))
+    killed = [killed_at(store, command, step) for step in steps]
+    assert all(killed)
+    subprocess.run(command, cwd=tmp_path, check=True, stderr=subprocess.DEVNULL)
+    assert {item: contents(store, item) for item in items} == undisturbed
+
+
+def test_an_sae_alone_is_the_sae_in_the_bank(
+    tmp_path: Path, world: Path, undisturbed: dict[str, dict]
+) -> None:
+    store, items = make_store(tmp_path, world)
+    for item in items:
+        run_job(store, job(store, [item]))
+    assert {item: contents(store, item) for item in items} == undisturbed
