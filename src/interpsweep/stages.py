@@ -51,8 +51,8 @@ _ALL = (
     Stage("geometry", "geometries", "interpsweep.geometry.geometry", face="geometry"),
     Stage("concepts", "concepts", "interpsweep.geometry.concepts", face="concepts"),
     Stage("claims", "claims", "interpsweep.claims.claims", version=2, face="claims"),
-    Stage("figures", "figures", "interpsweep.figures.draw", face="figures"),
-    Stage("report", "reports", "interpsweep.report.report", face="report"),
+    Stage("figures", "figures", "interpsweep.figures.draw", version=2, face="figures"),
+    Stage("report", "reports", "interpsweep.report.report", version=2, face="report"),
     Stage("bundle", "bundles", "interpsweep.report.bundle", face="bundle"),
 )
 STAGES: dict[str, Stage] = {stage.name: stage for stage in _ALL}

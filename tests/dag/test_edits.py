@@ -20,9 +20,9 @@ Edit = Callable[[dict[str, Any]], Any]
 SITE = ("blocks.0.hook_resid_post", "blocks.1.hook_resid_post")
 # Everything that reads the tables of the whole sweep.
 TOP = {"claims": 1, "report": 1, "bundle": 1}
-# Figures: 6 over the whole sweep, 6 for each of 2 sites, 1 for each of 4 families.
-ALL_FIGURES = {"figures": 22}
-FROM_SAE_FIGURES = {"figures": 21}  # all but the labelled concepts, which need no SAE
+# Figures: 6 over the whole sweep, 8 for each of 2 sites, 1 for each of 4 families.
+ALL_FIGURES = {"figures": 26}
+FROM_SAE_FIGURES = {"figures": 25}  # all but the labelled concepts, which need no SAE
 FROM_TREES = {"tree": 4, **TOP}
 FROM_MATCHES = {"match": 8, **FROM_TREES}
 FROM_CODES = {"encode": 8, "geometry": 8, **FROM_MATCHES}
@@ -70,7 +70,7 @@ EDITS: list[tuple[str, Edit, dict[str, int]]] = [
     ("census", put("geometry", {"draws": 299}), {"geometry": 8, **TOP, "figures": 5 + 3 * 2}),
     ("tree", put("tree", {"min_firings": 99}), {**FROM_TREES, "figures": 5 + 2 + 4}),
     ("match", put("match", {"top_k": 3}), {**FROM_MATCHES, "figures": 5 + 2 * 2 + 4}),
-    ("evaluate", put("evaluate", {"contexts": 4}), {"evaluate": 8, **TOP, "figures": 5}),
+    ("evaluate", put("evaluate", {"contexts": 4}), {"evaluate": 8, **TOP, "figures": 5 + 2 * 2}),
     ("encode", put("encode", {"top_contexts": 3}), {**FROM_CODES, "figures": 5 + 5 * 2 + 4}),
     ("learning rate", put("train.learning_rate", 1e-3), FROM_SAES),
     ("stream seed", put("train.stream_seed", 7), FROM_SAES),
@@ -84,28 +84,28 @@ EDITS: list[tuple[str, Edit, dict[str, int]]] = [
         # 2 sites x 2 seeds: the new SAEs, their pairs with width 64 and with the other seed
         {"train": 4, "evaluate": 4, "encode": 4, "geometry": 4, "match": 6, "tree": 4, **TOP, **FROM_SAE_FIGURES},
     ),
-    ("a width less", put("train.widths", [32]), {**TOP, "figures": 5 + 5 * 2}),
+    ("a width less", put("train.widths", [32]), {**TOP, "figures": 5 + 7 * 2}),
     (
         "a seed more",
         put("train.seeds", [0, 1, 2]),
         # 2 sites x 2 widths; pairs: one in width and two with seed 1 at each site
-        {"train": 4, "evaluate": 4, "encode": 4, "geometry": 4, "match": 6, "tree": 2, **TOP, "figures": 6 - 1 + 12 + 2},
+        {"train": 4, "evaluate": 4, "encode": 4, "geometry": 4, "match": 6, "tree": 2, **TOP, "figures": 6 - 1 + 16 + 2},
     ),
     (
         "a site more",
         put("models.0.sites", ["hook_embed", *SITE]),
         {"capture": 1, "concepts": 1, "train": 4, "evaluate": 4, "encode": 4, "geometry": 4, "match": 4, "tree": 2,
-         **TOP, "figures": 6 + 6 + 2},
+         **TOP, "figures": 6 + 8 + 2},
     ),
     (
         "one site overridden",
         put("models.0.sites", [SITE[0], {"site": SITE[1], "overrides": {"train": {"tokens": 20000}}}]),
-        {"train": 4, "evaluate": 4, "encode": 4, "geometry": 4, "match": 4, "tree": 2, **TOP, "figures": 5 + 6 + 2},
+        {"train": 4, "evaluate": 4, "encode": 4, "geometry": 4, "match": 4, "tree": 2, **TOP, "figures": 5 + 8 + 2},
     ),
     (
         "one width overridden",
         put("train.widths", [32, {"d_sae": 64, "learning_rate": 1e-4}]),
-        {"train": 4, "evaluate": 4, "encode": 4, "geometry": 4, "match": 6, "tree": 4, **TOP, "figures": 21},
+        {"train": 4, "evaluate": 4, "encode": 4, "geometry": 4, "match": 6, "tree": 4, **TOP, **FROM_SAE_FIGURES},
     ),
 ]  # fmt: skip
 

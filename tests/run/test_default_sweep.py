@@ -23,7 +23,7 @@ def test_the_sweep_leaves_everything_a_user_is_told_of(finished: Place) -> None:
     results = finished.root / "results/calendar"
     for name in ("index.html", "bundle.zip", "snakemake-report.zip", "claims.json", "figures.json"):
         assert (results / name).exists(), name
-    assert len(list((results / "figures").glob("*.svg"))) == 22
+    assert len(list((results / "figures").glob("*.svg"))) == 26
     assert (
         len(
             json.loads((results / "calendar/blocks.1.hook_resid_post/saes.json").read_text())[

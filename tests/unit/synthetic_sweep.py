@@ -103,10 +103,18 @@ class SyntheticSweep:
             rng = np.random.default_rng([at["layer"], at["d_sae"], at["seed"]])
             write_parquet(training_log(at, rng), self.item("train", **at) / "training.parquet")
             write_parquet(contexts(at["d_sae"]), self.item("encode", **at) / "contexts.parquet")
+            self._evaluation(at, rng)
             self._geometry(at, rng)
         for seed in self.seeds:
             self._tree(site, seed)
         self._matches(site)
+
+    def _evaluation(self, at: dict[str, Any], rng: np.random.Generator) -> None:
+        out = self.item("evaluate", **at)
+        write_parquet(latents(at["d_sae"], rng), out / "latents.parquet")
+        for by, table in error_groups(at, rng).items():
+            write_parquet(table, out / f"{by}.parquet")
+        write_json({"nearest_cosine_random.v2": 0.3 + at["d_sae"] / 20_000}, out / "metrics.json")
 
     def _geometry(self, at: dict[str, Any], rng: np.random.Generator) -> None:
         out = self.item("geometry", **at)
@@ -288,6 +296,37 @@ def training_log(at: dict[str, Any], rng: np.random.Generator) -> pd.DataFrame:
     floor = 0.3 - 0.02 * np.log2(at["d_sae"])
     fvu = floor + 0.7 * np.exp(-step / 300) + rng.normal(size=len(step)) * 0.004
     return pd.DataFrame({"step": step, "tokens": step * 2048, "loss": fvu * 40, "fvu": fvu})
+
+
+def latents(width: int, rng: np.random.Generator) -> pd.DataFrame:
+    """A tenth dead; log-normal densities; a few duplicates."""
+    density = np.minimum(10 ** rng.normal(-2.5, 0.6, width), 1.0)
+    density[: width // 10] = 0
+    cosine = np.where(density > 0, rng.beta(8, 8, width), np.nan)
+    cosine[-width // 20 :] = 0.97
+    return pd.DataFrame(
+        {
+            "feature": np.arange(width, dtype="int32"),
+            "density": density,
+            "n_fired": np.round(density * 1e6).astype("int64"),
+            "nearest_cosine": cosine,
+        }
+    )
+
+
+def error_groups(at: dict[str, Any], rng: np.random.Generator) -> dict[str, pd.DataFrame]:
+    """Errors that fall with position, width and norm, in contexts of 128 tokens."""
+    first = np.r_[1:64, 64:128:8]
+    end = np.r_[first[1:], 128]
+    error = 0.3 - 0.02 * np.log2(at["d_sae"])
+    numbers = {"tokens": 100, "l0": 30 + rng.normal(size=len(first))}
+    positions = pd.DataFrame({"position_first": first, "position_end": end, **numbers})
+    low = np.r_[0, np.linspace(5, 13, 9)]
+    norms = pd.DataFrame({"norm_low": low, "norm_high": [*low[1:], np.inf], "tokens": 50})
+    return {
+        "positions": positions.assign(fvu=error * (1 + 2 / first)),
+        "norms": norms.assign(fvu=error * 6 / (1 + low), l0=30.0),
+    }
 
 
 def contexts(width: int) -> pd.DataFrame:
@@ -483,6 +522,9 @@ def sae_row(at: dict[str, Any], widths: tuple[int, ...]) -> dict[str, Any]:
         "explained_variance": 0.7 + 0.04 * step - shift,
         "ce_recovered": 0.9 + 0.02 * step - shift,
         "dead_fraction": 0.01 + 0.03 * step + shift,
+        "nearest_cosine_q50.v2": 0.5 + 0.03 * step + shift,
+        "nearest_cosine_random.v2": 0.3 + 0.02 * step,
+        "duplicate_fraction.v2": 0.02 * step,
         "clusters": 30,
         "clustered_share": 0.2,
         "mean_dimensionality": 0.3,

@@ -125,6 +125,8 @@ def test_one_width_and_one_seed_are_enough_for_a_figure(tmp_path: Path) -> None:
     for name in (
         "pareto",
         "widths",
+        "latents",
+        "breakdown",
         "training",
         "spectrum",
         "embedding",

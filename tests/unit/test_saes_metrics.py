@@ -196,3 +196,12 @@ def test_loss_recovered_is_one_for_the_clean_model_and_zero_for_the_ablated(part
         reduction="sum",
     )
     assert ablated.kl == pytest.approx(float(kl), rel=1e-5)
+
+
+def test_nearest_of_random_directions_is_as_drawn():
+    rng = np.random.default_rng(0)
+    drawn = [cosines.nearest(torch.from_numpy(rng.standard_normal((60, 16))))[0] for _ in range(50)]
+    assert float(torch.cat(drawn).median()) == pytest.approx(
+        cosines.random_median(60, 16), abs=0.01
+    )
+    assert cosines.random_median(2, 16) == pytest.approx(0)

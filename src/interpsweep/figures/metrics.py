@@ -7,13 +7,17 @@ import re
 import pandas as pd
 
 from interpsweep.figures.sources import PLACE, Sources, stacked
+from interpsweep.figures.style import plain
 
 TITLES = {
     "l0": "L0 (active features per token)",
     "explained_variance": "explained variance",
     "ce_recovered": "cross-entropy recovered",
     "dead_fraction": "dead features (share)",
+    "nearest_cosine_q50": "nearest cosine (median)",
+    "duplicate_fraction": "duplicates (share of live)",
 }
+RECIPE = ["architecture", "sparsity"]
 
 
 def saes_table(sources: Sources, metrics: tuple[str, ...], required: str) -> pd.DataFrame:
@@ -32,6 +36,11 @@ def saes_table(sources: Sources, metrics: tuple[str, ...], required: str) -> pd.
     picked["definitions"] = ", ".join(column for column in columns.values() if column)
     picked = picked.dropna(subset=[required])
     return picked.sort_values([*picked.columns[:-1]], ignore_index=True)
+
+
+def recipe_title(recipe: tuple[str, float]) -> str:
+    """Architecture and sparsity in words: ``topk 32``."""
+    return plain(f"{recipe[0]} {recipe[1]:g}")
 
 
 def newest(metric: str, columns: list[str]) -> str | None:

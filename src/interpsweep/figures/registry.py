@@ -47,9 +47,9 @@ _ENTRIES = (
         "recovery", "Planted structure against what was found", "sweep", ("claims",), "Calibration"
     ),
     _figure("pareto", "Reconstruction against sparsity", "sweep", ("claims",), "Dictionaries"),
-    _figure(
-        "widths", "Reconstruction and dead features by width", "sweep", ("claims",), "Dictionaries"
-    ),
+    _figure("widths", "What widening brings", "sweep", ("claims",), "Dictionaries"),
+    _figure("latents", "Densities and nearest directions", "site", ("evaluate",), "Dictionaries"),
+    _figure("breakdown", "Where the error is", "site", ("evaluate",), "Dictionaries"),
     _figure("training", "Training curves", "site", ("train",), "Dictionaries"),
     _figure("matching", "Similarity across widths and seeds", "site", ("match",), "Matching"),
     _figure("edges", "Typed edges between widths", "site", ("tree",), "Trees"),

@@ -27,6 +27,7 @@ GROUP = ["model", "site", "architecture", "sparsity"]  # a family without its se
 INK, PALE = "#222222", "#D9D9D9"
 CATEGORICAL = (BLUE, ORANGE, GREEN, PINK, RED, SKY, "#7A5195", "#8C6D31", GREY, YELLOW)
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+DASHES = ("-", "--", "-.", (0, (1, 1)), (0, (5, 1, 1, 1, 1, 1)))
 
 # One colour per type of edge, the same in every figure and in the atlas; in reading order.
 EDGE_COLOURS = {
@@ -105,10 +106,10 @@ def plain(text: object, limit: int = 40) -> str:
 
 
 def short_site(site: object) -> str:
-    """``blocks.8.hook_resid_pre`` as ``L8 resid_pre``; other names unchanged."""
+    """``blocks.8.hook_resid_pre`` as ``layer 8 resid_pre``; other names unchanged."""
     parts = str(site).split(".")
     if len(parts) >= 3 and parts[0] == "blocks" and parts[1].isdigit():
-        return plain(f"L{parts[1]} " + ".".join(parts[2:]).replace("hook_", ""))
+        return plain(f"layer {parts[1]} " + ".".join(parts[2:]).replace("hook_", ""))
     return plain(site)
 
 
@@ -168,6 +169,11 @@ def ramp(values: Sequence) -> dict:
 def categorical(values: Sequence) -> dict:
     """Unordered values -> colours; more than ten values start again with the first colour."""
     return {v: CATEGORICAL[i % len(CATEGORICAL)] for i, v in enumerate(values)}
+
+
+def looks(values: Sequence) -> dict:
+    """Unordered values -> (marker, line style), where colour says something else."""
+    return {v: (MARKERS[i % len(MARKERS)], DASHES[i % len(DASHES)]) for i, v in enumerate(values)}
 
 
 def words(name: str) -> str:
@@ -306,6 +312,11 @@ _TRIES = [
 
 def _overlap(a: tuple[float, ...], b: tuple[float, ...]) -> bool:
     return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
+
+
+def say(axis: Axes, text: str) -> None:
+    """Words in the middle of a panel that has nothing to show."""
+    axis.text(0.5, 0.5, text, transform=axis.transAxes, ha="center", va="center", color="#555555")
 
 
 def finish(axis: Axes) -> None:

@@ -93,6 +93,7 @@ def _metrics(saes: pd.DataFrame) -> list[str]:
         "explained_variance",
         "ce_recovered",
         "dead_fraction",
+        "duplicate_fraction",
         "clusters",
         "clustered_share",
         "mean_dimensionality",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from scipy.special import betaincinv
 from torch import Tensor
 from torch.nn.functional import normalize
 
@@ -36,6 +38,18 @@ def _raise(cosine: Tensor, index: Tensor, found: Tensor, at: Tensor, shift: int)
     better = found > cosine
     cosine.copy_(torch.where(better, found, cosine))
     index.copy_(torch.where(better, at + shift, index))
+
+
+def random_median(n: int, d: int) -> float:
+    """Median of the largest cosine of one of n random unit vectors in d dimensions with another.
+
+    The cosine with one other is below c with probability 1 - I(1 - c^2; (d - 1) / 2, 1 / 2) / 2
+    (I: regularised incomplete beta function), and the n - 1 others are independent of each other.
+    """
+    below = 0.5 ** (1 / (n - 1))
+    share = 2 * min(below, 1 - below)
+    cosine = float(np.sqrt(1 - betaincinv((d - 1) / 2, 0.5, share)))
+    return cosine if below >= 0.5 else -cosine
 
 
 def paired(encoder: Tensor, decoder: Tensor) -> Tensor:

@@ -330,6 +330,9 @@ def _latents(
             f"nearest_cosine_q{100 * q:.0f}": float(np.quantile(found, q)) if some else None
             for q in cosines.QUANTILES
         },
+        "nearest_cosine_random": cosines.random_median(len(live), sae.W_dec.shape[1])
+        if some
+        else None,
         "duplicate_fraction": float((found > settings.duplicate_above).mean()) if some else None,
         "encoder_decoder_cosine": float(pairs[live].mean(dtype=np.float64)) if some else None,
     }

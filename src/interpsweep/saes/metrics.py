@@ -34,6 +34,7 @@ mean activation. A latent is live if it fires on any of the `tokens` tokens.
                                        `training_dead_window` tokens of training (ours only)
 ``nearest_cosine_q50``, ``_q90``,      quantiles over live latents of the largest cosine of a
 ``_q99``                               latent's decoder row with that of another live latent
+``nearest_cosine_random``              the median of that for as many random directions
 ``duplicate_fraction``                 share of live latents for which that exceeds
                                        `duplicate_above`
 ``encoder_decoder_cosine``             mean over live latents of the cosine of encoder column and
