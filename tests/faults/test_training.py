@@ -26,7 +26,7 @@ from interpsweep.store.layout import RUN_RECORD
 from saes_world import make_world
 
 KILLS = int(os.environ.get("INTERPSWEEP_KILLS", "3"))
-STEPS, BATCH = 30, 64
+STEPS, BATCH = 24, 64
 RUN = {"device": "cpu", "threads": 1, "checkpoint_seconds": 0}
 
 
@@ -38,7 +38,7 @@ def bank() -> list[TrainSettings]:
             architecture=architecture,
             d_sae=16 + 4 * i,
             sparsity=0.3 if architecture in penalised else 3,
-            tokens=(STEPS - 10 * (i % 2)) * BATCH,
+            tokens=(STEPS - 8 * (i % 2)) * BATCH,
             batch_size=BATCH,
             dead_after=500,  # so that the auxiliary loss takes part
             seed=i,
@@ -47,18 +47,24 @@ def bank() -> list[TrainSettings]:
     ]
 
 
-def make_store(root: Path, world: Path) -> tuple[Store, list[str]]:
+def make_store(root: Path, world: dict) -> tuple[Store, list[str]]:
     """A store that holds activations, and the digests of the SAEs to train on them."""
     store = Store(root / "store")
     (store.root / ".specs").mkdir(parents=True)
-    capture = _spec("capture", {"site": "blocks.0.hook", "model": {"source": "trained"}}, {})
-    activations = store.write_spec(capture)
-    attempt = open_attempt(store, activations)
-    shutil.copytree(world, attempt, dirs_exist_ok=True)
-    publish(store, capture, activations, attempt, {}, {})
-    inputs = {"activations": activations}
+    site = {"site": "blocks.0.hook", "model": {"source": "trained"}}
+    inputs = {"corpus": _put(store, _spec("corpus", {}, {}), world["corpus"])}
+    inputs["activations"] = _put(store, _spec("capture", site, inputs), world["activations"])
     specs = [_spec("train", settings.identity(), inputs) for settings in bank()]
     return store, [store.write_spec(spec) for spec in specs]
+
+
+def _put(store: Store, spec: dict, files: Path) -> str:
+    """Publish a folder as the item of a spec."""
+    item = store.write_spec(spec)
+    attempt = open_attempt(store, item)
+    shutil.copytree(files, attempt, dirs_exist_ok=True)
+    publish(store, spec, item, attempt, {}, {})
+    return item
 
 
 def _spec(stage: str, settings: dict, inputs: dict) -> dict:
@@ -81,12 +87,12 @@ def contents(store: Store, item: str) -> dict[str, bytes]:
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_world(tmp_path_factory.mktemp("world"))["activations"]
+def world(tmp_path_factory: pytest.TempPathFactory) -> dict:
+    return make_world(tmp_path_factory.mktemp("world"))
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory, world: Path) -> dict[str, dict]:
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, world: dict) -> dict[str, dict]:
     store, items = make_store(tmp_path_factory.mktemp("undisturbed"), world)
     run_job(store, job(store, items))
     return {item: contents(store, item) for item in items}
@@ -109,7 +115,7 @@ def killed_at(store: Store, command: list[str], step: int) -> bool:
 
 
 def test_killed_at_random_steps_it_ends_with_the_same_bytes(
-    tmp_path: Path, world: Path, undisturbed: dict[str, dict]
+    tmp_path: Path, world: dict, undisturbed: dict[str, dict]
 ) -> None:
     store, items = make_store(tmp_path, world)
     file = job(store, items).relative_to(tmp_path)
@@ -123,7 +129,7 @@ def test_killed_at_random_steps_it_ends_with_the_same_bytes(
 
 
 def test_an_sae_alone_is_the_sae_in_the_bank(
-    tmp_path: Path, world: Path, undisturbed: dict[str, dict]
+    tmp_path: Path, world: dict, undisturbed: dict[str, dict]
 ) -> None:
     store, items = make_store(tmp_path, world)
     for item in items:

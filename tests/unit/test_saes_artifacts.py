@@ -8,7 +8,6 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from saes_world import D_IN, LENGTH, Made, make_world
 from safetensors.numpy import save_file
 
 from interpsweep.config.saes import EncodeSettings, TrainSettings
@@ -21,6 +20,7 @@ from interpsweep.saes.artifact import WEIGHTS, Dictionary, write_dictionary
 from interpsweep.saes.codes import Codes
 from interpsweep.saes.load import load
 from interpsweep.tables import read_parquet
+from saes_world import D_IN, LENGTH, Made, make_world
 
 D_SAE = 20
 

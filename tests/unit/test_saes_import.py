@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 import torch
 from foreign_saes import D_SAE, K
-from saes_world import D_IN, make_world
 from safetensors.numpy import load_file, save_file
 
 from interpsweep.config.imports import ImportedSAE, ImportEntry
@@ -23,6 +22,7 @@ from interpsweep.errors import UserError
 from interpsweep.saes import imports
 from interpsweep.saes.formats import about, files
 from interpsweep.saes.load import load
+from saes_world import D_IN, make_world
 
 SITE = "blocks.0.hook"
 
