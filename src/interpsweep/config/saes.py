@@ -21,13 +21,12 @@ TOP_K = ("topk", "batchtopk", "matryoshka")  # their sparsity is a whole number 
 
 # Settings of all architectures that some do not read: left out of those SAEs' identity. A setting
 # named after an architecture (`jumprelu_...`) belongs to that one alone.
-_CHOICE = ("auxiliary_coefficient", "auxiliary_k", "precision")
+_AUXILIARY = ("auxiliary_coefficient", "auxiliary_k")
 _PENALTY = ("sparsity_warm_up", "sparsity_decay")
 _UNREAD = {
     **dict.fromkeys(TOP_K, _PENALTY),
-    "relu": _CHOICE,
-    "gated": _CHOICE,
-    "jumprelu": ("precision",),
+    "relu": _AUXILIARY,
+    "gated": _AUXILIARY,
 }
 
 
@@ -100,26 +99,9 @@ class TrainCommon(Section):
     )
     precision: Literal["float32", "bfloat16"] = field(
         "float32",
-        "Number format of the encoder product that chooses the active latents of topk and "
-        "batchtopk; activations, gradients and weights are float32 either way.",
-    )
-    jumprelu_penalty: Literal["target", "l0", "tanh"] = field(
-        "target",
-        "What jumprelu adds to the squared error: 'target' 10 * d_in * (L0 / sparsity - 1)^2, so "
-        "that `sparsity` is the L0 to reach; 'l0' sparsity * L0; 'tanh' sparsity * sum of "
-        "tanh(4 * activation).",
-    )
-    jumprelu_bandwidth: float = field(
-        0.2,
-        "Width of the window around its threshold in which a pre-activation moves it, on "
-        "activations scaled to norm sqrt(d_in).",
-        gt=0,
-    )
-    matryoshka_levels: tuple[float, ...] = field(
-        (0.0625, 0.125, 0.25, 0.5, 1.0),
-        "Nested widths as shares of d_sae, ascending to 1: the leading latents of each must "
-        "reconstruct by themselves.",
-        min_length=1,
+        "Number format of the large matrix products: the encoder product that finds the active "
+        "latents and, while a relu, gated or jumprelu SAE has many of them, all products. "
+        "Activations of few latents, their gradients and the weights are float32 either way.",
     )
     log_points: int = field(100, "Rows of the training log.", unit="rows", ge=1, le=10_000)
 

@@ -19,6 +19,7 @@ from interpsweep.errors import UserError
 from interpsweep.saes.architectures import architecture
 from interpsweep.saes.artifact import write_dictionary
 from interpsweep.saes.describe import reshaping
+from interpsweep.saes.optimiser import Adam, clip_factor
 from interpsweep.tables import write_parquet
 
 LOG = "training.parquet"
@@ -50,8 +51,7 @@ class Trainer:
         self.settings, self.scale, self.variance, self.device = settings, scale, variance, device
         self.sae = architecture(settings.architecture)(settings, len(centre), device)
         self.sae.parameters["b_dec"].copy_(centre)
-        self._weights = [t.requires_grad_(False) for t in self.sae.parameters.values()]
-        self.adam = torch.optim.Adam(self._weights, lr=settings.peak_learning_rate, fused=True)
+        self.adam = Adam(list(self.sae.parameters.values()))
         self.done = 0  # steps
         self.log: list[list[float]] = []
         d_sae = settings.d_sae
@@ -74,11 +74,9 @@ class Trainer:
         result = self.sae.step(x, number / total, self._dead())
         self._watch(result.loss, number)
         gradients = [result.gradients[name] for name in self.sae.parameters]
-        self._clip(gradients)
-        for weight, gradient in zip(self._weights, gradients, strict=True):
-            weight.grad = gradient
-        self.adam.param_groups[0]["lr"] = learning_rate(self.settings, number)
-        self.adam.step()
+        largest = self.settings.gradient_clip
+        factor = None if largest is None else clip_factor(gradients, largest)
+        self.adam.step(gradients, learning_rate(self.settings, number), factor)
         self.sae.after_update()
         self._count(result.loss, result.squared_error, result.fired, len(x))
         self.done += 1
@@ -94,14 +92,6 @@ class Trainer:
             return None
         dead = self.silent >= s.dead_after
         return dead if bool(dead.any()) else None
-
-    def _clip(self, gradients: list[Tensor]) -> None:
-        if self.settings.gradient_clip is None:
-            return
-        norm = torch.nn.utils.get_total_norm(gradients, foreach=True)
-        factor = (self.settings.gradient_clip / (norm + 1e-12)).clamp_(max=1.0)
-        if self.device != "cpu" or float(factor) < 1:
-            torch._foreach_mul_(gradients, factor)
 
     def _watch(self, loss: Tensor, number: int) -> None:
         self.bad = torch.where((self.bad < 0) & ~loss.isfinite(), number, self.bad)
@@ -184,8 +174,7 @@ class Trainer:
         if not all(bool(t.isfinite().all()) for t in state.values()):
             raise Diverged(f"the weights after step {self.done - 1} are not finite")
         state |= {f"buffers.{name}": t for name, t in self.sae.buffers.items()}
-        for index, moments in self.adam.state_dict()["state"].items():
-            state |= {f"adam.{index}.{name}": t for name, t in moments.items()}
+        state |= {f"adam.{name}": t for name, t in self.adam.state().items()}
         state |= {"silent": self.silent, "recent": self.recent, "sums": self.sums}
         rows = torch.tensor(self.log, dtype=torch.float64).view(-1, len(LOG_COLUMNS))
         return state | {"log": rows}
@@ -199,13 +188,8 @@ class Trainer:
         for name in ("silent", "recent", "sums"):
             getattr(self, name).copy_(state[name])
         self.log = state["log"].tolist()
-        moments: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in state.items():
-            if name.startswith("adam."):
-                _, index, moment = name.split(".")
-                moments.setdefault(int(index), {})[moment] = tensor
-        groups = self.adam.state_dict()["param_groups"]
-        self.adam.load_state_dict({"state": moments, "param_groups": groups})
+        adam = {name.removeprefix("adam."): t for name, t in state.items()}
+        self.adam.load(adam)
 
 
 def learning_rate(settings: TrainSettings, step: int) -> float:

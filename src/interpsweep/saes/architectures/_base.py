@@ -16,6 +16,7 @@ from torch import Tensor
 
 from interpsweep.config.saes import TrainSettings
 from interpsweep.saes.kernels import top_k
+from interpsweep.saes.optimiser import normalise_rows
 
 
 @dataclass
@@ -60,6 +61,13 @@ class Architecture(ABC):
             "b_dec": torch.zeros(d_in, device=device),
         }
         self.buffers: dict[str, Tensor] = {}
+        self._gradients: dict[str, Tensor] = {}
+
+    def gradient_of(self, name: str) -> Tensor:
+        """Memory for a parameter's gradient, the same in every step: new pages are slow."""
+        if name not in self._gradients:
+            self._gradients[name] = torch.empty_like(self.parameters[name])
+        return self._gradients[name]
 
     @abstractmethod
     def step(self, x: Tensor, progress: float, dead: Tensor | None) -> Step:
@@ -71,8 +79,7 @@ class Architecture(ABC):
 
     def after_update(self) -> None:
         """Restore whatever must hold for the weights; called after each optimiser step."""
-        decoder = self.parameters["decoder"]
-        decoder.div_(decoder.norm(dim=1, keepdim=True).clamp_min_(1e-12))
+        normalise_rows(self.parameters["decoder"])
 
     @abstractmethod
     def export(self, scale: float) -> Export:

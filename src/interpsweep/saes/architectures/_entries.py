@@ -1,9 +1,9 @@
 """The entries of a (batch, d_sae) matrix that matter to a step: sparse if few, dense otherwise.
 
-Architectures with a threshold of their own (gated, jumprelu) start with many active latents and
-end with few. Both forms have the same operations, so that their steps are written once. "Values"
-are one number per entry: (nnz,) in the sparse form, (batch, d_sae) in the dense one, where a value
-at a place that does not matter must be zero.
+Architectures with thresholds (relu, gated, jumprelu) start with many active latents and end with
+few. Both forms have the same operations, so that their steps are written once. "Values" are one
+number per entry: (nnz,) in the sparse form, (batch, d_sae) in the dense one, where a value at a
+place that does not matter must be zero.
 """
 
 from __future__ import annotations
@@ -11,9 +11,18 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from interpsweep.saes.kernels import ByColumn, SparseCodes, decode, from_mask, sampled_products
+from interpsweep.saes.kernels import (
+    ByColumn,
+    Precision,
+    SparseCodes,
+    above,
+    decode,
+    product,
+    sampled_products,
+)
 
-SPARSE_BELOW = 1 / 32  # share of entries below which gathering rows beats a dense product
+# share of entries below which gathering rows beats dense products
+SPARSE_BELOW: dict[Precision, float] = {"float32": 1 / 16, "bfloat16": 1 / 48}
 
 
 class Sparse:
@@ -40,9 +49,11 @@ class Sparse:
         """``left @ decoder.T`` for every entry."""
         return sampled_products(left, decoder, self.codes)
 
-    def transposed_product(self, values: Tensor, right: Tensor) -> Tensor:
-        """``values.T @ right``, (d_sae, d_in)."""
-        return self.by_column.transposed_product(values, right)
+    def transposed_product(
+        self, values: Tensor, right: Tensor, out: Tensor | None = None
+    ) -> Tensor:
+        """``values.T @ right``, (d_sae, d_in), into `out` if given."""
+        return self.by_column.transposed_product(values, right, out)
 
     def column_sums(self, values: Tensor) -> Tensor:
         """Sum over the batch, (d_sae,)."""
@@ -54,10 +65,10 @@ class Sparse:
 
 
 class Dense:
-    """All entries."""
+    """All entries; products of matrices in `precision`."""
 
-    def __init__(self, values: Tensor) -> None:
-        self.values = values
+    def __init__(self, values: Tensor, precision: Precision) -> None:
+        self.values, self.precision = values, precision
 
     def of(self, vector: Tensor) -> Tensor:
         """See `Sparse.of`."""
@@ -65,15 +76,18 @@ class Dense:
 
     def decode(self, values: Tensor, decoder: Tensor) -> Tensor:
         """See `Sparse.decode`."""
-        return values @ decoder
+        return product(values, decoder, self.precision)
 
     def products(self, left: Tensor, decoder: Tensor) -> Tensor:
         """See `Sparse.products`."""
-        return left @ decoder.T
+        return product(left, decoder.T, self.precision)
 
-    def transposed_product(self, values: Tensor, right: Tensor) -> Tensor:
+    def transposed_product(
+        self, values: Tensor, right: Tensor, out: Tensor | None = None
+    ) -> Tensor:
         """See `Sparse.transposed_product`."""
-        return values.T @ right
+        found = product(values.T, right, self.precision)
+        return found if out is None else out.copy_(found)
 
     def column_sums(self, values: Tensor) -> Tensor:
         """See `Sparse.column_sums`."""
@@ -84,8 +98,17 @@ class Dense:
         return mask.sum(0)
 
 
-def entries_where(mask: Tensor, values: Tensor) -> Sparse | Dense:
-    """The True places of a (batch, d_sae) mask over `values`; all places if they are many."""
-    if int(mask.sum()) < SPARSE_BELOW * mask.numel():
-        return Sparse(from_mask(mask, values), mask.shape[1])
-    return Dense(values)
+def entries_above(
+    centred: Tensor, encoder: Tensor, bias: Tensor, floor: Tensor | float, precision: Precision
+) -> Sparse | Dense:
+    """Places with a pre-activation above `floor`, one number or one per latent (d_sae,).
+
+    centred (batch, d_in), encoder (d_sae, d_in), bias (d_sae,). The values are the pre-activations;
+    in the sparse form they are exact (float32), and with bfloat16 the comparison is approximate.
+    """
+    limit = int(SPARSE_BELOW[precision] * len(centred) * len(encoder))
+    codes = above(centred, encoder, bias - floor, 0.0, precision, limit)
+    if codes is None:
+        return Dense(product(centred, encoder.T, precision) + bias, precision)
+    exact = sampled_products(centred, encoder, codes, bias)
+    return Sparse(codes.with_values(exact), len(encoder))

@@ -13,7 +13,7 @@ from torch import Tensor
 from interpsweep.config.saes import TrainSettings
 from interpsweep.saes.architectures._base import Export
 from interpsweep.saes.architectures._sparse import SparseArchitecture
-from interpsweep.saes.kernels import SparseCodes, from_coordinates, largest
+from interpsweep.saes.kernels import SparseCodes, above, largest
 
 THRESHOLD_RATE = 0.01
 
@@ -28,29 +28,23 @@ class SAE(SparseArchitecture):
     def choose(self, centred: Tensor) -> SparseCodes:
         """See `SparseArchitecture.choose`."""
         count = len(centred) * self.settings.k
-        rows, columns, values = self._candidates(centred, count)
-        kept = largest(values, count)
-        codes = from_coordinates(rows[kept], columns[kept], values[kept], len(centred))
-        codes = self.exact(centred, codes)
+        candidates = self._candidates(centred, count)
+        codes = self.exact(centred, candidates.keep(largest(candidates.values, count)))
         self._follow(codes.values)
         return codes
 
-    def _candidates(self, centred: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
-        """All entries that can be among the `count` largest, in row order.
+    def _candidates(self, centred: Tensor, count: int) -> SparseCodes:
+        """All entries that can be among the `count` largest positive ones, in row order.
 
         A first pass with a floor of half the running threshold keeps few entries; if they do not
         suffice, everything positive is kept. The floor changes the time, never the result.
         """
+        p, precision = self.parameters, self.settings.precision
         floor = 0.5 * float(self.buffers["threshold"])
-        while True:
-            parts = []
-            for first, pre in self.pre_activation_blocks(centred):
-                rows, columns = (pre > floor).nonzero(as_tuple=True)
-                parts.append((rows + first, columns, pre[rows, columns].float()))
-            rows, columns, values = (torch.cat(part) for part in zip(*parts, strict=True))
-            if floor == 0 or len(values) >= count:
-                return rows, columns, values
-            floor = 0.0
+        found = above(centred, p["encoder"], p["b_enc"], floor, precision)
+        if floor > 0 and len(found.values) < count:
+            found = above(centred, p["encoder"], p["b_enc"], 0.0, precision)
+        return found
 
     def _follow(self, values: Tensor) -> None:
         positive = values[values > 0]

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from interpsweep.config.saes import TrainSettings
 from interpsweep.saes.architectures._base import Architecture, Export, Step
-from interpsweep.saes.architectures._entries import entries_where
+from interpsweep.saes.architectures._entries import entries_above
 
 
 class SAE(Architecture):
@@ -33,8 +33,8 @@ class SAE(Architecture):
         p, batch = self.parameters, len(x)
         decoder, scale = p["decoder"], p["r_mag"].exp()
         centred = x - p["b_dec"]
-        gate = torch.addmm(p["b_enc"], centred, p["encoder"].T)
-        entries = entries_where(gate > 0, gate)  # nothing happens where the gate is shut
+        # nothing happens where the gate is shut
+        entries = entries_above(centred, p["encoder"], p["b_enc"], 0.0, self.settings.precision)
         gate = entries.values.relu()
         projected = entries.values - entries.of(p["b_enc"])
         magnitude = projected * entries.of(scale) + entries.of(p["b_mag"])
@@ -50,8 +50,10 @@ class SAE(Architecture):
         to_projected = to_magnitude * entries.of(scale) + to_gate
 
         gradients = {
-            "encoder": entries.transposed_product(to_projected, centred),
-            "decoder": entries.transposed_product(acts, upstream),
+            "encoder": entries.transposed_product(
+                to_projected, centred, self.gradient_of("encoder")
+            ),
+            "decoder": entries.transposed_product(acts, upstream, self.gradient_of("decoder")),
             "b_enc": entries.column_sums(to_gate),
             "b_dec": upstream.sum(0) - entries.column_sums(to_projected) @ p["encoder"],
             "r_mag": entries.column_sums(to_magnitude * projected) * scale,

@@ -26,7 +26,7 @@ from torch import Tensor
 
 from interpsweep.config.saes import TrainSettings
 from interpsweep.saes.architectures._base import Architecture, Export, Step
-from interpsweep.saes.architectures._entries import entries_where
+from interpsweep.saes.architectures._entries import entries_above
 
 START = 4.0  # L0 of the first batch, in targets
 START_SHARE = 0.1  # largest share of the latents active in it; all of it without a target
@@ -46,10 +46,10 @@ class SAE(Architecture):
         p, batch, width = self.parameters, len(x), self.settings.jumprelu_bandwidth
         decoder, threshold = p["decoder"], p["threshold"]
         centred = x - p["b_dec"]
-        pre = torch.addmm(p["b_enc"], centred, p["encoder"].T)
         if progress == 0:
-            threshold.fill_(self._first_threshold(pre))
-        entries = entries_where(pre > threshold - width / 2, pre)  # active or in the window
+            threshold.fill_(self._first_threshold(centred))
+        floor = threshold - width / 2  # above it: active, or in the window
+        entries = entries_above(centred, p["encoder"], p["b_enc"], floor, self.settings.precision)
         pre, theta = entries.values, entries.of(threshold)
         active, near = pre > theta, (pre - theta).abs() < width / 2
         acts = pre * active
@@ -65,8 +65,8 @@ class SAE(Architecture):
 
         b_enc = entries.column_sums(to_pre)
         gradients = {
-            "encoder": entries.transposed_product(to_pre, centred),
-            "decoder": entries.transposed_product(acts, upstream),
+            "encoder": entries.transposed_product(to_pre, centred, self.gradient_of("encoder")),
+            "decoder": entries.transposed_product(acts, upstream, self.gradient_of("decoder")),
             "b_enc": b_enc,
             "b_dec": upstream.sum(0) - b_enc @ p["encoder"],
             "threshold": entries.column_sums(to_threshold),
@@ -91,12 +91,13 @@ class SAE(Architecture):
         bent = torch.tanh(TANH_SLOPE * acts)
         return c * bent.sum() / batch, 0.0, (c * TANH_SLOPE / batch) * (1 - bent.square())
 
-    def _first_threshold(self, pre: Tensor) -> Tensor:
+    def _first_threshold(self, centred: Tensor) -> Tensor:
         """The value that START targets of a batch's pre-activations exceed."""
+        pre = torch.addmm(self.parameters["b_enc"], centred, self.parameters["encoder"].T)
         most = START_SHARE * self.d_sae
         if self.settings.jumprelu_penalty == "target":
             most = min(most, START * self.settings.sparsity)
-        count = max(1, round(most * len(pre)))
+        count = max(1, round(most * len(centred)))
         return pre.flatten().topk(count).values[-1].clamp_min(0)
 
     def after_update(self) -> None:

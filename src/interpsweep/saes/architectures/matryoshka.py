@@ -18,7 +18,7 @@ from torch import Tensor
 from interpsweep.config.saes import TrainSettings
 from interpsweep.saes.architectures._base import Export, Step
 from interpsweep.saes.architectures.batchtopk import SAE as BatchTopK
-from interpsweep.saes.kernels import ByColumn, SparseCodes, decode_with_gradient, from_coordinates
+from interpsweep.saes.kernels import ByColumn, SparseCodes, decode, sampled_products
 
 
 class SAE(BatchTopK):
@@ -39,20 +39,17 @@ class SAE(BatchTopK):
         # a ring is what one level adds to the one before
         ends = list(pairwise([0, *self.widths]))
         rings = [_ring(chosen, first, last) for first, last in ends]
-        decoded = [
-            decode_with_gradient(ring, p["decoder"][first:last])
-            for ring, (first, last) in zip(rings, ends, strict=True)
-        ]
-        sums = accumulate(part.detach() for part, _ in decoded)
+        decoders = [p["decoder"][first:last] for first, last in ends]
+        sums = accumulate(map(decode, rings, decoders))
         errors = [partial - centred for partial in sums]
 
         gradients = {name: torch.zeros_like(tensor) for name, tensor in p.items()}
         upstream = torch.zeros_like(x)
         # from the outermost ring inwards: a latent serves its own level and all wider ones
         for level in reversed(range(len(rings))):
-            ring, (part, leaf), (first, last) = rings[level], decoded[level], ends[level]
+            ring, (first, last) = rings[level], ends[level]
             upstream = upstream + errors[level] * (2 / batch / len(rings))
-            to_pre = torch.autograd.grad(part, leaf, upstream)[0] * (ring.values > 0)
+            to_pre = sampled_products(upstream, decoders[level], ring) * (ring.values > 0)
             by_column = ByColumn(ring, last - first)
             gradients["encoder"][first:last] = by_column.transposed_product(to_pre, centred)
             gradients["decoder"][first:last] = by_column.transposed_product(ring.values, upstream)
@@ -74,5 +71,5 @@ class SAE(BatchTopK):
 def _ring(codes: SparseCodes, first: int, last: int) -> SparseCodes:
     """The entries of latents [first, last), numbered from `first`."""
     kept = (codes.columns >= first) & (codes.columns < last)
-    columns = codes.columns[kept] - first
-    return from_coordinates(codes.rows[kept], columns, codes.values[kept], len(codes.offsets) - 1)
+    ring = codes.keep(kept)
+    return ring._replace(columns=ring.columns - first)

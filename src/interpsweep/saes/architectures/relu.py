@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from interpsweep.saes.architectures._base import Architecture, Export, Step
+from interpsweep.saes.architectures._entries import entries_above
 
 
 class SAE(Architecture):
@@ -21,33 +22,30 @@ class SAE(Architecture):
     def step(self, x: Tensor, progress: float, dead: Tensor | None) -> Step:
         """See `Architecture.step`."""
         p, batch = self.parameters, len(x)
-        encoder, decoder = p["encoder"], p["decoder"]
+        decoder = p["decoder"]
         centred = x - p["b_dec"]
-        acts = torch.addmm(p["b_enc"], centred, encoder.T).relu_()
+        entries = entries_above(centred, p["encoder"], p["b_enc"], 0.0, self.settings.precision)
+        acts = entries.values.relu()
         active = acts > 0
-        error = acts @ decoder - centred
-        squared = error.square().sum() / batch
+        error = entries.decode(acts, decoder) - centred
         upstream = error * (2 / batch)
         norms = decoder.norm(dim=1)
-        coefficient = self._coefficient(progress)
-        mean_acts = acts.mean(0)
+        c = self.settings.sparsity * self.coefficient(progress)
+        mean_acts = entries.column_sums(acts) / batch
 
-        to_pre = upstream @ decoder.T
-        to_pre.add_(norms * (coefficient / batch)).mul_(active)
-        b_enc = to_pre.sum(0)
-        toward = decoder * (coefficient * mean_acts / norms.clamp_min(1e-12))[:, None]
+        to_pre = (entries.products(upstream, decoder) + entries.of(norms * (c / batch))) * active
+        b_enc = entries.column_sums(to_pre)
         gradients = {
-            "encoder": to_pre.T @ centred,
-            "decoder": torch.addmm(toward, acts.T, upstream),
+            "encoder": entries.transposed_product(to_pre, centred, self.gradient_of("encoder")),
+            "decoder": entries.transposed_product(acts, upstream, self.gradient_of("decoder")),
             "b_enc": b_enc,
-            "b_dec": upstream.sum(0) - b_enc @ encoder,
+            "b_dec": upstream.sum(0) - b_enc @ p["encoder"],
         }
-        loss = squared + coefficient * (mean_acts @ norms)
-        return Step(loss, squared, active.sum(0), gradients)
-
-    def _coefficient(self, progress: float) -> float:
-        warm_up = self.settings.sparsity_warm_up
-        return self.settings.sparsity * (min(1.0, progress / warm_up) if warm_up else 1.0)
+        outward = c * mean_acts / norms.clamp_min(1e-12)  # the penalty on the norms themselves
+        gradients["decoder"].addcmul_(decoder, outward[:, None])
+        squared = error.square().sum() / batch
+        loss = squared + c * (mean_acts @ norms)
+        return Step(loss, squared, entries.counts(active), gradients)
 
     def after_update(self) -> None:
         """Nothing must hold: norms are free."""

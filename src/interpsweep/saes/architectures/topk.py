@@ -12,7 +12,7 @@ from torch import Tensor
 
 from interpsweep.saes.architectures._base import Export
 from interpsweep.saes.architectures._sparse import SparseArchitecture
-from interpsweep.saes.kernels import SparseCodes, fixed_k, top_k
+from interpsweep.saes.kernels import SparseCodes, fixed_k, top_columns
 
 
 class SAE(SparseArchitecture):
@@ -20,10 +20,9 @@ class SAE(SparseArchitecture):
 
     def choose(self, centred: Tensor) -> SparseCodes:
         """See `SparseArchitecture.choose`."""
-        found = [top_k(pre, self.settings.k) for _, pre in self.pre_activation_blocks(centred)]
-        values = torch.cat([values for values, _ in found])
-        columns = torch.cat([columns for _, columns in found])
-        return self.exact(centred, fixed_k(columns, values.float()))
+        p, s = self.parameters, self.settings
+        columns = top_columns(centred, p["encoder"], p["b_enc"], s.k, s.precision)
+        return self.exact(centred, fixed_k(columns, torch.empty(columns.shape)))
 
     def export(self, scale: float) -> Export:
         """See `Architecture.export`."""

@@ -1,0 +1,156 @@
+"""Which latents are active: the encoder's product in blocks of rows, and selection from it.
+
+Only this needs all (batch, d_sae) pre-activations. They are made block by block, so that they are
+still in cache when they are searched, and never stored as a whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from interpsweep.saes.kernels import native
+from interpsweep.saes.kernels.codes import SparseCodes, cumulative
+
+Precision = Literal["float32", "bfloat16"]
+
+BLOCK_BYTES = 4 << 20  # of pre-activations at a time
+GROUP_SIZES = (16, 8, 4, 2)  # values that share one maximum
+
+
+@cache
+def _multiplies_bfloat16() -> bool:
+    """Whether this CPU multiplies bfloat16 matrices faster than float32 ones."""
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+def product(left: Tensor, right: Tensor, precision: Precision) -> Tensor:
+    """``left @ right`` of float32 matrices; in bfloat16 their entries are rounded to it first."""
+    if precision == "float32":
+        return left @ right
+    left, right = left.bfloat16(), right.bfloat16()
+    if left.device.type == "cpu" and not _multiplies_bfloat16():
+        return left.float() @ right.float()
+    return (left @ right).float()
+
+
+def _pre_activation_blocks(
+    centred: Tensor, encoder: Tensor, precision: Precision
+) -> Iterator[tuple[int, Tensor]]:
+    """Yield (first row, ``centred @ encoder.T`` of a block of rows); the buffer is reused."""
+    if precision == "bfloat16":
+        centred, encoder = centred.bfloat16(), encoder.bfloat16()
+        if centred.device.type == "cpu" and not _multiplies_bfloat16():
+            centred, encoder = centred.float(), encoder.float()
+    rows = len(centred)
+    if centred.device.type == "cpu":
+        rows = min(rows, max(64, BLOCK_BYTES // (centred.element_size() * len(encoder))))
+    buffer = centred.new_empty(rows, len(encoder))
+    for first in range(0, len(centred), rows):
+        part = centred[first : first + rows]
+        yield first, torch.mm(part, encoder.T, out=buffer[: len(part)])
+
+
+def _bits(pre: Tensor) -> tuple[np.ndarray, int]:
+    """An integer view of floats, and the shift that makes float32 bits of it."""
+    if pre.dtype == torch.bfloat16:
+        return pre.view(torch.int16).numpy(), 16
+    return pre.float().view(torch.int32).numpy(), 0
+
+
+def _groups(d_sae: int, k: int) -> int:
+    """Number of groups of values that share a maximum: few, but clearly more than k."""
+    return next((d_sae // size for size in GROUP_SIZES if d_sae // size >= 2 * k), d_sae)
+
+
+def top_columns(
+    centred: Tensor, encoder: Tensor, bias: Tensor, k: int, precision: Precision
+) -> Tensor:
+    """Latents with the k largest pre-activations of each row: (batch, k) int64, in no set order.
+
+    centred (batch, d), encoder (d_sae, d), bias (d_sae,). With bfloat16 the pre-activations that
+    are compared are approximate (relative error of the product about 2^-8).
+    """
+    out = torch.empty(len(centred), k, dtype=torch.int64, device=centred.device)
+    for first, pre in _pre_activation_blocks(centred, encoder, precision):
+        _top(pre, bias, k, out[first : first + len(pre)])
+    return out
+
+
+def _top(pre: Tensor, bias: Tensor, k: int, out: Tensor) -> None:
+    if pre.device.type != "cpu":
+        out.copy_(torch.topk(pre + bias, k, sorted=False).indices)
+        return
+    bits, shift = _bits(pre)
+    groups = _groups(pre.shape[1], k)
+    arguments = (bits, shift, bias.float().numpy(), k, groups, out.numpy())
+    native.spread(native.top_columns, len(pre), *arguments)
+
+
+def top_k(values: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The k largest of each row of (batch, n) float32: values and columns, in no set order."""
+    columns = torch.empty(len(values), k, dtype=torch.int64, device=values.device)
+    _top(values.contiguous(), values.new_zeros(values.shape[1]), k, columns)
+    return values.gather(1, columns), columns
+
+
+def above(
+    centred: Tensor,
+    encoder: Tensor,
+    bias: Tensor,
+    floor: float,
+    precision: Precision,
+    limit: int | None = None,
+) -> SparseCodes | None:
+    """The places whose pre-activation is above `floor`; None if they are more than `limit`.
+
+    Arguments as in `top_columns`; the values are the pre-activations that were compared. For
+    floors that differ between latents, subtract them from the bias.
+    """
+    limit = len(centred) * len(encoder) if limit is None else limit
+    counts, columns, values = [], [], []
+    left = limit
+    for _, pre in _pre_activation_blocks(centred, encoder, precision):
+        for found in _places(pre, bias, floor, left):
+            left -= len(found[1])
+            if left < 0:
+                return None
+            counts.append(found[0])
+            columns.append(found[1])
+            values.append(found[2])
+    return SparseCodes(cumulative(torch.cat(counts)), torch.cat(columns), torch.cat(values))
+
+
+def _places(
+    pre: Tensor, bias: Tensor, floor: float, limit: int
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """(entries per row, columns, values) of consecutive stretches of rows."""
+    if pre.device.type != "cpu":
+        pre = pre + bias
+        rows, columns = (pre > floor).nonzero(as_tuple=True)
+        yield torch.bincount(rows, minlength=len(pre)), columns, pre[rows, columns].float()
+        return
+    bits, shift = _bits(pre)
+    counts = torch.zeros(len(pre), dtype=torch.int64)
+    arguments = (bits, shift, bias.float().numpy(), floor, limit, _groups(pre.shape[1], 1), counts.numpy())
+    found = native.spread(native.places_above, len(pre), *arguments)
+    yield counts, *(torch.from_numpy(np.concatenate(part)) for part in zip(*found, strict=True))
+
+
+def largest(values: Tensor, count: int) -> Tensor:
+    """Indices of the `count` largest of a vector, ascending; of equal values the first."""
+    if count >= len(values):
+        return torch.arange(len(values), device=values.device)
+    if values.device.type == "cpu":
+        level = native.nth_largest(values.numpy().copy(), len(values), count)
+    else:
+        level = torch.topk(values, count, sorted=True).values[-1]
+    above_level = values > level
+    ties = (values == level).nonzero()[: count - int(above_level.sum()), 0]
+    above_level[ties] = True
+    return above_level.nonzero()[:, 0]

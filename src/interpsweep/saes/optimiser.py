@@ -1,0 +1,103 @@
+"""Adam on float32 masters, with the gradient's clipping factor folded in.
+
+Kingma and Ba 2015 (arXiv 1412.6980), algorithm 1, with betas 0.9 and 0.999 and epsilon 1e-8. On a
+CPU one compiled pass reads and writes each array once; elsewhere it is torch's fused kernel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from interpsweep.saes.kernels import native
+
+BETAS = (0.9, 0.999)
+EPSILON = 1e-8
+
+
+class Adam:
+    """Moves `weights` (float32, 1- or 2-dimensional) in place."""
+
+    def __init__(self, weights: Sequence[Tensor]) -> None:
+        self.weights = list(weights)
+        self.means = [torch.zeros_like(weight) for weight in weights]
+        self.squares = [torch.zeros_like(weight) for weight in weights]
+        self.steps = 0
+
+    def step(self, gradients: Sequence[Tensor], rate: float, factor: Tensor | None = None) -> None:
+        """One update by `gradients`, each multiplied by `factor` (), at learning rate `rate`."""
+        self.steps += 1
+        if self.weights[0].device.type == "cpu":
+            self._compiled(gradients, rate, 1.0 if factor is None else float(factor))
+        else:
+            self._fused(gradients, rate, factor)
+
+    def _compiled(self, gradients: Sequence[Tensor], rate: float, factor: float) -> None:
+        mean_bias, square_bias = (1 - beta**self.steps for beta in BETAS)
+        numbers = (factor, rate / mean_bias, square_bias**-0.5, *BETAS, EPSILON)
+        scalars = [np.float32(number) for number in numbers]
+        for arrays in zip(self.weights, gradients, self.means, self.squares, strict=True):
+            rows = [np.atleast_2d(array.contiguous().numpy()) for array in arrays]
+            native.spread(native.adam_rows, len(rows[0]), *rows, *scalars)
+
+    def _fused(self, gradients: Sequence[Tensor], rate: float, factor: Tensor | None) -> None:
+        if factor is not None:
+            torch._foreach_mul_(list(gradients), factor)
+        steps = [torch.full((), float(self.steps), device=w.device) for w in self.weights]
+        torch._fused_adam_(
+            self.weights,
+            list(gradients),
+            self.means,
+            self.squares,
+            [],
+            steps,
+            lr=rate,
+            beta1=BETAS[0],
+            beta2=BETAS[1],
+            weight_decay=0.0,
+            eps=EPSILON,
+            amsgrad=False,
+            maximize=False,
+        )
+
+    def state(self) -> dict[str, Tensor]:
+        """What a checkpoint must keep, by name."""
+        named = {"steps": torch.tensor(self.steps)}
+        for i, (mean, square) in enumerate(zip(self.means, self.squares, strict=True)):
+            named |= {f"{i}.mean": mean, f"{i}.square": square}
+        return named
+
+    def load(self, state: dict[str, Tensor]) -> None:
+        """Take up what `state` returned."""
+        self.steps = int(state["steps"])
+        for i, (mean, square) in enumerate(zip(self.means, self.squares, strict=True)):
+            mean.copy_(state[f"{i}.mean"])
+            square.copy_(state[f"{i}.square"])
+
+
+def clip_factor(gradients: Sequence[Tensor], largest: float) -> Tensor:
+    """What to multiply gradients with so that their joint norm is at most `largest`, ()."""
+    if gradients[0].device.type == "cpu":
+        total = sum(_square_sum(gradient) for gradient in gradients)
+        norm = torch.tensor(total, dtype=torch.float64).sqrt()
+    else:
+        norm = torch.nn.utils.get_total_norm(gradients, foreach=True)
+    return (largest / (norm + 1e-12)).clamp(max=1.0)
+
+
+def _square_sum(gradient: Tensor) -> float:
+    rows = np.atleast_2d(gradient.contiguous().numpy())
+    sums = np.empty(len(rows))
+    native.spread(native.square_sums, len(rows), rows, sums)
+    return float(sums.sum())
+
+
+def normalise_rows(weight: Tensor) -> None:
+    """Divide the rows of (n, d) float32 by their norms, in place."""
+    if weight.device.type == "cpu":
+        native.spread(native.unit_rows, len(weight), weight.numpy())
+    else:
+        weight.div_(weight.norm(dim=1, keepdim=True).clamp_min_(1e-12))
