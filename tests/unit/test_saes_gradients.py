@@ -8,7 +8,6 @@ from torch import Tensor
 
 from interpsweep.config.saes import ARCHITECTURES, TrainSettings
 from interpsweep.saes.architectures import _entries, architecture
-from interpsweep.saes.kernels import sampled_products
 
 D_IN, D_SAE, BATCH, PROGRESS = 16, 40, 64, 0.03
 
@@ -37,24 +36,9 @@ def make(case: str):
     for name, tensor in sae.parameters.items():
         noise = torch.randn(tensor.shape, generator=generator)
         sae.parameters[name] = (tensor + 0.2 * noise).double()
-    if kind in ("topk", "batchtopk", "matryoshka"):
-        in_float32(sae)
     if "threshold" in sae.parameters:
         sae.parameters["threshold"] += 1.0
     return sae, torch.randn(BATCH, D_IN, generator=generator, dtype=torch.float64)
-
-
-def in_float32(sae) -> None:
-    """Latents are chosen in float32, whatever the weights; give the chosen ones their values."""
-    choose = sae.choose
-
-    def chosen(centred: Tensor):
-        codes = choose(centred)
-        codes = codes.with_values(codes.values.double())
-        values = sampled_products(centred, sae.parameters["encoder"], codes)
-        return codes.with_values(values + sae.parameters["b_enc"][codes.columns])
-
-    sae.choose = chosen
 
 
 class Jump(torch.autograd.Function):
@@ -148,7 +132,7 @@ def auxiliary_loss(sae, x: Tensor, pre: Tensor, acts: Tensor, dead: Tensor | Non
 @pytest.mark.parametrize("with_dead", [False, True])
 @pytest.mark.parametrize("case", CASES)
 def test_manual_gradients_equal_autograd(case, with_dead, form, monkeypatch):
-    monkeypatch.setattr(_entries, "SPARSE_BELOW", 2 if form == "sparse" else 0)
+    monkeypatch.setitem(_entries.SPARSE_BELOW, "float32", 2 if form == "sparse" else 0)
     sae, x = make(case)
     dead = torch.arange(D_SAE) % 3 == 0 if with_dead else None
     step = sae.step(x, PROGRESS, dead)

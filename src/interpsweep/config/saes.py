@@ -103,6 +103,24 @@ class TrainCommon(Section):
         "latents and, while a relu, gated or jumprelu SAE has many of them, all products. "
         "Activations of few latents, their gradients and the weights are float32 either way.",
     )
+    jumprelu_penalty: Literal["target", "l0", "tanh"] = field(
+        "target",
+        "What jumprelu adds to the squared error: 'target' 10 * d_in * (L0 / sparsity - 1)^2, so "
+        "that `sparsity` is the L0 to reach; 'l0' sparsity * L0; 'tanh' sparsity * sum of "
+        "tanh(4 * activation).",
+    )
+    jumprelu_bandwidth: float = field(
+        0.2,
+        "Width of the window around its threshold in which a pre-activation moves it, on "
+        "activations scaled to norm sqrt(d_in).",
+        gt=0,
+    )
+    matryoshka_levels: tuple[float, ...] = field(
+        (0.0625, 0.125, 0.25, 0.5, 1.0),
+        "Nested widths as shares of d_sae, ascending to 1: the leading latents of each must "
+        "reconstruct by themselves.",
+        min_length=1,
+    )
     log_points: int = field(100, "Rows of the training log.", unit="rows", ge=1, le=10_000)
 
     @model_validator(mode="after")

@@ -15,8 +15,8 @@ from interpsweep.saes.kernels import (
     ByColumn,
     Precision,
     SparseCodes,
-    above,
     decode,
+    few_above,
     product,
     sampled_products,
 )
@@ -107,7 +107,7 @@ def entries_above(
     in the sparse form they are exact (float32), and with bfloat16 the comparison is approximate.
     """
     limit = int(SPARSE_BELOW[precision] * len(centred) * len(encoder))
-    codes = above(centred, encoder, bias - floor, 0.0, precision, limit)
+    codes = few_above(centred, encoder, bias - floor, 0.0, precision, limit)
     if codes is None:
         return Dense(product(centred, encoder.T, precision) + bias, precision)
     exact = sampled_products(centred, encoder, codes, bias)

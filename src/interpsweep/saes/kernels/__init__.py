@@ -8,6 +8,7 @@ number of threads: each row or latent is summed by one thread, in a fixed order.
 from interpsweep.saes.kernels.choose import (
     Precision,
     above,
+    few_above,
     largest,
     product,
     top_columns,
@@ -30,6 +31,7 @@ __all__ = [
     "SparseCodes",
     "above",
     "decode",
+    "few_above",
     "fixed_k",
     "from_coordinates",
     "from_mask",

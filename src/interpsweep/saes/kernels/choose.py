@@ -100,19 +100,23 @@ def top_k(values: Tensor, k: int) -> tuple[Tensor, Tensor]:
 
 
 def above(
-    centred: Tensor,
-    encoder: Tensor,
-    bias: Tensor,
-    floor: float,
-    precision: Precision,
-    limit: int | None = None,
-) -> SparseCodes | None:
-    """The places whose pre-activation is above `floor`; None if they are more than `limit`.
+    centred: Tensor, encoder: Tensor, bias: Tensor, floor: float, precision: Precision
+) -> SparseCodes:
+    """The places whose pre-activation is above `floor`; arguments as in `top_columns`.
 
-    Arguments as in `top_columns`; the values are the pre-activations that were compared. For
-    floors that differ between latents, subtract them from the bias.
+    The values are the pre-activations that were compared. For floors that differ between latents,
+    subtract them from the bias.
     """
-    limit = len(centred) * len(encoder) if limit is None else limit
+    everything = len(centred) * len(encoder)
+    found = few_above(centred, encoder, bias, floor, precision, everything)
+    assert found is not None
+    return found
+
+
+def few_above(
+    centred: Tensor, encoder: Tensor, bias: Tensor, floor: float, precision: Precision, limit: int
+) -> SparseCodes | None:
+    """The same, or None, sooner, if the places are more than `limit`."""
     counts, columns, values = [], [], []
     left = limit
     for _, pre in _pre_activation_blocks(centred, encoder, precision):
@@ -137,9 +141,18 @@ def _places(
         return
     bits, shift = _bits(pre)
     counts = torch.zeros(len(pre), dtype=torch.int64)
-    arguments = (bits, shift, bias.float().numpy(), floor, limit, _groups(pre.shape[1], 1), counts.numpy())
+    arguments = (
+        bits,
+        shift,
+        bias.float().numpy(),
+        floor,
+        limit,
+        _groups(pre.shape[1], 1),
+        counts.numpy(),
+    )
     found = native.spread(native.places_above, len(pre), *arguments)
-    yield counts, *(torch.from_numpy(np.concatenate(part)) for part in zip(*found, strict=True))
+    joined = [torch.from_numpy(np.concatenate(part)) for part in zip(*found, strict=True)]
+    yield counts, joined[0], joined[1]
 
 
 def largest(values: Tensor, count: int) -> Tensor:

@@ -91,7 +91,7 @@ def reconstruct(codes: SparseCodes, decoder: Tensor, target: Tensor) -> tuple[Te
     if decoder.device.type != "cpu":
         error = decode(codes, decoder) - target
         return error, sampled_products(error, decoder, codes)
-    error, products = torch.empty_like(target), torch.empty_like(codes.values)
+    error, products = torch.empty_like(target), target.new_empty(len(codes.columns))
     arrays = _arrays(*codes, decoder, target, error, products)
     native.spread(native.reconstruct_rows, len(error), *arrays)
     return error, products
@@ -107,11 +107,11 @@ def sampled_products(
     if bias is None:
         bias = right.new_zeros(len(right))
     if right.device.type != "cpu":
-        leaf = codes.values.detach().requires_grad_()
+        leaf = right.new_zeros(len(codes.columns)).requires_grad_()
         with torch.enable_grad():  # the gradient of a bag for its weights is this product
             out = _bag(codes.columns, right, codes.offsets, leaf)
         return torch.autograd.grad(out, leaf, left)[0] + bias[codes.columns]
-    out = torch.empty_like(codes.values)
+    out = left.new_empty(len(codes.columns))
     arrays = _arrays(left, right, codes.offsets, codes.columns, bias, out)
     native.spread(native.products_at, len(left), *arrays)
     return out
@@ -133,7 +133,7 @@ class ByColumn:
     def transposed_product(
         self, values: Tensor, right: Tensor, out: Tensor | None = None
     ) -> Tensor:
-        """``codes.T @ right`` for codes with these `values` (nnz,): (d_sae, d), into `out` if given."""
+        """``codes.T @ right`` for codes with these `values` (nnz,): (d_sae, d)."""
         if right.device.type != "cpu":
             return _bag(self.rows, right, self.offsets, values[self.order])
         if out is None:

@@ -15,6 +15,8 @@ import numpy as np
 import torch
 from numba import njit
 
+Array = np.ndarray
+
 # sums may be reordered (that is what makes them vector instructions); NaN and inf stay themselves
 FAST = {"reassoc", "contract", "nsz", "arcp"}
 GUESS_MARGIN = np.float32(0.1)  # below what the row before suggests
@@ -48,7 +50,10 @@ def spread(kernel: Callable, count: int, *arguments: Any) -> list:
 
 
 @compiled
-def _dot(a, b):
+def _dot(
+    a: Array,
+    b: Array,
+) -> np.floating:
     total = np.float32(0)
     for i in range(len(a)):
         total += a[i] * b[i]
@@ -56,7 +61,11 @@ def _dot(a, b):
 
 
 @compiled
-def nth_largest(values: np.ndarray, count: int, n: int) -> float:
+def nth_largest(
+    values: Array,
+    count: int,
+    n: int,
+) -> float:
     """The n-th largest (from 1) of values[:count]; reorders them."""
     low, high, place = 0, count - 1, n - 1
     while low < high:
@@ -81,7 +90,15 @@ def nth_largest(values: np.ndarray, count: int, n: int) -> float:
 
 
 @compiled
-def _load(pre, row, shift, bias, bits, values, maxima):
+def _load(
+    pre: Array,
+    row: int,
+    shift: int,
+    bias: Array,
+    bits: Array,
+    values: Array,
+    maxima: Array,
+) -> None:
     """values = pre[row] + bias, and the maxima of groups of values; `bits` is `values`' memory.
 
     Group g is every ``len(maxima)``-th value from g on, so that all loops are vectors; what is
@@ -105,7 +122,13 @@ def _load(pre, row, shift, bias, bits, values, maxima):
 
 
 @compiled
-def _collect(values, maxima, floor, columns, found):
+def _collect(
+    values: Array,
+    maxima: Array,
+    floor: float,
+    columns: Array,
+    found: Array,
+) -> int:
     """Columns and values from `floor` up, in an order that does not depend on it; their number."""
     groups, count = len(maxima), 0
     whole = len(values) - len(values) % groups
@@ -125,12 +148,21 @@ def _collect(values, maxima, floor, columns, found):
 
 
 @compiled
-def top_columns(start, stop, pre, shift, bias, k, groups, out):
-    """out[row] = columns of the k largest of pre[row] + bias, for (n, d) `pre`; ties: the first met.
+def top_columns(
+    start: int,
+    stop: int,
+    pre: Array,
+    shift: int,
+    bias: Array,
+    k: int,
+    groups: int,
+    out: Array,
+) -> None:
+    """out[row] = columns of the k largest of pre[row] + bias; of equal ones the first met.
 
-    `pre` is an integer view of floats and ``bits << shift`` makes them float32. The floor that
-    spares most of a row is a guess from the row before, relative to the size of the groups' maxima;
-    a wrong guess costs time only.
+    `pre` is an integer view of (n, d) floats and ``bits << shift`` makes them float32. The floor
+    that spares most of a row is a guess from the row before, relative to the size of the groups'
+    maxima; a wrong guess costs time only.
     """
     d = pre.shape[1]
     bits = np.empty(d, np.int32)
@@ -165,7 +197,17 @@ def top_columns(start, stop, pre, shift, bias, k, groups, out):
 
 
 @compiled
-def places_above(start, stop, pre, shift, bias, floor, limit, groups, counts):
+def places_above(
+    start: int,
+    stop: int,
+    pre: Array,
+    shift: int,
+    bias: Array,
+    floor: float,
+    limit: int,
+    groups: int,
+    counts: Array,
+) -> tuple[Array, Array]:
     """Columns and values of the places where pre[row] + bias > floor; see `top_columns`.
 
     Returns (columns, values) in row order, and writes counts[row]. Stops early, with more than
@@ -191,7 +233,10 @@ def places_above(start, stop, pre, shift, bias, floor, limit, groups, counts):
 
 
 @compiled
-def _longer(values, used):
+def _longer(
+    values: Array,
+    used: int,
+) -> Array:
     longer = np.empty(2 * len(values), values.dtype)
     longer[:used] = values[:used]
     return longer
@@ -201,7 +246,16 @@ def _longer(values, used):
 
 
 @compiled
-def products_at(start, stop, left, right, offsets, columns, bias, out):
+def products_at(
+    start: int,
+    stop: int,
+    left: Array,
+    right: Array,
+    offsets: Array,
+    columns: Array,
+    bias: Array,
+    out: Array,
+) -> None:
     """out[e] = left[row] . right[columns[e]] + bias[columns[e]] for the entries e of each row."""
     for row in range(start, stop):
         for e in range(offsets[row], offsets[row + 1]):
@@ -209,7 +263,15 @@ def products_at(start, stop, left, right, offsets, columns, bias, out):
 
 
 @compiled
-def decode_rows(start, stop, offsets, columns, values, decoder, out):
+def decode_rows(
+    start: int,
+    stop: int,
+    offsets: Array,
+    columns: Array,
+    values: Array,
+    decoder: Array,
+    out: Array,
+) -> None:
     """out[row] = sum of values[e] * decoder[columns[e]] over the row's entries."""
     for row in range(start, stop):
         target = out[row]
@@ -222,7 +284,17 @@ def decode_rows(start, stop, offsets, columns, values, decoder, out):
 
 
 @compiled
-def reconstruct_rows(start, stop, offsets, columns, values, decoder, target, error, upstream):
+def reconstruct_rows(
+    start: int,
+    stop: int,
+    offsets: Array,
+    columns: Array,
+    values: Array,
+    decoder: Array,
+    target: Array,
+    error: Array,
+    upstream: Array,
+) -> None:
     """error[row] = decoded row - target[row]; upstream[e] = error[row] . decoder[columns[e]].
 
     The decoder rows are still in cache when they are needed for the second time.
@@ -241,7 +313,13 @@ def reconstruct_rows(start, stop, offsets, columns, values, decoder, target, err
 
 
 @compiled
-def sort_by_column(offsets, columns, column_offsets, rows, order):
+def sort_by_column(
+    offsets: Array,
+    columns: Array,
+    column_offsets: Array,
+    rows: Array,
+    order: Array,
+) -> None:
     """Counting sort of the entries by column, in row order within one; not split over threads."""
     place = column_offsets[:-1].copy()
     for row in range(len(offsets) - 1):
@@ -253,7 +331,16 @@ def sort_by_column(offsets, columns, column_offsets, rows, order):
 
 
 @compiled
-def transposed_rows(start, stop, offsets, rows, order, values, right, out):
+def transposed_rows(
+    start: int,
+    stop: int,
+    offsets: Array,
+    rows: Array,
+    order: Array,
+    values: Array,
+    right: Array,
+    out: Array,
+) -> None:
     """out[column] = sum of values[order[e]] * right[rows[e]] over the column's entries."""
     for column in range(start, stop):
         target = out[column]
@@ -269,7 +356,20 @@ def transposed_rows(start, stop, offsets, rows, order, values, right, out):
 
 
 @compiled
-def adam_rows(start, stop, weight, gradient, mean, square, factor, rate, damping, beta1, beta2, eps):
+def adam_rows(
+    start: int,
+    stop: int,
+    weight: Array,
+    gradient: Array,
+    mean: Array,
+    square: Array,
+    factor: float,
+    rate: float,
+    damping: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+) -> None:
     """Adam on rows of (n, d) arrays; `factor` scales the gradient, see `saes.optimiser`."""
     for row in range(start, stop):
         for i in range(weight.shape[1]):
@@ -281,7 +381,11 @@ def adam_rows(start, stop, weight, gradient, mean, square, factor, rate, damping
 
 
 @compiled
-def unit_rows(start, stop, weight):
+def unit_rows(
+    start: int,
+    stop: int,
+    weight: Array,
+) -> None:
     """Divide rows by their norm."""
     for row in range(start, stop):
         norm = max(np.sqrt(_dot(weight[row], weight[row])), np.float32(1e-12))
@@ -290,7 +394,12 @@ def unit_rows(start, stop, weight):
 
 
 @compiled
-def square_sums(start, stop, values, out):
+def square_sums(
+    start: int,
+    stop: int,
+    values: Array,
+    out: Array,
+) -> None:
     """out[row] = squared norm of a row, (n,) float64."""
     for row in range(start, stop):
         out[row] = _dot(values[row], values[row])
