@@ -13,7 +13,7 @@ import foreign_saes as foreign
 import numpy as np
 import pytest
 import torch
-from foreign_saes import D_SAE, K
+from foreign_saes import D_SAE, SITE, K, bring
 from safetensors.numpy import load_file, save_file
 
 from interpsweep.config.imports import ImportedSAE, ImportEntry
@@ -24,26 +24,10 @@ from interpsweep.saes.formats import about, files
 from interpsweep.saes.load import load
 from saes_world import D_IN, make_world
 
-SITE = "blocks.0.hook"
-
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
     return make_world(tmp_path_factory.mktemp("world"))
-
-
-def bring(world, folder: Path, out: Path, **entry):
-    """Lock, plan and run one import, as a sweep does; return the SAE that comes out."""
-    entry = {"site": SITE, "sparsity": 5, **entry}
-    sae = ImportedSAE(path=str(folder), **entry)
-    content = files.content_digest(folder)
-    known = about.look(files.local_files(folder), sae.format, str(folder))
-    settings = about.settings(sae, content, known)
-    spec = {"settings": settings.identity()}
-    ctx = Context(device="cpu", externals={content: f"sae:{folder}"})
-    inputs = {"activations": world["activations"], "corpus": world["corpus"]}
-    imports.run(spec, inputs, out, ctx)
-    return load(out)
 
 
 def x_of(world) -> np.ndarray:
@@ -467,3 +451,63 @@ def test_an_empty_folder_is_named(tmp_path) -> None:
         files.content_digest(tmp_path)
     with pytest.raises(UserError, match="no such folder"):
         files.content_digest(tmp_path / "gone")
+
+
+@pytest.mark.parametrize(
+    ("named", "latents"),
+    [("4k", 4096), ("16k", 16384), ("32k", 32768), ("65k", 65536), ("131k", 131072),
+     ("262k", 262144), ("524k", 524288), ("1m", 1048576)],
+)  # fmt: skip
+def test_widths_of_gemma_scope_are_powers_of_two(tmp_path, named: str, latents: int) -> None:
+    place = f"layer_3/width_{named}/average_l0_50/params.npz"
+    known = about.look(files.hub_files("a/b", "c" * 40, place, network=False), name=place)
+    assert known["d_sae"] == latents
+
+
+# ---------------------------------------------------------------------------- the hub
+
+
+COMMIT = "c" * 40
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch) -> Path:
+    """The snapshot folder of repository a/b in a cache without network."""
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    snapshot = tmp_path / "cache" / "models--a--b" / "snapshots" / COMMIT
+    snapshot.mkdir(parents=True)
+    return snapshot
+
+
+def test_an_sae_of_the_hub_comes_from_the_cache(world, tmp_path, hub: Path) -> None:
+    t = foreign.base(D_IN)
+    foreign.write_sparsify(hub / "layers.0", t)
+    sae = ImportedSAE(path="layers.0", repo="a/b", revision=COMMIT, site=SITE)
+    known = about.look(files.hub_files("a/b", COMMIT, "layers.0", network=True))
+    settings = about.settings(sae, COMMIT, known)
+    assert settings.content == {"repo": "a/b", "commit": COMMIT, "path": "layers.0"}
+    inputs = {"activations": world["activations"], "corpus": world["corpus"]}
+    spec = {"settings": settings.identity()}
+    imports.run(spec, inputs, tmp_path / "o", Context(device="cpu"))
+    x = x_of(world)
+    acts = foreign.top_k((x - t["b_dec"]) @ t["W_enc"] + t["b_enc"])
+    agrees(load(tmp_path / "o"), x, acts, acts @ t["W_dec"] + t["b_dec"])
+
+
+def test_what_is_not_in_the_cache_says_how_to_fetch_it(hub: Path) -> None:
+    place = "layer_5/width_16k/average_l0_68/params.npz"
+    known = about.look(
+        files.hub_files("a/b-res", COMMIT, place, network=True), name=f"a/b-res/{place}"
+    )
+    assert known["hook"] == "blocks.5.hook_resid_post" and known["d_sae"] == 16384
+    absent = files.hub_files("a/b-res", COMMIT, place, network=False)
+    command = (
+        rf"hf download a/b-res --revision {COMMIT} --include 'layer_5/width_16k/average_l0_68/\*'"
+    )
+    with pytest.raises(UserError, match=command):
+        absent.need("params.npz")
+    with pytest.raises(UserError, match=r"not an SAE of a known format.*hf download a/b "):
+        about.look(files.hub_files("a/b", COMMIT, "layers.7", network=True))

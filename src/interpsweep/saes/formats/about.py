@@ -36,7 +36,7 @@ def look(files: f.Files, wanted: str = "auto", name: str = "") -> About:
 
     Raises UserError if they are of no known format, or of another than `wanted`.
     """
-    found = _format(files, name)
+    found = _format(files, wanted, name)
     if found is None:
         raise UserError(
             f"{files.name}: not an SAE of a known format (saelens, gemma_scope, sparsify, "
@@ -53,9 +53,9 @@ def look(files: f.Files, wanted: str = "auto", name: str = "") -> About:
     return {"format": found, **{key: value for key, value in about.items() if value is not None}}
 
 
-def _format(files: f.Files, name: str) -> str | None:
-    if name.endswith(".npz"):
-        return "gemma_scope"
+def _format(files: f.Files, wanted: str, name: str) -> str | None:
+    if wanted == "gemma_scope" or name.endswith(".npz"):
+        return "gemma_scope"  # its name says all, and on the hub a look would fetch the weights
     if files.find(f.CFG) is not None:
         cfg = files.json(f.CFG)
         return "sparsify" if "expansion_factor" in cfg or "num_latents" in cfg else "saelens"
@@ -89,14 +89,20 @@ def _gemma_scope(name: str) -> About:
     l0 = re.search(r"average_l0_(\d+)", name)
     kind = re.search(r"-(res|mlp|att)(?:$|[/@])", name)
     hook = f"blocks.{layer[1]}.{_HOOKS[kind[1]]}" if layer and kind else None
-    unit = {"": 1, "k": 1 << 10, "m": 1 << 20}
     return {
         "architecture": "jumprelu",
-        "d_sae": int(width[1]) * unit[width[2]] if width else None,
+        "d_sae": _width(int(width[1]), width[2]) if width else None,
         "sparsity": float(l0[1]) if l0 else None,
         "layer": int(layer[1]) if layer else None,
         "hook": hook,
     }
+
+
+def _width(number: int, unit: str) -> int:
+    """Latents behind ``16k``, ``65k``, ``1m``: the power of two nearest to so many thousands."""
+    if not unit:
+        return number
+    return 1 << round(math.log2(max(number, 1) * {"k": 1e3, "m": 1e6}[unit]))
 
 
 def _sparsify(files: f.Files) -> About:

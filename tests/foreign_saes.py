@@ -9,7 +9,28 @@ import numpy as np
 import torch
 from safetensors.numpy import save_file
 
+from interpsweep.config.imports import ImportedSAE
+from interpsweep.context import Context
+from interpsweep.saes import imports
+from interpsweep.saes.formats import about, files
+from interpsweep.saes.load import load
+
 D_SAE, K = 20, 3
+SITE = "blocks.0.hook"
+
+
+def bring(world, folder: Path, out: Path, **entry):
+    """Lock, plan and run one import, as a sweep does; return the SAE that comes out."""
+    entry = {"site": SITE, "sparsity": 5, **entry}
+    sae = ImportedSAE(path=str(folder), **entry)
+    content = files.content_digest(folder)
+    known = about.look(files.local_files(folder), sae.format, str(folder))
+    settings = about.settings(sae, content, known)
+    spec = {"settings": settings.identity()}
+    ctx = Context(device="cpu", externals={content: f"sae:{folder}"})
+    inputs = {"activations": world["activations"], "corpus": world["corpus"]}
+    imports.run(spec, inputs, out, ctx)
+    return load(out)
 
 
 def random(*shape: int, seed: int = 0) -> np.ndarray:
