@@ -37,7 +37,7 @@ def stage_digest(stage: str) -> str:
         sha.update(f"{name}\0{_meaning(name)}\n".encode())
     package = SOURCE / Path(*STAGES[stage].module.split(".")[:-1])
     for path in sorted(package.rglob("*")):
-        if path.is_file() and path.suffix not in (".py", ".pyc"):
+        if path.is_file() and path.suffix != ".py" and "__pycache__" not in path.parts:
             sha.update(path.name.encode() + b"\0" + path.read_bytes())
     return sha.hexdigest()
 
