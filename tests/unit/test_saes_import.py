@@ -9,13 +9,13 @@ import struct
 import zipfile
 from pathlib import Path
 
-import foreign_saes as foreign
 import numpy as np
 import pytest
 import torch
-from foreign_saes import D_SAE, SITE, K, bring
 from safetensors.numpy import load_file, save_file
 
+import foreign_saes as foreign
+from foreign_saes import D_SAE, SITE, K, bring
 from interpsweep.config.imports import ImportedSAE, ImportEntry
 from interpsweep.context import Context
 from interpsweep.errors import UserError
