@@ -74,6 +74,7 @@ EDITS: list[tuple[str, Edit, dict[str, int]]] = [
     ("encode", put("encode", {"top_contexts": 3}), {**FROM_CODES, "figures": 5 + 5 * 2 + 4}),
     ("learning rate", put("train.learning_rate", 1e-3), FROM_SAES),
     ("stream seed", put("train.stream_seed", 7), FROM_SAES),
+    ("mixing", put("train.block_chunks", 4), FROM_SAES),
     ("storage type", put("capture", {"dtype": "float32"}), {**FROM_ACTIVATIONS, **ALL_FIGURES}),
     ("corpus seed", put("corpus.seed", 3), {"corpus": 1, **FROM_ACTIVATIONS, **ALL_FIGURES}),
     ("model seed", put("models.0.seed", 3), {"model": 1, **FROM_ACTIVATIONS, **ALL_FIGURES}),

@@ -249,9 +249,9 @@ def test_a_batch_depends_on_its_step_alone(
 
 def test_seeds_and_splits_give_other_batches() -> None:
     with (
-        Stream(shared(), "train", 20, seed=0) as one,
-        Stream(shared(), "train", 20, seed=1) as two,
-        Stream(shared(), "eval", 5, seed=0) as three,
+        Stream(shared(), "train", 20, seed=0, block_chunks=8) as one,
+        Stream(shared(), "train", 20, seed=1, block_chunks=8) as two,
+        Stream(shared(), "eval", 5, seed=0, block_chunks=8) as three,
     ):
         assert not np.array_equal(one.batch(0), two.batch(0))
         assert three.batch(0)[:, 0].min() >= 90
@@ -266,7 +266,7 @@ def test_memory_holds_few_blocks() -> None:
 
 def test_a_split_smaller_than_a_batch_is_refused() -> None:
     with pytest.raises(UserError, match="fewer than one batch of 20"):
-        Stream(shared(), "eval", 20, seed=0)
+        Stream(shared(), "eval", 20, seed=0, block_chunks=8)
 
 
 # -------------------------------------------------------------------------------------- batches

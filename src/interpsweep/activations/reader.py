@@ -3,7 +3,9 @@
 Per epoch the chunks of a split are permuted and taken `block_chunks` at a time; the rows of such a
 block are permuted in memory, and batches are cut from the blocks laid end to end. The next block
 is read by a thread while this one is used, so a trainer waits for the disk only at the start. As
-documents were permuted before tokenisation, a block is already a fair sample of the corpus.
+documents were permuted before tokenisation, a block is a fair sample of documents; but it holds
+each of them whole, so a batch has more rows of one document than a sample of all rows would: by
+the factor of chunks over `block_chunks` (``benchmarks/mixing.py``).
 
 The last rows of an epoch that do not fill a batch are left out; the permutation differs between
 epochs, so they are others every time.
@@ -38,7 +40,7 @@ class Stream:
         split: str,
         batch_size: int,
         seed: int,
-        block_chunks: int = 8,
+        block_chunks: int,
     ) -> None:
         self.activations, self.batch_size, self.seed = activations, batch_size, seed
         self._pieces = activations.chunks(split)

@@ -43,6 +43,14 @@ class TrainCommon(Section):
     stream_seed: int = field(
         0, "Seed of the data order; SAEs with the same one share each batch.", ge=0
     )
+    block_chunks: int = field(
+        8,
+        "Chunks of activations whose rows are mixed with each other in memory (it holds three such "
+        "blocks). More of them, or smaller chunks, make batches more alike where documents are "
+        "long.",
+        unit="chunks",
+        ge=1,
+    )
     learning_rate: float | None = field(
         None,
         "Peak learning rate of Adam; null takes 2e-4 * sqrt(16384 / d_sae), at most 2e-3 "

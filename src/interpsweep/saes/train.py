@@ -1,6 +1,6 @@
 """Stage ``train``: the SAEs of one site, fed by one stream of activations.
 
-SAEs with the same order of data (stream_seed, batch_size) share every batch that is read. Each is
+SAEs with the same order of data (stream_seed, batch_size, block_chunks) share every batch. Each is
 its own computation, published the moment it is done, so neither the company it is trained in nor
 a kill changes a byte of it.
 """
@@ -36,18 +36,24 @@ def run(items: list[Item], ctx: Context) -> None:
             return
         settings = TrainSettings(**shared[0].spec["settings"])
         activations = Activations.open(shared[0].inputs["activations"])
-        with Stream(activations, "train", settings.batch_size, settings.stream_seed) as stream:
+        with _stream(activations, settings) as stream:
             members = [_member(item, activations, stream, ctx) for item in shared]
             failures += train_bank(members, stream, ctx)
     if failures:
         raise UserError("; ".join(failures))
 
 
+def _stream(activations: Activations, settings: TrainSettings) -> Stream:
+    s = settings
+    return Stream(activations, "train", s.batch_size, s.stream_seed, s.block_chunks)
+
+
 def _by_stream(items: Iterable[Item]) -> list[list[Item]]:
     groups: dict[tuple, list[Item]] = {}
     for item in items:
         settings = item.spec["settings"]
-        key = (str(item.inputs["activations"]), settings["stream_seed"], settings["batch_size"])
+        order = (settings[name] for name in ("stream_seed", "batch_size", "block_chunks"))
+        key = (str(item.inputs["activations"]), *order)
         groups.setdefault(key, []).append(item)
     return list(groups.values())
 
