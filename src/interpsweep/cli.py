@@ -36,6 +36,8 @@ Config = Annotated[
     ),
 ]
 
+Profile = Annotated[str, typer.Option(help="A folder under profiles/, for example profiles/slurm.")]
+
 
 def _configs(paths: list[Path] | None) -> list[Path]:
     return paths or [DEFAULT_CONFIG]
@@ -48,9 +50,7 @@ def run(
     target: Annotated[
         str, typer.Option(help="What to make: all, saes, trees, figures, a file of results/ ...")
     ] = "all",
-    profile: Annotated[
-        str, typer.Option(help="A folder under profiles/, for example profiles/slurm.")
-    ] = "profiles/default",
+    profile: Profile = "profiles/default",
     dry_run: Annotated[
         bool, typer.Option("--dry-run", "-n", help="Only say what would run.")
     ] = False,
@@ -63,16 +63,12 @@ def run(
 
 
 @app.command()
-def plan(
-    config: Config = None,
-    rate: Annotated[
-        float, typer.Option(help="Assumed speed of one device, in TFLOP/s, for the time estimate.")
-    ] = 50.0,
-) -> None:
-    """Say what a sweep means before it runs: items, jobs, tokens, bytes, FLOPs, what exists."""
+def plan(config: Config = None, profile: Profile = "profiles/default") -> None:
+    """Say what a sweep means before it runs: items, jobs, tokens, bytes, hours, what exists."""
     from interpsweep.commands.inspect import show_plan
+    from interpsweep.profiles import read_profile
 
-    show_plan(_configs(config), rate)
+    show_plan(_configs(config), read_profile(profile))
 
 
 @app.command()

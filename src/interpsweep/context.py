@@ -7,12 +7,12 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
-from interpsweep.blockmap import block_map
+from interpsweep.blockmap import block_map, dask_client
 from interpsweep.errors import UserError
 from interpsweep.store.layout import write_quick
 from interpsweep.store.lease import me
@@ -78,6 +78,7 @@ class Context:
         self._progress, self._job = progress, job
         self.stopping = False
         self.record_: dict[str, Any] = {}
+        self._workers: ExitStack | None = None
 
     @cached_property
     def device(self) -> str:
@@ -104,6 +105,9 @@ class Context:
     ) -> Iterator[Result]:
         """`blockmap.block_map` with this run's engine and workers, and progress."""
         blocks = list(blocks)
+        if self.engine.startswith("dask") and self._workers is None:  # one set for the whole job
+            self._workers = ExitStack()
+            self._workers.enter_context(dask_client(self.engine, self.workers))  # type: ignore[arg-type]
         with self.bar(len(blocks), what, unit="blocks") as bar:
             results = block_map(function, blocks, engine=self.engine, workers=self.workers)  # type: ignore[arg-type]
             for result in results:
@@ -134,7 +138,10 @@ class Context:
         write_quick(self._progress, json.dumps({**me(self._job), **state, "time": time.time()}))
 
     def finish(self) -> None:
-        """Remove the progress file."""
+        """Remove the progress file and let go of workers."""
+        if self._workers is not None:
+            self._workers.close()
+            self._workers = None
         if self._progress is not None:
             self._progress.unlink(missing_ok=True)
 

@@ -11,6 +11,8 @@ import atexit
 import os
 import re
 import sys
+from collections.abc import Collection
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +24,7 @@ from interpsweep.store import Store
 if TYPE_CHECKING:
     from interpsweep.plan import Plan
     from interpsweep.plan.items import PlannedItem
+    from interpsweep.plan.resources import Request
 
 DEFAULT_CONFIG = "config/config.yaml"
 
@@ -39,7 +42,7 @@ class Worker:
         """MB; Snakemake wants a number, and nobody asks for it any more."""
         return 1
 
-    runtime = memory
+    runtime = disk = memory
 
     def __getattr__(self, name: str) -> Any:
         return lambda *_args, **_kwargs: []
@@ -48,10 +51,14 @@ class Worker:
 class Driver:
     """The rules' view of a sweep in the process that the user started."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, on_gpu: Collection[str] = ()) -> None:
+        from interpsweep.plan.resources import Requests  # heavy, and workers need none of it
+
         self._plan = plan
         run = plan.sweep.run
-        self.threads = run.threads * run.workers
+        # workers that are jobs of their own take nothing from this one
+        self.threads = run.threads * (1 if run.engine in ("serial", "dask-slurm") else run.workers)
+        self._requests = Requests(plan, Store(), on_gpu)
 
     def everything(self) -> list[str]:
         """All the sweep means: index files, readable files, figures."""
@@ -135,13 +142,22 @@ class Driver:
         """The jobs that must be over before activations can be reclaimed."""
         return self._plan.readers.get(wildcards.activations, [])
 
-    def memory(self, _wildcards: Any, attempt: int = 1) -> int:
-        """MB to ask a cluster for."""
-        return self._plan.sweep.run.memory * attempt
+    def memory(self, wildcards: Any, attempt: int) -> int:
+        """MB to ask a cluster for; of a retry, more if the attempt before died for lack of it."""
+        return self._request(wildcards.digest, attempt).memory
 
-    def runtime(self, _wildcards: Any, attempt: int = 1) -> int:
-        """Minutes to ask a cluster for."""
-        return self._plan.sweep.run.runtime * attempt
+    def runtime(self, wildcards: Any, attempt: int) -> int:
+        """Minutes to ask a cluster for, like `memory`."""
+        return self._request(wildcards.digest, attempt).minutes
+
+    def disk(self, wildcards: Any, attempt: int) -> int:
+        """MB that a job writes."""
+        return self._request(wildcards.digest, attempt).disk
+
+    @cache  # noqa: B019 - one driver for each process
+    def _request(self, digest: str, attempt: int) -> Request:
+        """What an attempt at a job asks for: `attempt` only says that things may have changed."""
+        return self._requests.of(self._plan.job[digest])
 
     @staticmethod
     def _face_path(wildcards: Any) -> str:
@@ -164,6 +180,7 @@ def open_workflow(snakemake_workflow: Any) -> Driver | Worker:
         return Worker()
     from interpsweep import driver
     from interpsweep.commands.preflight import preflight
+    from interpsweep.profiles import gpu_stages
     from interpsweep.slurm import settle_leftovers
 
     dry = only_looks(sys.argv[1:])
@@ -179,7 +196,7 @@ def open_workflow(snakemake_workflow: Any) -> Driver | Worker:
     except UserError as error:
         print(f"interpsweep: {error}", file=sys.stderr, flush=True)
         os._exit(2)  # Snakemake would turn a SystemExit into a traceback
-    return Driver(plan)
+    return Driver(plan, gpu_stages(snakemake_workflow.resource_settings.overwrite_resources))
 
 
 def _all_exist(paths: list[str]) -> bool:

@@ -261,19 +261,22 @@ class Cluster:
 
 
 def wait_until(
-    true: Callable[[], object], what: str, seconds: float, about: Callable[[], str] = str
+    true: Callable[[], object],
+    what: str,
+    seconds: float,
+    about: Callable[[], str] = str,
+    every: float = 0.3,
 ) -> None:
     """Wait until `true()`; AssertionError naming `what` after `seconds`."""
-    deadline = time.monotonic() + seconds
-    while True:
+    deadline, error = time.monotonic() + seconds, ""
+    while time.monotonic() < deadline:
         try:
             if true():
                 return
-            error = ""
-        except RuntimeError as failed:
+        except RuntimeError as failed:  # a daemon that does not answer yet
             error = str(failed)
-        assert time.monotonic() < deadline, f"waited {seconds:.0f} s for {what}: {error}\n{about()}"
-        time.sleep(0.3)
+        time.sleep(every)
+    raise AssertionError(f"waited {seconds:.0f} s for {what}: {error}\n{about()}")
 
 
 def _free_ports(count: int) -> list[int]:

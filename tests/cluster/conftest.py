@@ -5,10 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cluster_place import QUICK, ClusterPlace
 
-from cluster import Cluster, wait_until, why_not
-from places import Place
+from cluster import Cluster, why_not
 
 
 @pytest.fixture(scope="session")
@@ -22,18 +20,3 @@ def cluster() -> Iterator[Cluster]:
             yield cluster
         finally:
             cluster.stop()
-
-
-@pytest.fixture
-def place(cluster: Cluster, tmp_path: Path) -> Iterator[ClusterPlace]:
-    yield ClusterPlace(tmp_path, cluster)
-    cluster.call("scancel", "--user=root")
-    wait_until(lambda: not cluster.call("squeue", "-h"), "the queue to empty", 60)
-
-
-@pytest.fixture(scope="session")
-def local(tmp_path_factory: pytest.TempPathFactory) -> Place:
-    """The same sweep up to its matches, run without a cluster."""
-    place = Place(tmp_path_factory.mktemp("local"))
-    place.run("run", *QUICK, "--target", "matches")
-    return place

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from cluster_place import ClusterPlace
 
+from cluster import Cluster
 from places import Place
 
 
 @pytest.mark.smoke
 def test_a_sweep_through_slurm_gives_the_bytes_of_a_local_run(
-    place: ClusterPlace, local: Place
+    cluster: Cluster, tmp_path: Path
 ) -> None:
+    folders = [tmp_path / name for name in ("slurm", "local")]
+    for folder in folders:
+        folder.mkdir()
+    place, local = ClusterPlace(folders[0], cluster), Place(folders[1])
     place.sweep("--target", "matches")
-    made, expected = place.items(), local.items()
-    assert {name: expected[name] for name in made} == made
-    assert {"train", "encode", "match"} <= set(place.stages(set(made)))
+    local.run("run", *place.configs, "--target", "matches")
+    assert place.items() == local.items()
+    assert {"train", "encode", "match"} <= set(place.stages(set(place.items())))
 
     jobs = place.jobs("State,Partition,AllocTRES")
     assert {state for state, _, _ in jobs} == {"COMPLETED"}

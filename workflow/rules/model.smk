@@ -12,10 +12,11 @@ rule train_model:
     resources:
         mem_mb=sweep.memory,
         runtime=sweep.runtime,
+        disk_mb=sweep.disk,
     params:
         spec="store/.specs/{digest}.json",
         what=sweep.doing,
     message:
         "{params.what}"
     shell:
-        "python -m interpsweep model --spec {params.spec} --index {output.index} > {log} 2>&1"
+        "exec python -m interpsweep model --spec {params.spec} --index {output.index} > {log} 2>&1"

@@ -12,13 +12,14 @@ rule write_report:
     resources:
         mem_mb=sweep.memory,
         runtime=sweep.runtime,
+        disk_mb=sweep.disk,
     params:
         spec="store/.specs/{digest}.json",
         what=sweep.doing,
     message:
         "{params.what}"
     shell:
-        "python -m interpsweep report --spec {params.spec} --index {output.index} > {log} 2>&1"
+        "exec python -m interpsweep report --spec {params.spec} --index {output.index} > {log} 2>&1"
 
 
 # Figures, tables and provenance in one zip.
@@ -35,10 +36,11 @@ rule pack_bundle:
     resources:
         mem_mb=sweep.memory,
         runtime=sweep.runtime,
+        disk_mb=sweep.disk,
     params:
         spec="store/.specs/{digest}.json",
         what=sweep.doing,
     message:
         "{params.what}"
     shell:
-        "python -m interpsweep bundle --spec {params.spec} --index {output.index} > {log} 2>&1"
+        "exec python -m interpsweep bundle --spec {params.spec} --index {output.index} > {log} 2>&1"

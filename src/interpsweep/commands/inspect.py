@@ -10,19 +10,21 @@ from rich.console import Console
 from rich.table import Table
 
 from interpsweep import driver
+from interpsweep.commands.forecast import quota, show_costs
 from interpsweep.commands.progress import running_jobs
 from interpsweep.errors import UserError
 from interpsweep.plan import Plan
 from interpsweep.plan.estimate import Cost, estimate, free_bytes
 from interpsweep.plan.items import PlannedItem
 from interpsweep.plan.jobs import readable_name
+from interpsweep.profiles import Profile
 from interpsweep.spec import DIGEST_IN_NAME, Spec, difference
 from interpsweep.stages import STAGES
 from interpsweep.store import Store
 from interpsweep.store.layout import MANIFEST
 
 
-def show_plan(configs: list[Path], tflops: float) -> None:
+def show_plan(configs: list[Path], profile: Profile) -> None:
     """Print what a sweep means and what is left of it to do."""
     plan, store, console = driver.plan_sweep(configs), Store(), Console()
     costs = estimate(plan, store)
@@ -30,17 +32,16 @@ def show_plan(configs: list[Path], tflops: float) -> None:
     for name in ("stage", "items", "exist", "jobs", "tokens", "disk", "FLOP"):
         table.add_column(name, justify="left" if name == "stage" else "right")
     there = driver.existing(plan, store)
+    to_run = [job for job in plan.jobs if not all(item in there for item in job.items)]
     for stage in STAGES:
         if stage in costs:
-            jobs = [job for job in plan.jobs if job.stage == stage]
-            to_run = sum(not all(item in there for item in job.items) for job in jobs)
-            table.add_row(stage, *_row(costs[stage], to_run))
+            table.add_row(stage, *_row(costs[stage], sum(job.stage == stage for job in to_run)))
     console.print(table)
-    size, flop = sum(c.bytes for c in costs.values()), sum(c.flop for c in costs.values())
-    free = free_bytes(store.root)
+    show_costs(plan, store, to_run, profile, console)
+    size, free = sum(c.bytes for c in costs.values()), free_bytes(store.root)
     console.print(f"disk: about {size / 1e9:,.2f} GB to write, {free / 1e9:,.0f} GB free")
-    hours = flop / (tflops * 3.6e15)
-    console.print(f"compute: about {flop:.1e} FLOP, {hours:,.2f} hours at {tflops:g} TFLOP/s")
+    for line in quota(store.root):
+        console.print(f"quota: {line}", highlight=False, markup=False)
     if size > free:
         console.print("[bold red]this does not fit on the disk[/]")
 

@@ -20,6 +20,7 @@ from interpsweep.commands.preflight import preflight
 from interpsweep.commands.progress import running_jobs
 from interpsweep.plan import Plan
 from interpsweep.plan.jobs import readable_name
+from interpsweep.profiles import read_profile
 from interpsweep.stages import STAGES
 from interpsweep.store import Store
 
@@ -39,8 +40,11 @@ def run_sweep(
         say_what_would_run(plan, Store())
         return 0
     command = snakemake_command(configs, cores, target, profile)
+    workers = Path(profile, "dask.yaml")
+    if workers.exists():  # for engine dask-slurm; jobs inherit the environment
+        os.environ.setdefault("DASK_CONFIG", str(workers.absolute()))
     began = time.monotonic()
-    status = subprocess.run(command, check=False).returncode if plain else _watched(command, plan)
+    status = _plainly(command) if plain else _watched(command, plan)
     if status == 0 and target == "all":
         _write_snakemake_report(plan, configs)
         _where_to_look(plan, time.monotonic() - began)
@@ -62,9 +66,18 @@ def snakemake_command(configs: list[Path], cores: int, target: str, profile: str
     """The Snakemake call behind `interpsweep run`."""
     command = [sys.executable, "-m", "snakemake", target, "--workflow-profile", profile]
     command += ["--configfile", *map(str, configs)]
-    if cores or "slurm" not in profile:
+    if cores or not read_profile(profile).cluster:
         command += ["--cores", str(cores) if cores else "all"]
     return command
+
+
+def _plainly(command: list[str]) -> int:
+    """Run `command` with its own output; after Ctrl-C, wait until it has stopped its jobs."""
+    with subprocess.Popen(command, preexec_fn=_die_with_parent) as process:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:  # the terminal sent it to Snakemake as well
+            return process.wait()
 
 
 def _watched(command: list[str], plan: Plan) -> int:

@@ -44,8 +44,12 @@ class RunSection(Section):
         identity=False,
         ge=0,
     )
-    engine: Literal["serial", "threads", "processes", "dask"] = field(
-        "threads", "What maps a function over blocks of data inside a job", identity=False
+    engine: Literal["serial", "threads", "processes", "dask", "dask-slurm"] = field(
+        "threads",
+        "What maps a function over blocks of data inside a job: threads or processes of this job, "
+        "dask workers on its node, or dask workers that are SLURM jobs of their own (with what "
+        "dask's configuration says under jobqueue.slurm)",
+        identity=False,
     )
     workers: int = field(1, "Workers of that map", identity=False, ge=1)
     checkpoint_seconds: float = field(
@@ -56,11 +60,33 @@ class RunSection(Section):
         identity=False,
         ge=0,
     )
-    memory: int = field(
-        4000, "Memory asked for per job on a cluster", unit="MB", identity=False, ge=500
+    memory: int | None = field(
+        None,
+        "Memory asked for per job on a cluster; null estimates it for each job",
+        unit="MB",
+        identity=False,
+        ge=500,
     )
-    runtime: int = field(
-        240, "Time asked for per job on a cluster", unit="minutes", identity=False, ge=1
+    runtime: int | None = field(
+        None,
+        "Time asked for per job on a cluster; null estimates it for each job",
+        unit="minutes",
+        identity=False,
+        ge=1,
+    )
+    gpu_tflops: float = field(
+        10.0,
+        "Speed assumed of a GPU for estimates of time, until the store holds jobs to learn from",
+        unit="TFLOP/s",
+        identity=False,
+        gt=0,
+    )
+    cpu_tflops: float = field(
+        0.05,
+        "The same of one thread of a processor",
+        unit="TFLOP/s",
+        identity=False,
+        gt=0,
     )
     leftovers: Literal["wait", "cancel"] = field(
         "wait",

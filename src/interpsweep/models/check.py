@@ -1,8 +1,8 @@
 """``python -m interpsweep.models.check``: does a model have these sites?
 
 Part of the preflight, in a process of its own so that the driver stays light. Reads the question
-as JSON from standard input and prints the width of every site as JSON; a mistake goes to standard
-error and the status is 2.
+as JSON from standard input and prints the width of every site and the model's size as JSON; a
+mistake goes to standard error and the status is 2.
 """
 
 from __future__ import annotations
@@ -11,33 +11,47 @@ import json
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from interpsweep.config.models import Architecture
 from interpsweep.context import Context
 from interpsweep.errors import UserError
 
+if TYPE_CHECKING:
+    from interpsweep.models.load import LoadedModel
 
-def site_widths(question: dict[str, Any]) -> dict[str, int]:
-    """Width of every site that `question` asks about. Raises UserError for a missing one."""
+
+def facts(question: dict[str, Any]) -> dict[str, Any]:
+    """The width of every site that `question` asks about, and the size of the model.
+
+    Raises UserError for a missing site.
+    """
     from interpsweep.models import native
     from interpsweep.models.load import load_model
 
     ctx = Context(device="cpu", externals=question["externals"])
     if question["model"]["source"] != "trained":
-        return load_model(question["model"], None, ctx).site_widths(question["sites"])
+        return _facts(load_model(question["model"], None, ctx), question)
     with tempfile.TemporaryDirectory() as folder:  # the same model, before it is trained
         config = native.native_config(Architecture(**question["architecture"]), 8, 0)
         native.save(native.build(config), config, [], Path(folder))
-        model = load_model(question["model"], Path(folder), ctx)
-        return model.site_widths(question["sites"])
+        return _facts(load_model(question["model"], Path(folder), ctx), question)
+
+
+def _facts(model: LoadedModel, question: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "name": question["name"],
+        "widths": model.site_widths(question["sites"]),
+        "parameters": sum(weight.numel() for weight in model.bridge.parameters()),
+        "vocabulary": int(model.bridge.cfg.d_vocab),
+    }
 
 
 def main() -> None:
     """Answer the question on standard input."""
     question = json.load(sys.stdin)
     try:
-        print(json.dumps({"name": question["name"], "widths": site_widths(question)}))
+        print(json.dumps(facts(question)))
     except UserError as error:
         print(f"model {question['name']!r}: {error}", file=sys.stderr)
         sys.exit(2)

@@ -89,7 +89,7 @@ class Plan:
         """Items that the store does not hold, by stage."""
         found: dict[str, list[PlannedItem]] = {}
         for item in self.items.by_digest.values():
-            if not (store.path(item.spec, item.digest) / MANIFEST).exists():
+            if not there(store, item):
                 found.setdefault(item.stage, []).append(item)
         return found
 
@@ -111,6 +111,11 @@ def build_plan(sweep: Sweep, lock: Lock) -> Plan:
     items = plan_items(sweep, lock)
     jobs = tuple(group_jobs(items, sweep.run.pack))
     return Plan(sweep, lock, items, jobs, tuple(faces(items, sweep.sweep)))
+
+
+def there(store: Store, item: PlannedItem) -> bool:
+    """Whether the store holds an item; its spec need not be written yet."""
+    return (store.path(item.spec, item.digest) / MANIFEST).exists()
 
 
 def input_digests(spec: dict[str, Any]) -> list[str]:

@@ -44,7 +44,7 @@ class Record:
     def __init__(self, store: Store, job: str) -> None:
         self._store, self._job = store, job
         self._path: Path = store.history_path(job)
-        self._me: Attempt = {**me(), **granted(), "began": time.time()}
+        self._me: Attempt = {**me(job), **granted(), "began": time.time()}
         self._save()
 
     def told_to_stop(self) -> None:

@@ -1,0 +1,59 @@
+"""What a Snakemake profile says that matters before Snakemake starts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from interpsweep.errors import UserError, nearest
+from interpsweep.stages import STAGES
+
+FILES = ("profile.v9+.yaml", "config.v9+.yaml", "profile.yaml", "config.yaml")
+_RULE = {"model": "train_model"}  # where a rule is not called like its stage
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Where jobs run, how many at a time, and which stages get a GPU."""
+
+    path: Path
+    executor: str = "local"
+    jobs: int | None = None
+    gpu_stages: frozenset[str] = frozenset()
+
+    @property
+    def cluster(self) -> bool:
+        """Whether jobs leave this machine."""
+        return self.executor != "local"
+
+
+def read_profile(folder: str) -> Profile:
+    """Read a profile folder. Raises UserError if there is none, or it is no YAML mapping."""
+    path = next((p for name in FILES if (p := Path(folder, name)).is_file()), None)
+    if path is None:
+        known = [str(p) for p in sorted(Path("profiles").glob("*")) if p.is_dir()]
+        raise UserError(f"{folder}: no profile here{nearest(folder, known)}")
+    try:
+        said = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+    except YAMLError as error:
+        raise UserError(f"{path}: {error}") from None
+    if not isinstance(said, dict):
+        raise UserError(f"{path}: a profile is a mapping of Snakemake's options")
+    jobs = said.get("jobs")
+    return Profile(
+        path,
+        executor=said.get("executor", "local"),
+        jobs=jobs if isinstance(jobs, int) else None,
+        gpu_stages=gpu_stages(said.get("set-resources") or {}),
+    )
+
+
+def gpu_stages(resources: Mapping[str, Mapping[str, Any]]) -> frozenset[str]:
+    """The stages whose rules are given a GPU by a profile's `set-resources`."""
+    rules = {rule for rule, given in resources.items() if {"gpu", "gres"} & set(given)}
+    return frozenset(name for name in STAGES if _RULE.get(name, name) in rules)
