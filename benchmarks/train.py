@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from interpsweep.config.saes import TrainSettings
-from interpsweep.saes.trainer import Trainer
+from interpsweep.saes.trainer import Side, Trainer
 
 BATCH = 2048
 # (d_in, d_sae, k)
@@ -75,7 +75,7 @@ def ours(d_in: int, d_sae: int, k: int, precision: str) -> Trainer:
         d_sae=d_sae, sparsity=k, tokens=BATCH * 10**6, batch_size=BATCH, learning_rate=1e-3,
         warm_up=0, decay=0, precision=precision, dead_after=BATCH * 10**6,
     )  # fmt: skip
-    return Trainer(settings, scale=1.0, centre=torch.zeros(d_in), variance=1.0)
+    return Trainer(settings, Side(1.0, torch.zeros(d_in), 1.0))
 
 
 def measure(step: Callable[[Tensor], object], batches: list[Tensor], seconds: float) -> float:
@@ -91,7 +91,7 @@ def error(trainer: Trainer, batches: list[Tensor]) -> float:
     """Squared error per token after 60 more steps."""
     for step in range(60):
         trainer.step(batches[step % len(batches)])
-    return float(trainer.sae.step(batches[0], 0.0, None).squared_error)
+    return float(trainer.sae.step(batches[0], batches[0], 0.0, None).squared_error)
 
 
 def main() -> None:

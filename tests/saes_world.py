@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from safetensors.numpy import save_file
 from interpsweep.activations.artifact import ARRAY, ROWS, SPLITS, STATISTICS, create_array
 from interpsweep.tables import write_json
 
-D_IN = 12
+D_IN, D_OUT = 12, 9
 N_CONTEXTS, LENGTH = 60, 17  # a mark and 16 tokens
 
 
@@ -43,20 +44,46 @@ def make_world(root: Path) -> dict:
     rows.create_array("context", data=(flat // LENGTH).astype(np.int32))
     rows.create_array("position", data=(flat % LENGTH).astype(np.int32))
     write_json({name: [16 * a, 16 * b] for name, (a, b) in splits.items()}, acts / SPLITS)
-    train = x[: 16 * 40].astype(np.float64)
-    norms = np.linalg.norm(train, axis=1)
+    _write_statistics(x[: 16 * 40], acts)
+    write_json({"spec": {"settings": {"site": "blocks.0.hook", "model": {"source": "trained"}}}},
+               acts / "manifest.json")  # fmt: skip
+    predicted = _targets(root / "targets", acts, x)
+    return {
+        "corpus": corpus,
+        "activations": acts,
+        "targets": predicted,
+        "x": x,
+        "ids": ids,
+        "flat": flat,
+    }
+
+
+def _targets(path: Path, acts: Path, x: np.ndarray) -> Path:
+    """Activations of a later site, of another width: a layer of neurons on those at `acts`."""
+    shutil.copytree(acts, path)
+    shutil.rmtree(path / ARRAY)
+    rng = np.random.default_rng(1)
+    hidden = np.maximum(x @ rng.standard_normal((D_IN, 10)) - 2, 0)
+    y = (hidden @ rng.standard_normal((10, D_OUT)) + 0.7).astype(np.float32)
+    create_array(path / ARRAY, len(y), D_OUT, 100, "float32")[:] = y
+    _write_statistics(y[: 16 * 40], path)
+    settings = {"site": "blocks.0.hook_out", "model": {"source": "trained"}}
+    write_json({"spec": {"settings": settings}}, path / "manifest.json")
+    return path
+
+
+def _write_statistics(rows: np.ndarray, path: Path) -> None:
+    rows = rows.astype(np.float64)
+    norms = np.linalg.norm(rows, axis=1)
     save_file(
         {
-            "mean": train.mean(0),
-            "second_moment": train.T @ train / len(train),
+            "mean": rows.mean(0),
+            "second_moment": rows.T @ rows / len(rows),
             "mean_norm": norms.mean()[None],
             "mean_squared_norm": (norms**2).mean()[None],
         },
-        acts / STATISTICS,
+        path / STATISTICS,
     )
-    write_json({"spec": {"settings": {"site": "blocks.0.hook", "model": {"source": "trained"}}}},
-               acts / "manifest.json")  # fmt: skip
-    return {"corpus": corpus, "activations": acts, "x": x, "ids": ids, "flat": flat}
 
 
 class Made:

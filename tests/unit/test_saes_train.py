@@ -18,7 +18,7 @@ from interpsweep.saes.artifact import Dictionary
 from interpsweep.saes.bank import Member, train_bank
 from interpsweep.saes.checkpoints import Checkpoints
 from interpsweep.saes.kernels import largest, top_k
-from interpsweep.saes.trainer import Trainer, learning_rate
+from interpsweep.saes.trainer import Side, Trainer, learning_rate
 from interpsweep.store.layout import SCRATCH
 
 D_IN = 16
@@ -56,7 +56,7 @@ class ToyItem:
 def member(out: Path, settings: TrainSettings, d_in: int = D_IN, scale: float = 1.7) -> Member:
     out.mkdir(parents=True, exist_ok=True)
     digest = json.dumps(settings.identity(), sort_keys=True)
-    trainer = Trainer(settings, scale=scale, centre=torch.zeros(d_in), variance=1.0)
+    trainer = Trainer(settings, Side(scale, torch.zeros(d_in), 1.0))
     checkpoints = Checkpoints(out / SCRATCH, digest)
     if found := checkpoints.latest(print):
         trainer.resume(*found)

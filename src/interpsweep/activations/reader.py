@@ -23,6 +23,7 @@ import numpy as np
 from interpsweep.activations.artifact import Activations, to_float32
 from interpsweep.errors import UserError
 
+_COMPARED_ROWS = 1 << 20  # rows whose tokens are compared at once
 _Place = tuple[int, int]  # (epoch, block within it)
 
 
@@ -148,3 +149,27 @@ class Stream:
         rows = np.concatenate([self.activations.raw(*piece) for piece in pieces])
         order = np.random.default_rng([self.seed, epoch, block + 1]).permutation(len(rows))
         return np.take(rows, order, axis=0)
+
+
+def check_paired(first: Activations, second: Activations) -> None:
+    """Raise UserError unless row i of both belongs to the same token, in the same chunks."""
+    if (first.splits, first.shape[0]) != (second.splits, second.shape[0]):
+        raise UserError(
+            f"{first.path} and {second.path}: they are not of the same tokens (rows "
+            f"{first.shape[0]} and {second.shape[0]}, splits {first.splits} and {second.splits}); "
+            "capture both sites from one corpus"
+        )
+    if first.chunk_rows != second.chunk_rows:
+        raise UserError(
+            f"{first.path} and {second.path}: chunks of {first.chunk_rows} and "
+            f"{second.chunk_rows} rows give other orders of the data; set the same "
+            "capture.chunk_rows for both sites"
+        )
+    for start in range(0, first.shape[0], _COMPARED_ROWS):
+        stop = min(start + _COMPARED_ROWS, first.shape[0])
+        differ = np.flatnonzero(first.token(start, stop) != second.token(start, stop))
+        if len(differ):
+            raise UserError(
+                f"{first.path} and {second.path}: row {start + int(differ[0])} belongs to another "
+                "token; capture both sites from one corpus"
+            )

@@ -51,6 +51,13 @@ class TrainCommon(Section):
         unit="chunks",
         ge=1,
     )
+    output_site: str | None = field(
+        None,
+        "Site to predict from the one that is read, which makes a transcoder; `{layer}` stands for "
+        "the layer of the latter, as in `blocks.{layer}.hook_mlp_out`. null, or the site that is "
+        "read: an SAE.",
+        min_length=1,
+    )
     learning_rate: float | None = field(
         None,
         "Peak learning rate of Adam; null takes 2e-4 * sqrt(16384 / d_sae), at most 2e-3 "
@@ -194,6 +201,11 @@ class TrainSettings(TrainCommon):
         }
 
     @property
+    def kind(self) -> str:
+        """The architecture, and whether it is a transcoder: what sweeps tell SAEs apart by."""
+        return self.architecture if self.output_site is None else f"{self.architecture}_transcoder"
+
+    @property
     def counts_latents(self) -> bool:
         """Whether `sparsity` is a number of active latents per token, not a coefficient."""
         target = self.architecture == "jumprelu" and self.jumprelu_penalty == "target"
@@ -271,7 +283,7 @@ class TrainSection(TrainCommon):
             if self.reshuffle:
                 values["stream_seed"] += values["seed"]
             settings = _settings(values, where)
-            key = (settings.architecture, settings.sparsity, settings.seed, settings.d_sae)
+            key = (settings.kind, settings.sparsity, settings.seed, settings.d_sae)
             if key in seen:
                 raise ValueError(
                     f"train: {where} describes the same SAE as {seen[key]} by architecture, width, "
@@ -284,7 +296,7 @@ class TrainSection(TrainCommon):
 
 
 def _order(s: TrainSettings) -> tuple:
-    return (s.architecture, s.sparsity, s.seed, s.d_sae)
+    return (s.kind, s.sparsity, s.seed, s.d_sae)
 
 
 def _settings(values: dict[str, Any], where: str) -> TrainSettings:

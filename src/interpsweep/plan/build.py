@@ -57,9 +57,10 @@ class Plan:
         """Activations -> the index files of every job that reads them."""
         found: dict[str, dict[str, None]] = {}
         for item in self.items.by_digest.values():
-            wanted = item.spec["inputs"].get("activations")
-            if wanted is not None:
-                found.setdefault(wanted, {})[self.job_of[item.digest].index] = None
+            for role in ("activations", "targets"):
+                wanted = item.spec["inputs"].get(role)
+                if wanted is not None:
+                    found.setdefault(wanted, {})[self.job_of[item.digest].index] = None
         return {acts: list(paths) for acts, paths in found.items()}
 
     @cached_property

@@ -16,7 +16,7 @@ from interpsweep.config.sweep import Overridable, Sweep
 from interpsweep.figures.registry import FIGURES, Figure
 from interpsweep.lock import Lock, content_of, model_of, tokenizer_of
 from interpsweep.models.sites import site_kind, site_layer
-from interpsweep.plan.saes import OWN, SAES, saes_of
+from interpsweep.plan.saes import SAES, output_of, place_of, saes_of
 from interpsweep.spec import Spec, canonical_json, digest, normalise
 from interpsweep.stages import STAGES
 
@@ -131,8 +131,18 @@ def _model_items(items: Items, sweep: Sweep, model: Any, lock: Lock) -> None:
         at,
     )
     inputs["corpus"] = corpus
-    for site in model.site_names:
-        _site_items(items, lock, sweep.sections(model.name, site), model, identity, inputs, site)
+    own = {site: sweep.sections(model.name, site) for site in model.site_names}
+    captured = {
+        site: items.add(
+            "capture",
+            {**sections.capture.identity(), "site": site, "model": identity},
+            inputs,
+            _at(model, site),
+        )
+        for site, sections in own.items()
+    }
+    for site, here in own.items():
+        _site_items(items, lock, here, model, identity, inputs, captured, site)
     _layer_matches(items, sections, model.name)
 
 
@@ -146,16 +156,11 @@ def _site_items(
     model: Any,
     identity: dict[str, Any],
     inputs: dict[str, Any],
+    captured: dict[str, str],
     site: str,
 ) -> None:
-    at = {"model": model.name, "site": site, "layer": layer_of(site)}
-    acts = items.add(
-        "capture",
-        {**sections.capture.identity(), "site": site, "model": identity},
-        inputs,
-        at,
-    )
-    corpus = inputs["corpus"]
+    at = _at(model, site)
+    acts, corpus = captured[site], inputs["corpus"]
     if sections.corpus.labelled:
         items.add(
             "concepts",
@@ -164,20 +169,34 @@ def _site_items(
             at,
         )
     for stage, settings in saes_of(sections, model, site, lock):
-        here = {**at, **{key: getattr(settings, key) for key in OWN}}
+        here = {**at, **place_of(settings)}
+        output = output_of(settings)
+        predicts = {} if output is None else {"targets": captured[output]}
         read_first = {"activations": acts, "corpus": corpus}
-        sae = items.add(stage, settings.identity(), read_first, here)
+        sae = items.add(stage, settings.identity(), {**read_first, **predicts}, here)
+        place = {"site": site, **({} if output is None else {"output_site": output})}
         items.add(
             "evaluate",
-            {**sections.evaluate.identity(), "site": site, "model": identity},
-            {**inputs, "sae": sae, "activations": acts},
+            {**sections.evaluate.identity(), **place, "model": identity},
+            {**inputs, **predicts, "sae": sae, "activations": acts},
             here,
         )
         read = {**read_first, "sae": sae}
         codes = items.add("encode", sections.encode.identity(), read, here)
-        items.add("geometry", sections.geometry.identity(), {**read, "codes": codes}, here)
+        space = {**read, "codes": codes, "activations": _space(items.by_digest[sae])}
+        items.add("geometry", sections.geometry.identity(), space, here)
     _width_and_seed_matches(items, sections, at)
     _trees(items, sections, at)
+
+
+def _space(sae: PlannedItem) -> str:
+    """The activations that decoder rows live among: those that a transcoder predicts."""
+    inputs = sae.spec["inputs"]
+    return inputs.get("targets", inputs["activations"])
+
+
+def _at(model: Any, site: str) -> Coordinates:
+    return {"model": model.name, "site": site, "layer": layer_of(site)}
 
 
 def layer_of(site: str) -> int:
@@ -248,7 +267,7 @@ def _match(
         "b": b.digest,
         "codes_a": codes[a.digest],
         "codes_b": codes[b.digest],
-        "activations": a.spec["inputs"]["activations"],
+        "activations": _space(a),
     }
     settings = {**sections.match.identity(), "direction": direction}
     items.add("match", settings, inputs, {**at, "direction": direction, "a": a.at, "b": b.at})
@@ -273,7 +292,7 @@ def _trees(items: Items, sections: Overridable, at: Coordinates) -> None:
                 "saes": [item.digest for item in ladder],
                 "codes": [codes[item.digest] for item in ladder],
                 "matches": steps,
-                "activations": ladder[0].spec["inputs"]["activations"],
+                "activations": _space(ladder[0]),
             },
             {key: ladder[0].at[key] for key in (*FAMILY, "layer")},
         )

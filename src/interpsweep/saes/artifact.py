@@ -2,7 +2,7 @@
 
 A directory holds ``cfg.json``, ``sae_weights.safetensors`` and optionally ``sparsity.safetensors``
 (key ``sparsity``: log10 of the firing rate + 1e-10). Dictionaries made by SAELens itself open here
-as well; only the three `sae_lens` inference architectures and `gated` are known.
+as well; known are `standard`, `topk`, `jumprelu`, `gated` and the transcoders of each.
 """
 
 from __future__ import annotations
@@ -32,6 +32,15 @@ LATENT_TENSORS = {
     "jumprelu": ("b_enc", "threshold"),
     "gated": ("b_gate", "b_mag", "r_mag"),
 }
+# What cfg.json calls the transcoder of each of them. The first two are SAELens' own formats; the
+# others extend them in the same way: `d_out`, and no b_dec at the input.
+TRANSCODERS = {
+    "standard": "transcoder",
+    "jumprelu": "jumprelu_transcoder",
+    "topk": "topk_transcoder",
+    "gated": "gated_transcoder",
+}
+_KINDS = {name: name for name in LATENT_TENSORS} | {name: of for of, name in TRANSCODERS.items()}
 _DTYPES = {"F64": np.float64, "F32": np.float32, "F16": np.float16}
 UNIT_TOLERANCE = 1e-4  # of a decoder row's norm around 1
 
@@ -40,8 +49,9 @@ UNIT_TOLERANCE = 1e-4  # of a decoder row's norm around 1
 class Dictionary:
     """The weights of one SAE, float32, for activations as they are stored (unscaled).
 
-    `tensors` has W_enc (d_in, d_sae), W_dec (d_sae, d_in), b_dec (d_in,) and the architecture's
-    vectors over latents; `cfg` is the content of cfg.json.
+    `tensors` has W_enc (d_in, d_sae), W_dec (d_sae, d_out), b_dec (d_out,) and the architecture's
+    vectors over latents; `cfg` is the content of cfg.json. Of an SAE d_out is d_in; a transcoder
+    predicts the activations of another site.
     """
 
     path: Path
@@ -59,8 +69,8 @@ class Dictionary:
 
     @property
     def architecture(self) -> str:
-        """Architecture at inference: standard, topk, jumprelu or gated."""
-        return self.cfg["architecture"]
+        """Architecture at inference, of transcoders too: standard, topk, jumprelu or gated."""
+        return _KINDS[self.cfg["architecture"]]
 
     @property
     def W_enc(self) -> np.ndarray:
@@ -69,7 +79,7 @@ class Dictionary:
 
     @property
     def W_dec(self) -> np.ndarray:
-        """Decoder, (d_sae, d_in): one row per latent."""
+        """Decoder, (d_sae, d_out): one row per latent."""
         return self.tensors["W_dec"]
 
     @property
@@ -79,7 +89,7 @@ class Dictionary:
 
     @property
     def b_dec(self) -> np.ndarray:
-        """Decoder bias, (d_in,)."""
+        """Decoder bias, (d_out,)."""
         return self.tensors["b_dec"]
 
     @property
@@ -94,7 +104,12 @@ class Dictionary:
 
     @property
     def d_in(self) -> int:
-        """Width of the activations."""
+        """Width of the activations that are read."""
+        return self.W_enc.shape[0]
+
+    @property
+    def d_out(self) -> int:
+        """Width of the activations that are reconstructed or predicted."""
         return self.W_dec.shape[1]
 
     @property
@@ -109,7 +124,7 @@ class Dictionary:
 
     @cached_property
     def directions(self) -> np.ndarray:
-        """Decoder rows divided by their norms (zero rows stay zero), (d_sae, d_in) float32."""
+        """Decoder rows divided by their norms (zero rows stay zero), (d_sae, d_out) float32."""
         return self.W_dec / np.where(self.decoder_norms > 0, self.decoder_norms, 1)[:, None]
 
     @property
@@ -132,6 +147,7 @@ def write_dictionary(
     firing_rate: np.ndarray | None = None,
     k: int | None = None,
     apply_b_dec_to_input: bool = True,
+    transcoder: bool = False,
     metadata: dict[str, Any] | None = None,
     extra: dict[str, Any] | None = None,
 ) -> None:
@@ -140,7 +156,7 @@ def write_dictionary(
     `extra` goes over the entries of cfg.json.
     """
     path.mkdir(parents=True, exist_ok=True)
-    d_sae, d_in = tensors["W_dec"].shape
+    d_in, d_sae = tensors["W_enc"].shape
     cfg: dict[str, Any] = {
         "architecture": architecture,
         "d_in": int(d_in),
@@ -155,6 +171,10 @@ def write_dictionary(
     if architecture == "topk":
         # True lets readers fold decoder norms; for unit rows it changes nothing.
         cfg |= {"k": k, "rescale_acts_by_decoder_norm": True}
+    if transcoder:
+        d_out = int(tensors["W_dec"].shape[1])
+        cfg |= {"architecture": TRANSCODERS[architecture], "d_out": d_out}
+        cfg |= {"apply_b_dec_to_input": False}
     cfg |= extra or {}
     arrays = {name: np.ascontiguousarray(t, dtype=np.float32) for name, t in tensors.items()}
     check_tensors(path / WEIGHTS, cfg, arrays)
@@ -180,11 +200,12 @@ def _read_cfg(file: Path) -> dict[str, Any]:
         raise UserError(
             f"{file}: not valid JSON ({error}); fetch or export the SAE again"
         ) from None
-    if not isinstance(cfg, dict) or cfg.get("architecture") not in LATENT_TENSORS:
+    if not isinstance(cfg, dict) or cfg.get("architecture") not in _KINDS:
         name = cfg.get("architecture") if isinstance(cfg, dict) else None
-        raise UserError(f"{file}: architecture {name!r} is not one of {', '.join(LATENT_TENSORS)}")
-    if cfg["architecture"] == "topk" and not (isinstance(cfg.get("k"), int) and cfg["k"] > 0):
-        raise UserError(f"{file}: a topk SAE needs a positive whole number k, not {cfg.get('k')!r}")
+        raise UserError(f"{file}: architecture {name!r} is not one of {', '.join(_KINDS)}")
+    k = cfg.get("k")
+    if _KINDS[cfg["architecture"]] == "topk" and not (isinstance(k, int) and k > 0):
+        raise UserError(f"{file}: a topk SAE needs a positive whole number k, not {k!r}")
     return cfg
 
 
@@ -213,8 +234,9 @@ def _array(file: Path | str, name: str, tensor: dict[str, Any]) -> np.ndarray:
 def check_tensors(file: Path | str, cfg: dict[str, Any], tensors: dict[str, np.ndarray]) -> None:
     """Raise UserError, naming `file`, unless the tensors are those of `cfg`, sound and finite."""
     d_in, d_sae = cfg.get("d_in"), cfg.get("d_sae")
-    shapes = {"W_enc": (d_in, d_sae), "W_dec": (d_sae, d_in), "b_dec": (d_in,)}
-    shapes |= dict.fromkeys(LATENT_TENSORS[cfg["architecture"]], (d_sae,))
+    d_out = cfg.get("d_out") if cfg["architecture"] in TRANSCODERS.values() else d_in
+    shapes = {"W_enc": (d_in, d_sae), "W_dec": (d_sae, d_out), "b_dec": (d_out,)}
+    shapes |= dict.fromkeys(LATENT_TENSORS[_KINDS[cfg["architecture"]]], (d_sae,))
     if missing := sorted(shapes.keys() - tensors.keys()):
         raise UserError(
             f"{file}: no tensor {missing[0]!r}; a {cfg['architecture']} SAE has {', '.join(shapes)}"

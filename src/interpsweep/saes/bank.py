@@ -36,13 +36,14 @@ class Member:
     trainer: Trainer
     checkpoints: Checkpoints
     about: dict[str, Any]  # goes into cfg.json
+    targets: Batches | None = None  # what a transcoder predicts, the same rows as its stream
 
     @property
     def name(self) -> str:
         """How errors call it."""
         s = self.trainer.settings
         site = self.about.get("hook_name", "activations")
-        return f"{site}: SAE {s.architecture} d_sae={s.d_sae} sparsity={s.sparsity:g} seed={s.seed}"
+        return f"{site}: SAE {s.kind} d_sae={s.d_sae} sparsity={s.sparsity:g} seed={s.seed}"
 
     def save(self) -> None:
         """Write a checkpoint. Raises Diverged if there is nothing sound to write."""
@@ -103,16 +104,37 @@ def _try(member: Member, action: Callable[[], None], failed: Failed) -> None:
 def _one_step(members: list[Member], stream: Batches, number: int, device: str) -> Failed:
     """One batch for all `members`."""
     failed: Failed = {}
-    if not members:
-        return failed
-    rows = torch.from_numpy(stream.batch(number)).to(device)
-    scaled: dict[float, Tensor] = {}
+    batches = _Batch(number, device)
     for member in members:
-        scale = member.trainer.scale
-        if scale not in scaled:
-            scaled[scale] = rows * scale  # a fresh tensor, so that alignment is always the same
-        _try(member, partial(member.trainer.step, scaled[scale]), failed)
+        trainer = member.trainer
+        if trainer.read is None:
+            sides = [batches.scaled(stream, trainer.wanted.scale)]
+        else:
+            assert member.targets is not None  # a transcoder has them
+            sides = [
+                batches.scaled(stream, trainer.read.scale),
+                batches.scaled(member.targets, trainer.wanted.scale),
+            ]
+        _try(member, partial(trainer.step, *sides), failed)
     return failed
+
+
+class _Batch:
+    """The rows of one step, read and scaled once for all that want them."""
+
+    def __init__(self, number: int, device: str) -> None:
+        self.number, self.device = number, device
+        self._rows: dict[int, Tensor] = {}
+        self._scaled: dict[tuple[int, float], Tensor] = {}
+
+    def scaled(self, stream: Batches, scale: float) -> Tensor:
+        """The batch of a stream times a factor: a fresh tensor, so it is aligned as any other."""
+        if (id(stream), scale) not in self._scaled:
+            if id(stream) not in self._rows:
+                rows = torch.from_numpy(stream.batch(self.number))
+                self._rows[id(stream)] = rows.to(self.device)
+            self._scaled[id(stream), scale] = self._rows[id(stream)] * scale
+        return self._scaled[id(stream), scale]
 
 
 class _CheckpointClock:

@@ -10,16 +10,20 @@ from interpsweep.tables import read_json
 
 
 def describe(inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """Metadata out of the manifests of the inputs `activations` and `corpus`.
+    """Metadata out of the manifests of the inputs: `activations`, `corpus`, `targets` if any.
 
     ``prepend_bos`` says whether contexts began with a mark (BOS, CLS) when activations were read.
     """
     settings = _settings(inputs["activations"])
     model = settings.get("model", {})
     site = settings.get("site")
+    predicted = {}
+    if "targets" in inputs:
+        predicted["hook_name_out"] = _settings(inputs["targets"]).get("site")
     return {
         "hook_name": site,
         "model_name": model.get("repo") or model.get("weights") or model.get("source"),
+        **predicted,
         "hook_head_index": None,
         "model_from_pretrained_kwargs": {},
         "seqpos_slice": [None],

@@ -5,6 +5,10 @@ one; each then costs one forward pass with its reconstruction in place of the ac
 loss part is left out for models that do not predict the next token, and for sites whose
 replacement would not reach everything downstream.
 
+A transcoder is judged by what it predicts: reconstruction, groups and ablation are of the
+activations in its input `targets`, and its output stands in for those of `output_site`, made from
+what the same pass has at `site`.
+
 Sites are not evaluated together: n SAEs cost n + 2 passes over `contexts` contexts, of which
 sharing between sites would save one (4 % of the stage in the default sweep, where n is 6), while
 the sites of a model would no longer be evaluated side by side.
@@ -38,6 +42,7 @@ import torch
 from torch import Tensor
 
 from interpsweep.activations.artifact import Activations
+from interpsweep.activations.reader import check_paired
 from interpsweep.config.saes import EvaluateSettings
 from interpsweep.context import Context, Stopped
 from interpsweep.corpora.artifact import Corpus
@@ -74,7 +79,7 @@ class Judged:
 
     def __post_init__(self) -> None:
         device = self.sae.b_dec.device
-        self.reconstruction = Reconstruction(self.sae.d_in, device)
+        self.reconstruction = Reconstruction(self.sae.d_out, device)
         self.firing = Firing(self.sae.d_sae, device)
         self.sums = {
             by: torch.zeros(len(groups), 2, dtype=torch.float64, device=device)
@@ -82,10 +87,13 @@ class Judged:
         }
 
     @torch.inference_mode()
-    def see(self, truth: Truth, members: dict[str, Tensor]) -> None:
-        """Measure on activations; `members` (g, n) says which group of each kind they are in."""
+    def see(self, x: Tensor, truth: Truth, members: dict[str, Tensor]) -> None:
+        """Measure what the SAE makes of `x` (n, d_in) against the truth.
+
+        `members` (g, n) says which group of each kind the activations are in.
+        """
         hats, active = [], []
-        for part, codes in encode_parts(self.sae, truth.x):
+        for part, codes in encode_parts(self.sae, x):
             hats.append(self.sae.reconstruct(part, codes))
             folded = codes.values * self.sae.norms[codes.columns]
             active.append(self.firing.update(codes.with_values(folded)))
@@ -101,9 +109,12 @@ class Judged:
             add(sums, members[by], errors, torch.cat(active))
 
     @torch.inference_mode()
-    def replace(self, activations: Tensor, kept: Tensor) -> Tensor:
-        """Activations (b, t, d_in) with reconstructions at all places that are not `kept`."""
-        flat = activations[~kept].float()
+    def replace(self, activations: Tensor, read: Tensor, kept: Tensor) -> Tensor:
+        """Activations (b, t, d_out) with what the SAE makes of `read` (b, t, d_in).
+
+        Places that are `kept` (b, t) stay as they are.
+        """
+        flat = read[~kept].float()
         hats = [self.sae.reconstruct(part, codes) for part, codes in encode_parts(self.sae, flat)]
         replaced = activations.clone()
         replaced[~kept] = torch.cat(hats).to(activations.dtype)
@@ -111,7 +122,9 @@ class Judged:
 
     def splice(self, passes: Passes, special: Tensor) -> None:
         """Measure the loss of one batch with reconstructions at all places but the marks."""
-        losses = passes.replaced(lambda activations: self.replace(activations, special))
+        settings = self.item.spec["settings"]
+        source = settings["site"] if "output_site" in settings else None
+        losses = passes.replaced(lambda here, read: self.replace(here, read, special), source)
         if not math.isfinite(losses.ce + losses.kl):
             raise Unsound(
                 f"{self.item.inputs['sae']}: the model's loss is not finite with this SAE's "
@@ -127,9 +140,13 @@ def run(items: list[Item], ctx: Context) -> None:
     for shared in _alike(items):
         settings = _settings(shared[0])
         activations = Activations.open(shared[0].inputs["activations"])
-        groups = _groups(activations, settings, ctx.device)
+        wanted = activations
+        if "targets" in shared[0].inputs:
+            wanted = Activations.open(shared[0].inputs["targets"])
+            check_paired(activations, wanted)
+        groups = _groups(wanted, settings, ctx.device)
         judged = [Judged(item, load(item.inputs["sae"], ctx.device), groups) for item in shared]
-        judged = _measure_activations(judged, activations, settings, failures, ctx)
+        judged = _measure_activations(judged, activations, wanted, settings, failures, ctx)
         if settings.contexts:
             judged = _measure_loss(judged, shared[0], settings, failures, ctx)
         for one in judged:
@@ -181,35 +198,40 @@ def _groups(activations: Activations, settings: EvaluateSettings, device: str) -
 def _measure_activations(
     judged: list[Judged],
     activations: Activations,
+    wanted: Activations,
     settings: EvaluateSettings,
     failures: list[str],
     ctx: Context,
 ) -> list[Judged]:
-    """Measure reconstruction and firing; return those SAEs that gave finite numbers."""
+    """Measure reconstruction and firing; return those SAEs that gave finite numbers.
+
+    SAEs read `activations` and are to give `wanted`, which are others for transcoders.
+    """
     for one in judged:
-        if one.sae.d_in != activations.d_in:
+        sizes, given = (one.sae.d_in, one.sae.d_out), (activations.d_in, wanted.d_in)
+        if sizes != given:
             raise UserError(
-                f"{one.item.inputs['sae']}: the SAE takes {one.sae.d_in} dimensions, the "
-                f"activations have {activations.d_in}; it belongs to another site"
+                f"{one.item.inputs['sae']}: an SAE from {sizes[0]} to {sizes[1]} dimensions; the "
+                f"activations have {given[0]} and {given[1]}. It belongs to another site"
             )
     first, last = _rows(activations, settings)
     groups = judged[0].groups
     with ctx.bar((last - first) * len(judged), "evaluating", unit="tok") as bar:
         for start in range(first, last, READ_ROWS):
             stop = min(start + READ_ROWS, last)
-            truth = _truth(activations, start, stop, ctx.device)
+            truth = _truth(wanted, start, stop, ctx.device)
+            x = truth.x if wanted is activations else _x(activations, start, stop, ctx.device)
             position = torch.from_numpy(activations.position(start, stop).astype(np.int64))
             values = {"positions": position.to(ctx.device), "norms": truth.squares.sqrt()}
             members = {by: groups[by].members(values[by], truth) for by in GROUPS}
-            judged = _sound(judged, failures, lambda one: one.see(truth, members))  # noqa: B023
+            judged = _sound(judged, failures, lambda one: one.see(x, truth, members))  # noqa: B023
             bar.advance((stop - start) * len(judged))
             _stop_if_asked(ctx)
     return judged
 
 
 def _truth(activations: Activations, start: int, stop: int, device: str) -> Truth:
-    rows = np.ascontiguousarray(activations.read(start, stop))
-    truth = Truth(torch.from_numpy(rows).to(device), start)
+    truth = Truth(_x(activations, start, stop, device), start)
     bad = (~truth.squares.isfinite()).nonzero()
     if len(bad):
         raise UserError(
@@ -217,6 +239,10 @@ def _truth(activations: Activations, start: int, stop: int, device: str) -> Trut
             "with `interpsweep verify`, and have it made again with `--repair`"
         )
     return truth
+
+
+def _x(activations: Activations, start: int, stop: int, device: str) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(activations.read(start, stop))).to(device)
 
 
 def _sound(judged: list[Judged], failures: list[str], measure: Any) -> list[Judged]:
@@ -243,7 +269,8 @@ def _measure_loss(
     ctx: Context,
 ) -> list[Judged]:
     """Measure the loss recovered where it is defined; return the SAEs with finite losses."""
-    site = item.spec["settings"]["site"]
+    place = item.spec["settings"]
+    site = place.get("output_site", place["site"])
     model = load_model(item.spec["settings"]["model"], item.inputs.get("model"), ctx)
     if not (model.causal and model.replaceable(site)):
         ctx.log(f"{site}: the loss recovered is not defined here; left out")
@@ -309,7 +336,9 @@ def _latents(
         rows = torch.from_numpy(live).to(sae.W_dec.device)
         best, which = cosines.nearest(sae.W_dec[rows])
         index[live], cosine[live] = live[which.cpu().numpy()], best.cpu().numpy()
-    pairs = cosines.paired(sae.W_enc.T, sae.W_dec).cpu().numpy()
+    pairs = np.full(sae.d_sae, np.nan, np.float32)
+    if not sae.transcodes:  # else the two live in different spaces
+        pairs = cosines.paired(sae.W_enc.T, sae.W_dec).cpu().numpy()
     table = pd.DataFrame(
         {
             "feature": np.arange(sae.d_sae, dtype=np.int32),
@@ -334,5 +363,7 @@ def _latents(
         if some
         else None,
         "duplicate_fraction": float((found > settings.duplicate_above).mean()) if some else None,
-        "encoder_decoder_cosine": float(pairs[live].mean(dtype=np.float64)) if some else None,
+        "encoder_decoder_cosine": (
+            float(pairs[live].mean(dtype=np.float64)) if some and not sae.transcodes else None
+        ),
     }

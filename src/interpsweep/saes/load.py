@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from interpsweep.errors import UserError
-from interpsweep.saes.artifact import CONFIG, Dictionary
+from interpsweep.saes.artifact import CONFIG, TRANSCODERS, Dictionary
 from interpsweep.saes.kernels import SparseCodes, decode, fixed_k, from_mask, top_k
 
 NORMALISATIONS = ("none", "layer_norm", "constant_norm_rescale")
@@ -39,9 +39,10 @@ class LoadedSAE(nn.Module):
     def __init__(self, dictionary: Dictionary) -> None:
         super().__init__()
         self.architecture, self.k = dictionary.architecture, dictionary.k
-        self.d_in, self.d_sae = dictionary.d_in, dictionary.d_sae
+        self.d_in, self.d_sae, self.d_out = dictionary.d_in, dictionary.d_sae, dictionary.d_out
         cfg = dictionary.cfg
-        self.subtract = bool(cfg.get("apply_b_dec_to_input", True))
+        self.transcodes = cfg["architecture"] in TRANSCODERS.values()
+        self.subtract = bool(cfg.get("apply_b_dec_to_input", True)) and not self.transcodes
         self.rescale = bool(cfg.get("rescale_acts_by_decoder_norm", False))
         self.normalisation = cfg.get("normalize_activations") or "none"
         if self.normalisation not in NORMALISATIONS:
@@ -100,7 +101,10 @@ class LoadedSAE(nn.Module):
     # ------------------------------------------------------------------ decoding
 
     def reconstruct(self, x: Tensor, codes: SparseCodes | None = None) -> Tensor:
-        """What the SAE makes of activations (batch, d_in); `codes` saves encoding them again."""
+        """What the SAE makes of activations (batch, d_in): (batch, d_out).
+
+        `codes` saves encoding them again.
+        """
         _, undo = self._normalise(x)
         codes = self.encode_sparse(x) if codes is None else codes
         return undo(decode(codes, self.W_dec) + self.b_dec)

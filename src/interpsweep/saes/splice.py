@@ -5,17 +5,18 @@ The SAEs of a site share the clean forward pass and the ablated one; each then c
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.linalg import vecdot
+from transformer_lens.hook_points import HookPoint
 
 from interpsweep.config.saes import EvaluateSettings
 from interpsweep.corpora.artifact import Corpus
 from interpsweep.models.batches import length_batches
-from interpsweep.models.forward import Replace, forward_logits, forward_with_replacement
+from interpsweep.models.forward import forward_logits, forward_with_replacement
 from interpsweep.models.load import LoadedModel
 
 LOGIT_FLOATS = 1 << 22  # logits turned into probabilities at once
@@ -120,10 +121,26 @@ class Passes:
         self._counted = torch.zeros_like(special)
         self._counted[:, :-1] = ~special[:, :-1] & ~special[:, 1:]
         self.clean = CleanLosses(forward_logits(model, tokens), self._targets, self._counted)
-        self.ablated = self.replaced(lambda activations: activations * special[..., None])
+        self.ablated = self.replaced(lambda here, _: here * special[..., None])
 
     @torch.inference_mode()
-    def replaced(self, replace: Replace) -> Losses:
-        """Losses with ``replace(activations)`` (b, t, d) in place of the site's activations."""
-        logits = forward_with_replacement(self._model, self._tokens, self._site, replace)
+    def replaced(
+        self, replace: Callable[[Tensor, Tensor], Tensor], source: str | None = None
+    ) -> Losses:
+        """Losses with ``replace(activations, read)`` (b, t, d) in place of the site's activations.
+
+        `read` are those of an earlier site, `source`; without one the same activations.
+        """
+        read: dict[str, Tensor] = {}
+
+        def look(activations: Tensor, hook: HookPoint) -> None:
+            read["source"] = activations.flatten(2).clone()
+
+        with self._model.hooked({} if source is None else {source: look}):
+            logits = forward_with_replacement(
+                self._model,
+                self._tokens,
+                self._site,
+                lambda here: replace(here, read.get("source", here)),
+            )
         return Losses(logits, self._targets, self._counted, self.clean)

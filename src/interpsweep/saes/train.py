@@ -8,12 +8,14 @@ a kill changes a byte of it.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import ExitStack
+from pathlib import Path
 
 import numpy as np
 import torch
 
 from interpsweep.activations.artifact import Activations, Statistics
-from interpsweep.activations.reader import Stream
+from interpsweep.activations.reader import Stream, check_paired
 from interpsweep.config.saes import TrainSettings
 from interpsweep.context import Context
 from interpsweep.errors import UserError
@@ -21,7 +23,7 @@ from interpsweep.jobs import Item
 from interpsweep.saes.bank import Batches, Member, train_bank
 from interpsweep.saes.checkpoints import Checkpoints
 from interpsweep.saes.describe import describe
-from interpsweep.saes.trainer import Trainer, activation_scale, total_variance
+from interpsweep.saes.trainer import Side, Trainer, activation_scale, total_variance
 from interpsweep.store.layout import SCRATCH
 
 MEDIAN_ROUNDS = 50
@@ -34,11 +36,7 @@ def run(items: list[Item], ctx: Context) -> None:
     for shared in _by_stream(items):
         if ctx.stopping:
             return
-        settings = TrainSettings(**shared[0].spec["settings"])
-        activations = Activations.open(shared[0].inputs["activations"])
-        with _stream(activations, settings) as stream:
-            members = [_member(item, activations, stream, ctx) for item in shared]
-            failures += train_bank(members, stream, ctx)
+        failures += _train_shared(shared, ctx)
     if failures:
         raise UserError("; ".join(failures))
 
@@ -46,6 +44,21 @@ def run(items: list[Item], ctx: Context) -> None:
 def _stream(activations: Activations, settings: TrainSettings) -> Stream:
     s = settings
     return Stream(activations, "train", s.batch_size, s.stream_seed, s.block_chunks)
+
+
+def _train_shared(items: list[Item], ctx: Context) -> list[str]:
+    """Train items that read one stream; return a message for each that failed."""
+    settings = TrainSettings(**items[0].spec["settings"])
+    activations = Activations.open(items[0].inputs["activations"])
+    with ExitStack() as streams:
+        stream = streams.enter_context(_stream(activations, settings))
+        targets: dict[Path, Stream] = {}
+        for path in sorted({i.inputs["targets"] for i in items if "targets" in i.inputs}):
+            predicted = Activations.open(path)
+            check_paired(activations, predicted)
+            targets[path] = streams.enter_context(_stream(predicted, settings))
+        members = [_member(item, stream, targets, ctx) for item in items]
+        return train_bank(members, stream, ctx)
 
 
 def _by_stream(items: Iterable[Item]) -> list[list[Item]]:
@@ -58,23 +71,28 @@ def _by_stream(items: Iterable[Item]) -> list[list[Item]]:
     return list(groups.values())
 
 
-def _member(item: Item, activations: Activations, stream: Batches, ctx: Context) -> Member:
+def _member(item: Item, stream: Stream, targets: dict[Path, Stream], ctx: Context) -> Member:
     settings = TrainSettings(**item.spec["settings"])
-    statistics, d_in = activations.statistics, activations.d_in
-    scale = activation_scale(settings, statistics, d_in)
-    centre = _centre(settings, statistics, stream, d_in) * scale
-    trainer = Trainer(
-        settings,
-        scale=scale,
-        centre=torch.from_numpy(centre.astype(np.float32)),
-        variance=total_variance(statistics) * scale**2,
-        device=ctx.device,
-    )
+    predicted = targets[item.inputs["targets"]] if "targets" in item.inputs else None
+    if predicted is None:
+        trainer = Trainer(settings, _side(settings, stream), device=ctx.device)
+    else:
+        sides = (_side(settings, predicted), _side(settings, stream))
+        trainer = Trainer(settings, *sides, device=ctx.device)
     checkpoints = Checkpoints(item.out / SCRATCH, item.digest)
     if found := checkpoints.latest(ctx.log):
         trainer.resume(*found)
         ctx.log(f"{item.digest[:16]}: resumes at step {trainer.done} of {settings.steps}")
-    return Member(item, trainer, checkpoints, describe(item.inputs))
+    return Member(item, trainer, checkpoints, describe(item.inputs), predicted)
+
+
+def _side(settings: TrainSettings, stream: Stream) -> Side:
+    statistics, d_in = stream.activations.statistics, stream.activations.d_in
+    scale = activation_scale(settings, statistics, d_in)
+    centre = _centre(settings, statistics, stream, d_in) * scale
+    return Side(
+        scale, torch.from_numpy(centre.astype(np.float32)), total_variance(statistics) * scale**2
+    )
 
 
 def _centre(

@@ -6,6 +6,7 @@ A `Trainer` never looks at another SAE, so what shares a stream with it cannot c
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,25 +33,36 @@ class Diverged(Exception):
     """The loss of an SAE is not finite."""
 
 
-class Trainer:
-    """One SAE being trained on scaled activations.
+@dataclass(frozen=True)
+class Side:
+    """Activations as a training sees them: multiplied by `scale`."""
 
-    `scale` is what the activations were multiplied with, `centre` (d_in,) the initial decoder
-    bias and `variance` the total variance of the activations, both on scaled activations.
+    scale: float
+    centre: Tensor  # (d,) float32, a centre of the scaled activations
+    variance: float  # their total variance
+
+
+class Trainer:
+    """One SAE being trained on scaled activations: those of `wanted`.
+
+    A transcoder reads other activations, those of `read`.
     """
 
     def __init__(
         self,
         settings: TrainSettings,
-        *,
-        scale: float,
-        centre: Tensor,
-        variance: float,
+        wanted: Side,
+        read: Side | None = None,
         device: str = "cpu",
     ) -> None:
-        self.settings, self.scale, self.variance, self.device = settings, scale, variance, device
-        self.sae = architecture(settings.architecture)(settings, len(centre), device)
-        self.sae.parameters["b_dec"].copy_(centre)
+        self.settings, self.wanted, self.read, self.device = settings, wanted, read, device
+        d_out, make = len(wanted.centre), architecture(settings.architecture)
+        if read is None:
+            self.sae = make(settings, d_out, device)
+        else:
+            self.sae = make(settings, len(read.centre), device, d_out)
+            self.sae.centre_input(read.centre.to(device))
+        self.sae.parameters["b_dec"].copy_(wanted.centre)
         self.adam = Adam(list(self.sae.parameters.values()))
         self.done = 0  # steps
         self.log: list[list[float]] = []
@@ -68,10 +80,13 @@ class Trainer:
 
     # ------------------------------------------------------------------ one step
 
-    def step(self, x: Tensor) -> None:
-        """One optimiser step on scaled activations (batch, d_in). Raises Diverged."""
+    def step(self, x: Tensor, target: Tensor | None = None) -> None:
+        """One optimiser step on scaled activations (batch, d_in). Raises Diverged.
+
+        A transcoder also needs the scaled `target` (batch, d_out).
+        """
         number, total = self.done, self.settings.steps
-        result = self.sae.step(x, number / total, self._dead())
+        result = self.sae.step(x, x if target is None else target, number / total, self._dead())
         self._watch(result.loss, number)
         gradients = [result.gradients[name] for name in self.sae.parameters]
         largest = self.settings.gradient_clip
@@ -120,7 +135,7 @@ class Trainer:
         self.sums.zero_()
         rate = learning_rate(self.settings, self.done - 1)
         tokens = self.done * self.settings.batch_size
-        fvu = squared / self.variance
+        fvu = squared / self.wanted.variance
         self.log.append([self.done, tokens, loss, fvu, l0, self.dead_fraction(), rate])
 
     @property
@@ -136,7 +151,10 @@ class Trainer:
 
     def write(self, out: Path, metadata: dict[str, Any]) -> dict[str, Any]:
         """Write the SAE directory and its log into `out`; return the metrics of the last row."""
-        export = self.sae.export(self.scale)
+        export = self.sae.export(self.wanted.scale)
+        if self.read is not None:  # which unscaled activations come in by another factor
+            ratio = self.read.scale / self.wanted.scale
+            export.tensors["W_enc"] = export.tensors["W_enc"] * ratio
         rate = self.recent.double() / (self._recent_steps * self.settings.batch_size)
         table = pd.DataFrame(self.log, columns=list(LOG_COLUMNS))
         last = table.iloc[-1]
@@ -155,6 +173,7 @@ class Trainer:
             firing_rate=rate.cpu().numpy(),
             metadata=about,
             extra={"reshape_activations": reshaping(metadata.get("hook_name"))},
+            transcoder=self.read is not None,
             **export.extra,
         )
         write_parquet(table.astype({"step": "int64", "tokens": "int64"}), out / LOG)

@@ -42,23 +42,35 @@ class Export:
 class Architecture(ABC):
     """Weights, loss, gradients and export of one kind of SAE.
 
-    `parameters` (what the optimiser moves) holds ``encoder`` and ``decoder``, both
-    (d_sae, d_in), ``b_enc`` (d_sae,) and ``b_dec`` (d_in,), plus what a subclass adds; `buffers`
+    `parameters` (what the optimiser moves) holds ``encoder`` (d_sae, d_in), ``decoder``
+    (d_sae, d_out), ``b_enc`` (d_sae,) and ``b_dec`` (d_out,), plus what a subclass adds; `buffers`
     holds other state that a checkpoint must keep. All are float32 masters.
+
+    An SAE reconstructs what it reads: d_out is d_in, and the encoder reads ``x - b_dec``. A
+    transcoder (`settings.output_site`) predicts other activations, and its encoder reads x itself.
     """
 
-    initial_norm: ClassVar[float] = 1.0  # of decoder rows; the encoder starts as their copy
+    initial_norm: ClassVar[float] = 1.0  # of rows; an SAE's encoder starts as its decoder's copy
 
-    def __init__(self, settings: TrainSettings, d_in: int, device: str) -> None:
+    def __init__(
+        self, settings: TrainSettings, d_in: int, device: str, d_out: int | None = None
+    ) -> None:
         self.settings, self.d_in, self.d_sae = settings, d_in, settings.d_sae
+        self.d_out = d_in if d_out is None else d_out
+        self.transcodes = d_out is not None
         generator = torch.Generator().manual_seed(settings.seed)
-        rows = torch.randn(self.d_sae, d_in, generator=generator)
-        decoder = self.initial_norm * rows / rows.norm(dim=1, keepdim=True)
+
+        def rows(width: int) -> Tensor:
+            drawn = torch.randn(self.d_sae, width, generator=generator)
+            return self.initial_norm * drawn / drawn.norm(dim=1, keepdim=True)
+
+        decoder = rows(self.d_out)
+        encoder = rows(d_in) if self.transcodes else decoder.clone()
         self.parameters: dict[str, Tensor] = {
-            "encoder": decoder.clone().to(device),
+            "encoder": encoder.to(device),
             "decoder": decoder.to(device),
             "b_enc": torch.zeros(self.d_sae, device=device),
-            "b_dec": torch.zeros(d_in, device=device),
+            "b_dec": torch.zeros(self.d_out, device=device),
         }
         self.buffers: dict[str, Tensor] = {}
         self._gradients: dict[str, Tensor] = {}
@@ -70,11 +82,12 @@ class Architecture(ABC):
         return self._gradients[name]
 
     @abstractmethod
-    def step(self, x: Tensor, progress: float, dead: Tensor | None) -> Step:
-        """Loss and gradients on scaled activations `x` (batch, d_in).
+    def step(self, x: Tensor, target: Tensor, progress: float, dead: Tensor | None) -> Step:
+        """Loss and gradients on scaled activations: `x` (batch, d_in) is read, `target` wanted.
 
-        `progress` in [0, 1) is the share of the training that is over; `dead` (d_sae,) bool marks
-        latents for the auxiliary loss, None if there are none.
+        `target` (batch, d_out) is `x` for an SAE. `progress` in [0, 1) is the share of the training
+        that is over; `dead` (d_sae,) bool marks latents for the auxiliary loss, None if there are
+        none.
         """
 
     def after_update(self) -> None:
@@ -84,6 +97,21 @@ class Architecture(ABC):
     @abstractmethod
     def export(self, scale: float) -> Export:
         """The SAE for unscaled activations, where the training saw ``scale * x``."""
+
+    def centre_input(self, centre: Tensor) -> None:
+        """Start a transcoder as if its encoder read ``x - centre`` (d_in,), as an SAE's does."""
+        self.parameters["b_enc"].copy_(-(self.parameters["encoder"] @ centre))
+
+    def sides(self, x: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """What the encoder's matrix reads, and what the decoder's is to make of it."""
+        wanted = target - self.parameters["b_dec"]
+        return (x, wanted) if self.transcodes else (wanted, wanted)
+
+    def bias_gradient(self, upstream: Tensor, to_pre: Tensor) -> Tensor:
+        """Gradient of b_dec from those of the output (batch, d_out) and, summed over the batch,
+        of the pre-activations (d_sae,)."""
+        direct = upstream.sum(0)
+        return direct if self.transcodes else direct - to_pre @ self.parameters["encoder"]
 
     def coefficient(self, progress: float) -> float:
         """Share in [0, 1] of the sparsity penalty that counts at this point of the training."""
@@ -98,8 +126,8 @@ class Architecture(ABC):
         """AuxK of Gao et al. 2024 (arXiv 2406.04093, A.2): dead latents model the residual.
 
         Adds the gradients of ``c * mean ||residual - decode(top auxiliary_k dead latents)||^2``
-        (residual held fixed) to `gradients`; returns that loss. Arrays: centred and residual
-        (batch, d_in), dead (d_sae,) bool.
+        (residual held fixed) to `gradients`; returns that loss. Arrays: what the encoder reads
+        (batch, d_in), residual (batch, d_out), dead (d_sae,) bool.
         """
         which = dead.nonzero()[:, 0]
         encoder, decoder = (self.parameters[name][which] for name in ("encoder", "decoder"))
@@ -115,5 +143,6 @@ class Architecture(ABC):
         gradients["encoder"].index_add_(0, which, to_pre.T @ centred)
         sums = to_pre.sum(0)
         gradients["b_enc"].index_add_(0, which, sums)
-        gradients["b_dec"].sub_(sums @ encoder)
+        if not self.transcodes:
+            gradients["b_dec"].sub_(sums @ encoder)
         return factor * error.square().sum()

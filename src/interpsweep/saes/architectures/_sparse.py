@@ -21,14 +21,14 @@ class SparseArchitecture(Architecture):
         """The chosen places, with pre-activations before the relu, for (batch, d_in) inputs."""
         raise NotImplementedError
 
-    def step(self, x: Tensor, progress: float, dead: Tensor | None) -> Step:
+    def step(self, x: Tensor, target: Tensor, progress: float, dead: Tensor | None) -> Step:
         """See `Architecture.step`."""
         p, batch = self.parameters, len(x)
-        centred = x - p["b_dec"]
+        centred, wanted = self.sides(x, target)
         chosen = self.choose(centred)
         codes = chosen.with_values(chosen.values.relu())
         active = codes.values > 0
-        error, products = reconstruct(codes, p["decoder"], centred)
+        error, products = reconstruct(codes, p["decoder"], wanted)
         squared = error.square().sum() / batch
         upstream, to_pre = error * (2 / batch), products * active * (2 / batch)
 
@@ -42,7 +42,7 @@ class SparseArchitecture(Architecture):
                 codes.values, upstream, out=self.gradient_of("decoder")
             ),
             "b_enc": b_enc,
-            "b_dec": upstream.sum(0) - b_enc @ p["encoder"],
+            "b_dec": self.bias_gradient(upstream, b_enc),
         }
         loss = squared
         if dead is not None:

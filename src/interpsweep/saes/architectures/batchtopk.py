@@ -21,8 +21,10 @@ THRESHOLD_RATE = 0.01
 class SAE(SparseArchitecture):
     """BatchTopK; `sparsity` is the mean number of active latents per token."""
 
-    def __init__(self, settings: TrainSettings, d_in: int, device: str) -> None:
-        super().__init__(settings, d_in, device)
+    def __init__(
+        self, settings: TrainSettings, d_in: int, device: str, d_out: int | None = None
+    ) -> None:
+        super().__init__(settings, d_in, device, d_out)
         self.buffers["threshold"] = torch.zeros((), dtype=torch.float64, device=device)
 
     def choose(self, centred: Tensor) -> SparseCodes:

@@ -23,16 +23,18 @@ from interpsweep.saes.architectures._entries import entries_above
 class SAE(Architecture):
     """Gated; `sparsity` is the coefficient c. ``encoder`` is W_gate, ``b_enc`` its bias."""
 
-    def __init__(self, settings: TrainSettings, d_in: int, device: str) -> None:
-        super().__init__(settings, d_in, device)
+    def __init__(
+        self, settings: TrainSettings, d_in: int, device: str, d_out: int | None = None
+    ) -> None:
+        super().__init__(settings, d_in, device, d_out)
         for name in ("r_mag", "b_mag"):
             self.parameters[name] = torch.zeros(self.d_sae, device=device)
 
-    def step(self, x: Tensor, progress: float, dead: Tensor | None) -> Step:
+    def step(self, x: Tensor, target: Tensor, progress: float, dead: Tensor | None) -> Step:
         """See `Architecture.step`."""
         p, batch = self.parameters, len(x)
         decoder, scale = p["decoder"], p["r_mag"].exp()
-        centred = x - p["b_dec"]
+        centred, wanted = self.sides(x, target)
         # nothing happens where the gate is shut
         entries = entries_above(centred, p["encoder"], p["b_enc"], 0.0, self.settings.precision)
         gate = entries.values.relu()
@@ -41,8 +43,8 @@ class SAE(Architecture):
         active = (gate > 0) & (magnitude > 0)
         acts = magnitude * active
 
-        error = entries.decode(acts, decoder) - centred
-        gate_error = entries.decode(gate, decoder) - centred
+        error = entries.decode(acts, decoder) - wanted
+        gate_error = entries.decode(gate, decoder) - wanted
         upstream, gate_upstream = error * (2 / batch), gate_error * (2 / batch)
         c = self.settings.sparsity * self.coefficient(progress)
         to_magnitude = entries.products(upstream, decoder) * active
@@ -55,13 +57,18 @@ class SAE(Architecture):
             ),
             "decoder": entries.transposed_product(acts, upstream, self.gradient_of("decoder")),
             "b_enc": entries.column_sums(to_gate),
-            "b_dec": upstream.sum(0) - entries.column_sums(to_projected) @ p["encoder"],
+            "b_dec": self.bias_gradient(upstream, entries.column_sums(to_projected)),
             "r_mag": entries.column_sums(to_magnitude * projected) * scale,
             "b_mag": entries.column_sums(to_magnitude),
         }
         squared = error.square().sum() / batch
         loss = squared + (c * gate.sum() + gate_error.square().sum()) / batch
         return Step(loss, squared, entries.counts(active), gradients)
+
+    def centre_input(self, centre: Tensor) -> None:
+        """See `Architecture.centre_input`."""
+        super().centre_input(centre)
+        self.parameters["b_mag"].copy_(self.parameters["b_enc"])
 
     def export(self, scale: float) -> Export:
         """See `Architecture.export`."""

@@ -37,15 +37,17 @@ TANH_SLOPE = 4.0
 class SAE(Architecture):
     """JumpReLU; `sparsity` is the target L0, or the coefficient of the other penalties."""
 
-    def __init__(self, settings: TrainSettings, d_in: int, device: str) -> None:
-        super().__init__(settings, d_in, device)
+    def __init__(
+        self, settings: TrainSettings, d_in: int, device: str, d_out: int | None = None
+    ) -> None:
+        super().__init__(settings, d_in, device, d_out)
         self.parameters["threshold"] = torch.zeros(self.d_sae, device=device)
 
-    def step(self, x: Tensor, progress: float, dead: Tensor | None) -> Step:
+    def step(self, x: Tensor, target: Tensor, progress: float, dead: Tensor | None) -> Step:
         """See `Architecture.step`."""
         p, batch, width = self.parameters, len(x), self.settings.jumprelu_bandwidth
         decoder, threshold = p["decoder"], p["threshold"]
-        centred = x - p["b_dec"]
+        centred, wanted = self.sides(x, target)
         if progress == 0:
             threshold.fill_(self._first_threshold(centred))
         floor = threshold - width / 2  # above it: active, or in the window
@@ -54,7 +56,7 @@ class SAE(Architecture):
         active, near = pre > theta, (pre - theta).abs() < width / 2
         acts = pre * active
 
-        error = entries.decode(acts, decoder) - centred
+        error = entries.decode(acts, decoder) - wanted
         upstream = error * (2 / batch)
         fired = entries.counts(active)
         l0 = fired.sum().to(x.dtype) / batch
@@ -68,7 +70,7 @@ class SAE(Architecture):
             "encoder": entries.transposed_product(to_pre, centred, self.gradient_of("encoder")),
             "decoder": entries.transposed_product(acts, upstream, self.gradient_of("decoder")),
             "b_enc": b_enc,
-            "b_dec": upstream.sum(0) - b_enc @ p["encoder"],
+            "b_dec": self.bias_gradient(upstream, b_enc),
             "threshold": entries.column_sums(to_threshold),
         }
         squared = error.square().sum() / batch
@@ -83,7 +85,7 @@ class SAE(Architecture):
         """The penalty, its derivative by each firing, and its derivative by the activations."""
         s, share = self.settings, self.coefficient(progress)
         if s.jumprelu_penalty == "target":
-            c, excess = share * TARGET_WEIGHT * self.d_in, l0 / s.sparsity - 1
+            c, excess = share * TARGET_WEIGHT * self.d_out, l0 / s.sparsity - 1
             return c * excess.square(), (2 * c / s.sparsity / batch) * excess, 0.0
         c = share * s.sparsity
         if s.jumprelu_penalty == "l0":

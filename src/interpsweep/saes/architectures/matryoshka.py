@@ -24,15 +24,17 @@ from interpsweep.saes.kernels import ByColumn, SparseCodes, decode, sampled_prod
 class SAE(BatchTopK):
     """Matryoshka BatchTopK; `sparsity` is the mean number of active latents per token."""
 
-    def __init__(self, settings: TrainSettings, d_in: int, device: str) -> None:
-        super().__init__(settings, d_in, device)
+    def __init__(
+        self, settings: TrainSettings, d_in: int, device: str, d_out: int | None = None
+    ) -> None:
+        super().__init__(settings, d_in, device, d_out)
         shares = settings.matryoshka_levels
         self.widths = sorted({max(1, round(share * self.d_sae)) for share in shares})
 
-    def step(self, x: Tensor, progress: float, dead: Tensor | None) -> Step:
+    def step(self, x: Tensor, target: Tensor, progress: float, dead: Tensor | None) -> Step:
         """See `Architecture.step`."""
         p, batch = self.parameters, len(x)
-        centred = x - p["b_dec"]
+        centred, wanted = self.sides(x, target)
         chosen = self.choose(centred)
         chosen = chosen.with_values(chosen.values.relu())
 
@@ -41,10 +43,10 @@ class SAE(BatchTopK):
         rings = [_ring(chosen, first, last) for first, last in ends]
         decoders = [p["decoder"][first:last] for first, last in ends]
         sums = accumulate(map(decode, rings, decoders))
-        errors = [partial - centred for partial in sums]
+        errors = [partial - wanted for partial in sums]
 
         gradients = {name: torch.zeros_like(tensor) for name, tensor in p.items()}
-        upstream = torch.zeros_like(x)
+        upstream = torch.zeros_like(wanted)
         # from the outermost ring inwards: a latent serves its own level and all wider ones
         for level in reversed(range(len(rings))):
             ring, (first, last) = rings[level], ends[level]
@@ -54,7 +56,7 @@ class SAE(BatchTopK):
             gradients["encoder"][first:last] = by_column.transposed_product(to_pre, centred)
             gradients["decoder"][first:last] = by_column.transposed_product(ring.values, upstream)
             gradients["b_enc"][first:last] = by_column.column_sums(to_pre)
-        gradients["b_dec"] = upstream.sum(0) - gradients["b_enc"] @ p["encoder"]
+        gradients["b_dec"] = self.bias_gradient(upstream, gradients["b_enc"])
 
         loss = torch.stack([error.square().sum() for error in errors]).mean() / batch
         squared = errors[-1].square().sum() / batch

@@ -19,15 +19,15 @@ class SAE(Architecture):
 
     initial_norm = 0.1
 
-    def step(self, x: Tensor, progress: float, dead: Tensor | None) -> Step:
+    def step(self, x: Tensor, target: Tensor, progress: float, dead: Tensor | None) -> Step:
         """See `Architecture.step`."""
         p, batch = self.parameters, len(x)
         decoder = p["decoder"]
-        centred = x - p["b_dec"]
+        centred, wanted = self.sides(x, target)
         entries = entries_above(centred, p["encoder"], p["b_enc"], 0.0, self.settings.precision)
         acts = entries.values.relu()
         active = acts > 0
-        error = entries.decode(acts, decoder) - centred
+        error = entries.decode(acts, decoder) - wanted
         upstream = error * (2 / batch)
         norms = decoder.norm(dim=1)
         c = self.settings.sparsity * self.coefficient(progress)
@@ -39,7 +39,7 @@ class SAE(Architecture):
             "encoder": entries.transposed_product(to_pre, centred, self.gradient_of("encoder")),
             "decoder": entries.transposed_product(acts, upstream, self.gradient_of("decoder")),
             "b_enc": b_enc,
-            "b_dec": upstream.sum(0) - b_enc @ p["encoder"],
+            "b_dec": self.bias_gradient(upstream, b_enc),
         }
         outward = c * mean_acts / norms.clamp_min(1e-12)  # the penalty on the norms themselves
         gradients["decoder"].addcmul_(decoder, outward[:, None])
