@@ -6,6 +6,7 @@ Everything before training is copied from a local run.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -60,8 +61,30 @@ class Worker:
                 self.pid, self.job = state["pid"], state["slurm"]
         return self.pid > 0
 
+    @property
+    def node(self) -> str:
+        return self.place.cluster.call("squeue", "-h", "-j", self.job, "-o", "%N").strip()
+
     def resume(self) -> None:
         os.kill(self.pid, signal.SIGCONT)
+
+    def kill_job(self) -> None:
+        """Kill every process of the job, SLURM's own among them, as a power cut does."""
+        processes = {}  # pid -> (parent, command line)
+        for path in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                parent = int((path / "stat").read_text().rsplit(")", 1)[1].split()[1])
+                processes[int(path.name)] = (parent, (path / "cmdline").read_text())
+        doomed = {
+            pid
+            for pid, (_, line) in processes.items()
+            if line.startswith(f"slurmstepd: [{self.job}.")
+        }
+        while more := {pid for pid, (parent, _) in processes.items() if parent in doomed} - doomed:
+            doomed |= more
+        assert self.pid in doomed
+        for pid in doomed:
+            os.kill(pid, signal.SIGKILL)
 
 
 def finish(place: ClusterPlace, driver: subprocess.Popen[bytes]) -> None:
@@ -154,7 +177,6 @@ def test_a_preempted_job_makes_room_and_continues(place: ClusterPlace, local: Pl
     place.profile = "profiles/slurm-preempt"
     driver = place.begin(*SAES)
     worker = Worker(place)
-    node = place.cluster.call("squeue", "-h", "-j", worker.job, "-o", "%N").strip()
     urgent = (
         "--wrap",
         "sleep 1",
@@ -165,7 +187,7 @@ def test_a_preempted_job_makes_room_and_continues(place: ClusterPlace, local: Pl
         "-c",
         "4",
         "-w",
-        node,
+        worker.node,
         "-o",
         "/dev/null",
     )
@@ -177,20 +199,22 @@ def test_a_preempted_job_makes_room_and_continues(place: ClusterPlace, local: Pl
     assert [row[0] for row in place.jobs("State")] == ["PREEMPTED", "COMPLETED"]
 
 
-def test_a_job_whose_node_goes_down_continues_on_another(place: ClusterPlace, local: Place) -> None:
+def test_a_job_whose_node_dies_continues_on_another(place: ClusterPlace, local: Place) -> None:
     driver = place.begin(*SAES)
     worker = Worker(place)
-    node = place.cluster.call("squeue", "-h", "-j", worker.job, "-o", "%N").strip()
-    place.cluster.call("scontrol", "update", f"node={node}", "state=down", "reason=test")
+    node = worker.node
+    place.cluster.kill_node(node)
+    worker.kill_job()
     try:
         place.start_soon(worker.job)
         finish(place, driver)
     finally:
-        place.cluster.call("scontrol", "update", f"node={node}", "state=resume")
+        place.cluster.start_node(node)
+        wait_until(place.cluster.idle, "the node to come back", 60)
     check(place, local)
     first, second = place.jobs("State,NodeList")
-    assert (first[0], second[0]) == ("NODE_FAIL", "COMPLETED")
-    assert first[1] == node != second[1]
+    assert (first, second[0]) == (["NODE_FAIL", node], "COMPLETED")
+    assert second[1] != node
 
 
 def test_a_worker_that_lives_on_behind_a_dead_node_is_the_only_writer(
@@ -198,7 +222,7 @@ def test_a_worker_that_lives_on_behind_a_dead_node_is_the_only_writer(
 ) -> None:
     driver = place.begin(*SAES)
     worker = Worker(place)
-    node = place.cluster.call("squeue", "-h", "-j", worker.job, "-o", "%N").strip()
+    node = worker.node
     place.cluster.kill_node(node)
     try:
         place.start_soon(worker.job)

@@ -128,8 +128,8 @@ class Requests:
             return model + settings["batch_tokens"] * (
                 shape.d_model * 160.0 + shape.vocabulary * 12
             )
-        if item.stage == "train":  # three blocks of eight chunks, one being permuted
-            return 32 * 2.0 * self._chunk(item)
+        if item.stage == "train":  # three blocks of chunks, and one being permuted
+            return 4 * settings["block_chunks"] * 2.0 * self._chunk(item)
         if item.stage == "corpus":
             return 60.0 * e.corpus_settings(self._plan, item)["n_tokens"]
         if "activations" in item.spec["inputs"]:
