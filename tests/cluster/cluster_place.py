@@ -26,7 +26,7 @@ class ClusterPlace(Place):
         super().__init__(root)
         self._settle(cluster)
         shutil.copy(LONGER, root / "config/overlays")
-        for profile in (root / "profiles").glob("slurm*/*.yaml"):
+        for profile in (root / "profiles").glob("slurm*/profile*.yaml"):
             text = profile.read_text()
             for shipped, ours in SITE.items():
                 assert text.count(shipped) == 1, f"{profile}: {shipped}"
@@ -62,7 +62,7 @@ class ClusterPlace(Place):
 
     def edit_profile(self, shipped: str, ours: str) -> None:
         """Change lines of the profile."""
-        [path] = (self.root / self.profile).glob("*.yaml")
+        [path] = (self.root / self.profile).glob("profile*.yaml")
         text = path.read_text()
         assert shipped in text
         path.write_text(text.replace(shipped, ours))

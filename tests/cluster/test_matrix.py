@@ -341,6 +341,21 @@ def test_a_controller_that_does_not_answer_for_a_while_loses_no_job(
     assert [row[0] for row in place.jobs("State")] == ["COMPLETED"]
 
 
+def test_dask_workers_that_are_slurm_jobs_give_the_same_bytes(
+    captured: ClusterPlace, tmp_path: Path
+) -> None:
+    pytest.importorskip("dask_jobqueue", reason="dask-jobqueue is not installed")
+    place, local = (captured.copied(tmp_path / name) for name in ("slurm", "local"))
+    local.run("run", *local.configs, "--target", "matches")
+    place.edit_profile("jobs: 4", "jobs: 1")  # two nodes: one job, its workers beside it
+    place.configure("run: {engine: dask-slurm, workers: 2}")
+    place.sweep("--target", "matches")
+    assert place.items() == local.items()
+    workers = [state for name, state in place.jobs("JobName,State") if name == "dask-worker"]
+    assert len(workers) >= 4  # two for each of encode and match
+    place.clear_queue()
+
+
 def test_the_whole_sweep(captured: ClusterPlace, tmp_path: Path) -> None:
     """Every stage, every job within what it asked for."""
     place, local = (captured.copied(tmp_path / name) for name in ("slurm", "local"))

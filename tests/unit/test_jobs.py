@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dask.distributed import get_client
 
 from interpsweep.blockmap import block_map
 from interpsweep.context import Context, Stopped
@@ -142,6 +143,17 @@ def test_block_maps_agree_and_keep_the_order(engine: Any) -> None:
 def test_a_dask_cluster_gives_the_same() -> None:
     # a function of the standard library, since the workers do not know this module
     assert list(block_map(operator.neg, range(5), engine="dask", workers=1)) == [0, -1, -2, -3, -4]
+
+
+def test_a_job_starts_its_dask_workers_once() -> None:
+    context = Context(engine="dask", workers=1)
+    first = list(context.block_map(operator.neg, range(3)))
+    client = get_client()
+    assert list(context.block_map(operator.neg, range(3))) == first == [0, -1, -2]
+    assert get_client() is client
+    context.finish()
+    with pytest.raises(ValueError):
+        get_client()
 
 
 def fail_at_three(x: int) -> int:
