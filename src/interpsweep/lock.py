@@ -4,8 +4,9 @@
 so a text file that changes under a sweep is noticed and named, and never silently mixed in.
 
 An outside input is written as one reference: ``checkpoint:<path>``, ``hub:<repo>@<revision>``,
-``text:<path>``, ``package:<name>``, ``dataset:<repo>@<revision>``, ``sae:<path>``. What the files
-of an imported SAE say about it is kept too, under ``about:<format>:<content>``.
+``text:<path>``, ``package:<name>``, ``dataset:<repo>@<revision>``, ``sae:<path>``,
+``sae-hub:<repo>@<revision>``. What the files of an imported SAE say about it is kept too, under
+``about:<format>:<content>``.
 """
 
 from __future__ import annotations
@@ -80,7 +81,7 @@ def _imports(sweep: Sweep) -> list[ImportedSAE]:
 
 
 def _sae_reference(sae: ImportedSAE) -> str:
-    return f"hub:{sae.repo}@{sae.revision}" if sae.repo else f"sae:{sae.path}"
+    return f"sae-hub:{sae.repo}@{sae.revision}" if sae.repo else f"sae:{sae.path}"
 
 
 def _about(sae: ImportedSAE, lock: Lock) -> str:
@@ -109,9 +110,10 @@ def resolve(reference: str) -> str:
     kind, _, name = reference.partition(":")
     if kind == "checkpoint":
         return models.weights_digest(models.resolve_path(name))
-    if kind == "hub":
+    if kind in ("hub", "sae-hub"):
         repo, _, revision = name.rpartition("@")
-        return models.hub_commit(repo, revision)
+        only = " --include 'FOLDER/*'  (each SAE's `path`)" if kind == "sae-hub" else ""
+        return models.hub_commit(repo, revision, only)
     if kind == "sae":
         return files.content_digest(models.resolve_path(name))
     return corpora.resolve(reference)

@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from interpsweep.commands.preflight import check_imports
 from interpsweep.errors import UserError
 from interpsweep.lock import read_lock
+from interpsweep.store import Store
 
 SITE = "blocks.0.hook_resid_post"
 
@@ -119,3 +121,30 @@ def test_a_folder_without_an_sae_is_named(folder, data) -> None:
     folder.write(data)
     with pytest.raises(UserError, match="nowhere: no such folder"):
         folder.plan()
+
+
+def test_another_width_than_the_site_is_refused_before_any_job(folder, data) -> None:
+    folder.write(data)
+    plan = folder.plan()
+    (model,) = plan.sweep.models
+    check_imports(plan, Store(), model, {"widths": {SITE: 16}})
+    with pytest.raises(UserError, match=r"activations of width 16; those of .* have width 32"):
+        check_imports(plan, Store(), model, {"widths": {SITE: 32}})
+
+
+def test_what_is_not_in_the_cache_is_missed_before_any_job(
+    folder, data, tmp_path, monkeypatch
+) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    data["models"][0]["saes"] = [
+        {"repo": "a/b", "path": "layer_0/width_16k/average_l0_9/params.npz", "revision": "c" * 40,
+         "site": SITE}
+    ]  # fmt: skip
+    folder.write(data)
+    plan = folder.plan()  # needs no file of it: the name says all
+    assert plan.items.of("import")[0].at["d_sae"] == 16384
+    with pytest.raises(UserError, match=r"params\.npz.*hf download a/b --revision c{40} --include"):
+        check_imports(plan, Store(), plan.sweep.models[0], {"widths": {SITE: 16}})

@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
-D_IN, D_SAE, K, ROWS = 12, 40, 4, 64
+D_IN, D_SAE, K, ROWS, HEADS = 12, 40, 4, 64, 3
 SITE = "blocks.0.hook"
 
 
@@ -139,8 +139,10 @@ def read(x: Path, folders: list[Path]) -> None:
     rows = load_file(x)["x"]
     for folder in folders:
         sae = SAE.load_from_disk(folder)
-        acts = sae.encode(rows)
-        out = sae.decode(acts)
+        by_head = sae.cfg.reshape_activations == "hook_z"  # SAELens takes such rows head by head
+        acts = sae.encode(rows.view(1, len(rows), HEADS, -1) if by_head else rows)
+        out = sae.decode(acts).reshape(rows.shape)
+        acts = acts.reshape(len(rows), -1)
         facts = json.dumps(
             {"architecture": sae.cfg.architecture(), "metadata": sae.cfg.metadata.to_dict()}
         )

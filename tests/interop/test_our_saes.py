@@ -14,10 +14,13 @@ from interop.conftest import TOLERANCE
 from interpsweep.config.saes import ARCHITECTURES, TrainSettings
 from interpsweep.context import Context
 from interpsweep.saes import train
+from interpsweep.saes.artifact import Dictionary, write_dictionary
+from interpsweep.saes.describe import reshaping
 from interpsweep.saes.load import load
 from saes_world import Made, make_world
 
 SPARSITY = {"relu": 0.02, "gated": 0.02}
+HOOK_Z = "blocks.0.attn.hook_z"
 
 
 @pytest.fixture(scope="module")
@@ -38,11 +41,15 @@ def trained(tmp_path_factory, peers):
         items.append(Made(root / name, {"settings": settings.identity()}, inputs))
     train.run(items, Context(device="cpu"))
     save_file({"x": world["x"][:100]}, root / "x.safetensors")
-    peers("read", root / "x.safetensors", *(item.out for item in items))
+    other = Dictionary.open(root / "topk")  # the same weights, as if trained on a hook_z
+    extra = {"reshape_activations": reshaping(HOOK_Z)}
+    about = {**other.cfg["metadata"], "hook_name": HOOK_Z}
+    write_dictionary(root / "by head", "topk", other.tensors, k=3, metadata=about, extra=extra)
+    peers("read", root / "x.safetensors", *(root / name for name in (*ARCHITECTURES, "by head")))
     return root, torch.from_numpy(world["x"][:100])
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("name", [*ARCHITECTURES, "by head"])
 def test_saelens_computes_the_same(trained, name: str) -> None:
     root, x = trained
     theirs, ours = load_file(root / name / "read.safetensors"), load(root / name)

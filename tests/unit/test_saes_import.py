@@ -126,6 +126,29 @@ def test_saelens_normalisations_stay(world, tmp_path, kind: str) -> None:
     agrees(sae, x, acts, (acts @ t["W_dec"] + t["b_dec"]) * std + mean)
 
 
+@pytest.mark.parametrize("subtract", [True, False])
+@pytest.mark.parametrize("kind", ["standard", "gated"])
+def test_centred_activations_are_folded(world, tmp_path, kind: str, subtract: bool) -> None:
+    t, x = foreign.base(D_IN), x_of(world)
+    if kind == "gated":
+        t["b_gate"], t["b_mag"] = t.pop("b_enc"), 0.2 * foreign.random(D_SAE, seed=6)
+        t["r_mag"] = 0.5 * foreign.random(D_SAE, seed=7)
+    about = {"model_from_pretrained_kwargs": {"center_writing_weights": True}}
+    foreign.write_saelens(tmp_path / "a", kind, t, metadata=about, apply_b_dec_to_input=subtract)
+    projected = (x - x.mean(1, keepdims=True) - subtract * t["b_dec"]) @ t["W_enc"]
+    if kind == "gated":
+        magnitude = np.maximum(projected * np.exp(t["r_mag"]) + t["b_mag"], 0)
+        acts = magnitude * (projected + t["b_gate"] > 0)
+    else:
+        acts = np.maximum(projected + t["b_enc"], 0)
+    sae = bring(world, tmp_path / "a", tmp_path / "o")
+    agrees(sae, x, acts, acts @ t["W_dec"] + t["b_dec"])
+    cfg = json.loads((tmp_path / "o" / "cfg.json").read_text())
+    assert cfg["metadata"]["model_from_pretrained_kwargs"] == {}
+    plain = bring(world, tmp_path / "a", tmp_path / "p", centred=False)
+    assert not torch.allclose(plain.W_enc, sae.W_enc)
+
+
 def test_old_jumprelu_checkpoint_holds_logarithms(world, tmp_path) -> None:
     t = foreign.base(D_IN)
     log = foreign.random(D_SAE, seed=4)
@@ -451,6 +474,10 @@ def test_an_empty_folder_is_named(tmp_path) -> None:
         files.content_digest(tmp_path)
     with pytest.raises(UserError, match="no such folder"):
         files.content_digest(tmp_path / "gone")
+    with pytest.raises(UserError, match="File name too long"):
+        files.content_digest(tmp_path / ("a" * 400))
+    with pytest.raises(UserError, match="no such folder"):
+        files.content_digest(tmp_path / "a\0b")
 
 
 @pytest.mark.parametrize(

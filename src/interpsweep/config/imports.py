@@ -61,6 +61,11 @@ class ImportedSAE(Section):
         "Factor by which activations were multiplied before the SAE saw them, folded into its "
         "weights; `estimate` takes sqrt(d_in) / mean norm of this sweep's activations",
     )
+    centred: bool | None = field(
+        None,
+        "Whether the SAE saw activations minus their mean over dimensions, as TransformerLens' "
+        "center_writing_weights makes them; folded into its encoder. Null takes what the files say",
+    )
     check_hook: bool = field(
         True, "Refuse an SAE whose files name another hook or layer than `site`", identity=False
     )
@@ -151,3 +156,4 @@ class ImportSettings(Section):
     scale: float | Literal["estimate"] | None = field(
         None, "Factor on activations to be folded into the weights"
     )
+    centred: bool = field(False, "Whether to fold the centring of activations into the encoder")

@@ -84,6 +84,7 @@ class _Named(Section):
     saes: tuple[ImportEntry, ...] = field(
         (),
         "SAEs that exist already, beside those that `train` makes (none if `train.widths` is [])",
+        identity=False,
     )
 
     @field_validator("sites")

@@ -84,10 +84,11 @@ def check_pin(name: str, digest: str, pin: str | None) -> None:
         )
 
 
-def hub_commit(repo: str, revision: str) -> str:
+def hub_commit(repo: str, revision: str, only: str = "") -> str:
     """The commit (40 hex digits) that `revision` of hub model `repo` stands for now.
 
-    Asks the hub, or, offline, what its local cache says about the revision.
+    Asks the hub, or, offline, what its local cache says about the revision. `only` are options for
+    the command in messages, where not the whole repository is wanted.
     """
     if _COMMIT.fullmatch(revision):
         return revision
@@ -107,7 +108,7 @@ def hub_commit(repo: str, revision: str) -> str:
     except LocalEntryNotFoundError as error:
         raise UserError(
             f"{repo}: no network, and revision {revision!r} is not in the local cache. On a "
-            f"machine with network: {prefetch_command(repo, revision)}"
+            f"machine with network: {prefetch_command(repo, revision)}{only}"
         ) from error
     return Path(folder).name
 

@@ -37,6 +37,8 @@ def run(spec: dict[str, Any], inputs: dict[str, Any], out: Path, ctx: Context) -
         )
     foreign.check(activations.d_in, settings.d_sae)
     foreign.fold_scale(_scale(settings, activations))
+    if settings.centred:
+        foreign.fold_centring()
     foreign.fold_norms()
     about = {
         **describe(inputs),

@@ -14,7 +14,8 @@ from interpsweep.errors import UserError
 from interpsweep.models.sites import site_layer
 from interpsweep.saes.formats import files as f
 
-About = dict[str, Any]  # format, architecture, d_in, d_sae, sparsity, seed, hook, layer: if known
+# format, architecture, d_in, d_sae, sparsity, seed, hook, layer, centred: as far as known
+About = dict[str, Any]
 
 # the names that the sweep's own SAEs have in families and figures
 _FAMILIAR = {"standard": "relu", "matryoshka_batchtopk": "matryoshka"}
@@ -71,6 +72,7 @@ def _saelens(files: f.Files) -> About:
     kwargs = _mapping(cfg.get("activation_fn_kwargs"))
     old = "topk" if cfg.get("activation_fn_str", cfg.get("activation_fn")) == "topk" else "standard"
     kind = metadata.get("training_architecture") or cfg.get("architecture") or old
+    loaded = metadata.get("model_from_pretrained_kwargs") or cfg.get("model_from_pretrained_kwargs")
     counts = (cfg.get("k"), kwargs.get("k"), trained.get("k"), trained.get("sparsity"))
     l0 = _positive(metadata.get("l0"))
     return {
@@ -80,6 +82,7 @@ def _saelens(files: f.Files) -> About:
         "sparsity": next((k for k in map(_positive, counts) if k), l0 and float(f"{l0:.3g}")),
         "seed": _seed(trained.get("seed")),
         "hook": metadata.get("hook_name") or cfg.get("hook_name") or cfg.get("hook_point"),
+        "centred": _mapping(loaded).get("center_writing_weights") is True or None,
     }
 
 
@@ -164,6 +167,7 @@ def settings(sae: ImportedSAE, content: str, about: About) -> ImportSettings:
         content={"repo": sae.repo, "commit": content, "path": sae.path} if sae.repo else content,
         site=sae.site,
         scale=sae.scale,
+        centred=about.get("centred", False) if sae.centred is None else sae.centred,
         **known,
     )
 

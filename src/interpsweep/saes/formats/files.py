@@ -63,8 +63,12 @@ def local_files(path: Path) -> Files:
     Links that lead out of the folder are refused: nothing that a downloaded folder says may make
     another file of this machine part of a result.
     """
-    single = path.is_file() and path.suffix == ".npz"
-    if not single and not path.is_dir():
+    try:
+        single = path.is_file() and path.suffix == ".npz"
+        there = single or path.is_dir()
+    except OSError as error:  # a name that no file can have
+        raise UserError(f"models[].saes[].path: {error}") from None
+    if not there:
         raise UserError(f"{path}: no such folder; models[].saes[].path must hold an SAE")
     root = (path.parent if single else path).resolve()
 

@@ -60,6 +60,29 @@ class Foreign:
         if self.rescale and "threshold" in self.tensors:
             self.tensors["threshold"] = self.tensors["threshold"] / np.float32(factor)
 
+    def fold_centring(self) -> None:
+        """Make an encoder for x of one for x minus its mean over dimensions.
+
+        Activations become those of the centred input. Decoded is what the SAE was trained to
+        decode, the centred input: models with layer norms, which it was meant for, drop the rest.
+        """
+        if self.normalisation == "constant_norm_rescale":
+            raise UserError(
+                f"{self.name}: centred activations cannot be folded under {self.normalisation}, "
+                "as their norms differ; set `centred: false` to use it as it is"
+            )
+        wide = self.tensors["W_enc"].astype(np.float64)
+        means = wide.mean(axis=0)
+        self.tensors["W_enc"] = (wide - means).astype(np.float32)
+        if not self.subtract:
+            return
+        shift = self.tensors["b_dec"].astype(np.float64).sum() * means
+        gains = {"b_mag": np.exp(self.tensors["r_mag"])} if "r_mag" in self.tensors else {}
+        for name in ("b_enc", "b_gate", "b_mag"):
+            if name in self.tensors:
+                moved = self.tensors[name] - gains.get(name, 1) * shift
+                self.tensors[name] = moved.astype(np.float32)
+
     def fold_norms(self) -> None:
         """Give decoder rows norm 1 where the SAE chooses its latents as if they had it."""
         if not self.rescale:

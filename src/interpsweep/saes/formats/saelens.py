@@ -20,7 +20,7 @@ CHECKPOINTS = ("batchtopk", "matryoshka_batchtopk")
 KEPT = ("none", "layer_norm", "constant_norm_rescale")  # understood by `saes.load`
 # facts of the metadata that stay true of the imported SAE
 _FACTS = (
-    *("model_name", "hook_head_index", "model_from_pretrained_kwargs", "seqpos_slice"),
+    *("model_name", "hook_head_index", "seqpos_slice"),
     *("context_size", "prepend_bos", "dataset_path", "exclude_special_tokens", "neuronpedia_id"),
     *("training_architecture_details", "sae_lens_training_version", "l0", "num_dead_features"),
 )
