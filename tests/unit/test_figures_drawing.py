@@ -18,6 +18,7 @@ from interpsweep.config.pictures import FigureStyle
 from interpsweep.errors import UserError
 from interpsweep.figures import draw
 from interpsweep.figures.registry import FIGURES
+from interpsweep.tables import write_parquet
 
 FILES = ["caption.md", "data.csv", "data.parquet", "figure.png", "figure.svg"]
 STYLE = FigureStyle(dpi=72).identity()
@@ -136,6 +137,35 @@ def test_one_width_and_one_seed_are_enough_for_a_figure(tmp_path: Path) -> None:
     ):
         assert draw_one(small, name, tmp_path / name)["rows"] > 0
     assert draw_one(small, "matching", tmp_path / "matching")["rows"] == 0
+
+
+def test_a_trade_off_is_drawn_over_sparsities_and_architectures(tmp_path: Path) -> None:
+    many = SyntheticSweep(tmp_path / "many").build()
+    (claims,) = many.paths(many.of("claims"))["claims"]
+    saes = pd.read_parquet(claims / "saes.parquet")
+    others = [
+        saes.assign(architecture=architecture, sparsity=sparsity, l0=saes["l0"] * sparsity / 32)
+        for architecture in ("relu", "topk")
+        for sparsity in (16.0, 64.0, 256.0)
+    ]
+    write_parquet(pd.concat(others, ignore_index=True), claims / "saes.parquet")
+    draw_one(many, "pareto", tmp_path / "out")
+    svg = (tmp_path / "out" / "figure.svg").read_text(encoding="utf-8")
+    assert all(f">{word}<" in svg for word in ("relu", "topk", "512 features", "2k features"))
+    assert "Lines join the sparsities" in (tmp_path / "out" / "caption.md").read_text()
+    assert draw_one(many, "widths", tmp_path / "widths")["rows"] == len(saes) * 6
+
+
+def test_an_encoder_model_has_no_recovered_loss_to_draw(tmp_path: Path) -> None:
+    encoder = SyntheticSweep(tmp_path / "encoder").build()
+    (claims,) = encoder.paths(encoder.of("claims"))["claims"]
+    saes = pd.read_parquet(claims / "saes.parquet").drop(columns="ce_recovered")
+    write_parquet(saes, claims / "saes.parquet")
+    draw_one(encoder, "pareto", tmp_path / "out")
+    caption = (tmp_path / "out" / "caption.md").read_text()
+    assert "The sweep has one sparsity" in caption and "Recovered loss is not shown" in caption
+    svg = (tmp_path / "out" / "figure.svg").read_text(encoding="utf-8")
+    assert "explained" in svg and "cross-entropy" not in svg
 
 
 def test_unknown_figure_names_the_nearest(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ from interpsweep.saes.splice import LossRecovered, Passes, batches
 from interpsweep.spec import canonical_json
 from interpsweep.tables import read_json, write_json, write_parquet
 
-READ_ROWS = 8192  # activations in memory at once
+READ_ROWS = 4096  # activations in memory at once, in float64
 GROUPS = {
     "positions": ("position_first", "position_end"),
     "norms": ("norm_low", "norm_high"),
@@ -105,8 +105,9 @@ class Judged:
                 f"{self.item.inputs['sae']}: the reconstruction of {len(bad)} of {rows} of the "
                 f"activations is not finite (first: row {truth.row + int(bad[0])})"
             )
+        per_token = torch.cat(active)
         for by, sums in self.sums.items():
-            add(sums, members[by], errors, torch.cat(active))
+            add(sums, members[by], errors, per_token)
 
     @torch.inference_mode()
     def replace(self, activations: Tensor, read: Tensor, kept: Tensor) -> Tensor:
@@ -147,7 +148,7 @@ def run(items: list[Item], ctx: Context) -> None:
         groups = _groups(wanted, settings, ctx.device)
         judged = [Judged(item, load(item.inputs["sae"], ctx.device), groups) for item in shared]
         judged = _measure_activations(judged, activations, wanted, settings, failures, ctx)
-        if settings.contexts:
+        if judged and settings.contexts:
             judged = _measure_loss(judged, shared[0], settings, failures, ctx)
         for one in judged:
             one.item.publish(_write(one, settings))

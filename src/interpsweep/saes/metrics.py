@@ -50,6 +50,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 from torch import Tensor
+from torch.linalg import vecdot
 
 from interpsweep.saes.kernels import SparseCodes
 
@@ -69,8 +70,9 @@ class Truth:
     def __init__(self, x: Tensor, row: int = 0) -> None:
         self.x, self.row = x, row
         self.exact = x.double()
-        self.squares = self.exact.square().sum(1)
-        self.spread = (self.exact - self.exact.mean(0)).square().sum(1)
+        self.squares = vecdot(self.exact, self.exact)
+        mean = self.exact.mean(0)
+        self.spread = self.squares - 2 * (self.exact @ mean) + mean @ mean
 
     def __len__(self) -> int:
         return len(self.x)
@@ -91,9 +93,9 @@ class Reconstruction:
     def update(self, truth: Truth, reconstruction: Tensor) -> Tensor:
         """Add a batch reconstructed as (n, d); return its squared errors (n,) float64."""
         hat = reconstruction.double()
-        xx, hh = truth.squares, hat.square().sum(1)
+        xx, hh = truth.squares, vecdot(hat, hat)
         e = torch.sub(truth.exact, hat, out=hat)
-        ee = e.square().sum(1)
+        ee = vecdot(e, e)
         xh = (xx + hh - ee) / 2
         norms = (xx * hh).sqrt().clamp_min(_TINY)
         ratio = (hh / xx.clamp_min(_TINY)).sqrt()
