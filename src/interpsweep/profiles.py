@@ -53,6 +53,11 @@ def read_profile(folder: str) -> Profile:
     )
 
 
+def has_gpu() -> bool:
+    """Whether this machine has an NVIDIA GPU; asks no driver."""
+    return any(Path("/dev").glob("nvidia[0-9]*"))
+
+
 def gpu_stages(resources: Mapping[str, Mapping[str, Any]]) -> frozenset[str]:
     """The stages whose rules are given a GPU by a profile's `set-resources`."""
     rules = {rule for rule, given in resources.items() if {"gpu", "gres"} & set(given)}

@@ -32,7 +32,7 @@ def test_every_profile_lets_existence_decide_and_a_killed_run_go_on(folder: Path
     assert {key: said[key] for key in expected} == expected
 
 
-@pytest.mark.parametrize("name", ["slurm", "slurm-preempt"])
+@pytest.mark.parametrize("name", ["default", "slurm", "slurm-preempt"])
 def test_a_profile_names_rules_that_exist(name: str) -> None:
     rules = {
         rule
@@ -62,9 +62,8 @@ def test_the_profile_for_preemptible_gpus_differs_in_their_partition_only() -> N
 
 
 def test_what_matters_of_a_profile_is_read() -> None:
-    assert read_profile(str(ROOT / "profiles/default")) == Profile(
-        ROOT / "profiles/default/profile.v9+.yaml"
-    )
+    path = ROOT / "profiles/default/profile.v9+.yaml"
+    assert read_profile(str(path.parent)) == Profile(path, gpu_stages=GPU)
     slurm = read_profile(str(ROOT / "profiles/slurm"))
     assert (slurm.cluster, slurm.executor, slurm.jobs, slurm.gpu_stages) == (True, "slurm", 50, GPU)
 

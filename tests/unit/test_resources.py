@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from copy import deepcopy
 from pathlib import Path
@@ -12,11 +13,14 @@ import pytest
 from ruamel.yaml import YAML
 
 from interpsweep import driver
+from interpsweep.commands.inspect import show_plan
 from interpsweep.plan import Plan
 from interpsweep.plan.resources import Request, Requests
 from interpsweep.plan.schedule import Forecast, forecast
+from interpsweep.profiles import read_profile
 from interpsweep.store import Store
 
+ROOT = Path(__file__).parents[2]
 BASE: dict[str, Any] = {
     "sweep": "sizes",
     "models": [
@@ -130,6 +134,29 @@ def _remember(store: Store, job: str, attempt: dict[str, Any]) -> None:
     path = store.history_path(job)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps([attempt]))
+
+
+def test_the_plan_for_a_cluster_says_what_it_will_cost(
+    ask: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    planned()
+    quota = Path("bin/quota")
+    quota.parent.mkdir()
+    quota.write_text("#!/bin/sh\necho '/scratch 12G of 100G'\n")
+    quota.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{quota.parent.absolute()}:/usr/bin:/bin")
+    show_plan([Path("sweep.yaml")], read_profile(str(ROOT / "profiles/slurm")))
+    said = capsys.readouterr().out
+    for pattern in (
+        r"train .* 2 │ +1 │ +\d+\.\d GB │ +\d+\.\d GB │ +\d+ min",
+        r"compute: about \d+\.\d GPU hours and \d+\.\d hours of other jobs",
+        r"time: about \d+\.\d hours, 50 jobs at a time",
+        r"nodes: up to 4 at once, 4 of them with a GPU",
+        r"quota: /scratch 12G of 100G",
+        r"disk: about \d+\.\d+ GB to write, [\d,]+ GB free",
+    ):
+        assert re.search(pattern, said), pattern
+    assert not Path("store").exists()  # planning writes nothing
 
 
 SECONDS = {"capture": 10.0, "train-a": 30.0, "train-b": 20.0, "match": 5.0}

@@ -150,7 +150,7 @@ def test_the_lease_of_a_killed_process_is_taken_at_once(tmp_path: Path) -> None:
 
 def test_a_lease_of_another_machine_expires(tmp_path: Path) -> None:
     path = tmp_path / "l.json"
-    path.write_text(json.dumps({"host": "elsewhere", "pid": 1, "started": "1"}))
+    path.write_text(json.dumps({"machine": "elsewhere", "pid": 1, "started": "1"}))
     assert leases.Lease(path, "x").acquire() is not None
     long_ago = path.stat().st_mtime - leases.EXPIRY - 1
     os.utime(path, (long_ago, long_ago))

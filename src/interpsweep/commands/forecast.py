@@ -16,7 +16,7 @@ from interpsweep.plan.build import input_digests
 from interpsweep.plan.jobs import Job
 from interpsweep.plan.resources import Request, Requests
 from interpsweep.plan.schedule import forecast
-from interpsweep.profiles import Profile
+from interpsweep.profiles import Profile, has_gpu
 from interpsweep.stages import STAGES
 from interpsweep.store import Store
 
@@ -25,7 +25,7 @@ def show_costs(
     plan: Plan, store: Store, to_run: list[Job], profile: Profile, console: Console
 ) -> None:
     """Print what the jobs ask for on a cluster, and how long all of them take."""
-    on_gpu = profile.gpu_stages if profile.cluster else _local_gpu_stages()
+    on_gpu = profile.gpu_stages if profile.cluster or has_gpu() else frozenset()
     requests = Requests(plan, store, on_gpu)
     asked = {job.digest: requests.of(job) for job in to_run}
     if profile.cluster and to_run:
@@ -68,12 +68,6 @@ def _request_table(to_run: list[Job], asked: dict[str, Request], on_gpu: frozens
                 f"{max(request.minutes for request in found):,} min",
             )
     return table
-
-
-def _local_gpu_stages() -> frozenset[str]:
-    """The stages that will use a GPU of this machine."""
-    there = any(Path("/dev").glob("nvidia[0-9]*"))
-    return frozenset(name for name, stage in STAGES.items() if stage.gpu and there)
 
 
 def _local_slots(plan: Plan) -> int:

@@ -20,7 +20,7 @@ from interpsweep.commands.preflight import preflight
 from interpsweep.commands.progress import running_jobs
 from interpsweep.plan import Plan
 from interpsweep.plan.jobs import readable_name
-from interpsweep.profiles import read_profile
+from interpsweep.profiles import has_gpu, read_profile
 from interpsweep.stages import STAGES
 from interpsweep.store import Store
 
@@ -66,8 +66,11 @@ def snakemake_command(configs: list[Path], cores: int, target: str, profile: str
     """The Snakemake call behind `interpsweep run`."""
     command = [sys.executable, "-m", "snakemake", target, "--workflow-profile", profile]
     command += ["--configfile", *map(str, configs)]
-    if cores or not read_profile(profile).cluster:
+    local = not read_profile(profile).cluster
+    if cores or local:
         command += ["--cores", str(cores) if cores else "all"]
+    if local and has_gpu():
+        command += ["--resources", "gpu=1"]
     return command
 
 

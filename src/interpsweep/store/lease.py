@@ -14,6 +14,7 @@ import socket
 import threading
 import time
 import uuid
+from functools import lru_cache
 from pathlib import Path
 
 HEARTBEAT = 5.0  # seconds between touches
@@ -21,16 +22,30 @@ EXPIRY = 120.0  # seconds without a touch after which a lease of another machine
 
 
 def me(job: str = "") -> dict[str, object]:
-    """Who this process is: host, pid, and the pid's start time (pids are reused)."""
+    """Who this process is: machine, pid, and the pid's start time (pids are reused)."""
     pid = os.getpid()
     slurm = os.environ.get("SLURM_JOB_ID", "")
     return {
         "host": socket.gethostname(),
+        "machine": machine(),
         "pid": pid,
         "started": started(pid),
         "job": job,
         "slurm": slurm,
     }
+
+
+@lru_cache
+def machine() -> str:
+    """Where pids mean what they mean here; "" if this is not Linux.
+
+    Host names do not tell it: those of containers and of nodes booted from one image can be alike.
+    """
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot} {os.readlink('/proc/self/ns/pid')}"
+    except OSError:
+        return ""
 
 
 def started(pid: int) -> str:
@@ -48,7 +63,7 @@ def alive(holder: dict[str, object], touched: float, now: float | None = None) -
     `now` is the time by the clock that `touched` was written with, if that is known to be another
     one than this machine's.
     """
-    if holder.get("host") == socket.gethostname() and Path("/proc/self/stat").exists():
+    if machine() and holder.get("machine") == machine():
         begun = started(int(str(holder.get("pid", -1))))
         return bool(begun) and begun == holder.get("started")
     return (time.time() if now is None else now) - touched < EXPIRY
