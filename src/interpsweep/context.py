@@ -79,6 +79,7 @@ class Context:
         self.stopping = False
         self.record_: dict[str, Any] = {}
         self._workers: ExitStack | None = None
+        self._logged: set[str] = set()
 
     @cached_property
     def device(self) -> str:
@@ -129,6 +130,12 @@ class Context:
     def log(self, message: str) -> None:
         """Write a line to the job's log."""
         print(message, file=sys.stderr, flush=True)
+
+    def log_once(self, message: str) -> None:
+        """Write a line to the job's log unless it is there already."""
+        if message not in self._logged:
+            self._logged.add(message)
+            self.log(message)
 
     def report(self, **state: Any) -> None:
         """Write the progress file that `interpsweep status` and the live display read."""

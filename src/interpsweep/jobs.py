@@ -23,7 +23,7 @@ from interpsweep.store import Store
 from interpsweep.store.attempt import open_attempt, publish
 from interpsweep.store.history import Record
 from interpsweep.store.layout import write_atomic
-from interpsweep.store.lease import Lease
+from interpsweep.store.lease import Lease, describe
 
 Inputs = dict[str, Any]  # role -> Path, or list of Paths
 POLL = 2.0  # seconds between looks at an item that another job is making
@@ -134,7 +134,8 @@ def _claim(store: Store, digest: str, context: Context) -> Item | None:
     lease = Lease(store.lease_path(digest), digest)
     holder = lease.acquire()
     if holder is not None:
-        context.log(f"{store.path(spec, digest)}: being made by {holder}; waiting")
+        who = describe(holder)
+        context.log_once(f"{store.path(spec, digest)}: being made by {who}; waiting")
         return None
     if store.exists(digest):
         lease.release()

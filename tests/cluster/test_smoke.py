@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from cluster_place import ClusterPlace
+from cluster_place import QUICK, ClusterPlace
 
 from cluster import Cluster
 from places import Place
@@ -19,8 +19,10 @@ def test_a_sweep_through_slurm_gives_the_bytes_of_a_local_run(
     for folder in folders:
         folder.mkdir()
     place, local = ClusterPlace(folders[0], cluster), Place(folders[1])
+    place.configs = [*QUICK]
+    place.configure("run: {workers: 2}")
     place.sweep("--target", "matches")
-    local.run("run", *place.configs, "--target", "matches")
+    local.run("run", *QUICK, "--target", "matches")
     assert place.items() == local.items()
     assert {"train", "encode", "match"} <= set(place.stages(set(place.items())))
 
@@ -31,5 +33,9 @@ def test_a_sweep_through_slurm_gives_the_bytes_of_a_local_run(
         *[(False, "cpu")] * 2,
         *[(True, "gpu")] * 4,
     ]
+    # processors reach the step that works, not only the job around it
+    ids = ",".join(number for [number] in place.jobs("JobID"))
+    steps = cluster.call("sacct", "-n", "-P", "-j", ids, "-o", "JobID,AllocCPUS").split()
+    assert {step.split("|")[1] for step in steps} == {"2"}
     place.sweep("--target", "matches")
     assert place.jobs("State,Partition,AllocTRES") == jobs  # nothing was submitted again

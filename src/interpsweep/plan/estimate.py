@@ -9,6 +9,7 @@ of one processor core; its factors were measured on sweeps over MiniLM and over 
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -182,19 +183,15 @@ def _analysis(plan: Plan, item: PlannedItem, shape: Shape) -> Work:
     saes = saes_behind(plan, item)
     if not saes:  # concepts, claims, figures, report, bundle
         return Work(seconds=3.0 + 0.2 * len(input_digests(item.spec)))
-    rows, width, l0 = (
-        analysis_rows(plan, item),
-        sum(d_sae(sae) for sae in saes),
-        max(map(active, saes)),
-    )
+    rows, l0 = analysis_rows(plan, item), max(map(active, saes))
+    widths = [d_sae(sae) for sae in saes]
+    width = sum(widths)
     if item.stage == "encode":
         return Work(rows, int(rows * l0 * CODE_BYTES), 4.0 * shape.d_model * width * rows)
     if item.stage == "match":
-        a, b = (d_sae(sae) for sae in saes)
-        spun = 1 + 4 * item.spec["settings"]["null_draws"]
-        return Work(
-            flop=2.0 * shape.d_model * a * b * spun, seconds=1e-7 * rows * l0**2 + 5e-3 * width
-        )
+        products = 1 + 4 * item.spec["settings"]["null_draws"]
+        flop = 2.0 * shape.d_model * math.prod(widths) * products
+        return Work(flop=flop, seconds=1e-7 * rows * l0**2 + 5e-3 * width)
     if item.stage == "tree":
         return Work(seconds=2e-8 * rows * l0**2 * len(saes) + 1e-3 * width)
     return Work(flop=4.0 * width**2 * shape.d_model, seconds=3e-6 * rows * l0 + 0.03 * width)

@@ -57,6 +57,12 @@ def started(pid: int) -> str:
     return "" if fields[0] == "Z" else fields[19]
 
 
+def describe(holder: dict[str, object]) -> str:
+    """Who `holder` is, for people."""
+    job = f" (SLURM job {holder['slurm']})" if holder.get("slurm") else ""
+    return f"process {holder.get('pid', '?')} on {holder.get('host', '?')}{job}"
+
+
 def alive(holder: dict[str, object], touched: float, now: float | None = None) -> bool:
     """Whether the process that `holder` describes can still be working.
 
