@@ -141,7 +141,7 @@ def read(x: Path, folders: list[Path]) -> None:
         sae = SAE.load_from_disk(folder)
         by_head = sae.cfg.reshape_activations == "hook_z"  # SAELens takes such rows head by head
         acts = sae.encode(rows.view(1, len(rows), HEADS, -1) if by_head else rows)
-        out = sae.decode(acts).reshape(rows.shape)
+        out = sae.decode(acts).reshape(len(rows), -1)
         acts = acts.reshape(len(rows), -1)
         facts = json.dumps(
             {"architecture": sae.cfg.architecture(), "metadata": sae.cfg.metadata.to_dict()}

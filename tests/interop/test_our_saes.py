@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,8 +20,22 @@ from interpsweep.saes.describe import reshaping
 from interpsweep.saes.load import load
 from saes_world import Made, make_world
 
-SPARSITY = {"relu": 0.02, "gated": 0.02}
 HOOK_Z = "blocks.0.attn.hook_z"
+# SAELens has a format of its own for these transcoders, of the architectures behind the names
+TRANSCODERS = {f"{name} transcoder": name for name in ("relu", "jumprelu", "batchtopk")}
+ALL = (*ARCHITECTURES, *TRANSCODERS, "by head")
+
+
+def item(root: Path, world: dict, name: str) -> Made:
+    architecture = TRANSCODERS.get(name, name)
+    output = "blocks.0.hook_out" if name in TRANSCODERS else None
+    settings = TrainSettings(
+        architecture=architecture, d_sae=24, tokens=20_000, batch_size=64, output_site=output,
+        sparsity=0.02 if architecture in ("relu", "gated") else 3,
+    )  # fmt: skip
+    roles = ("activations", "corpus", *(("targets",) if output else ()))
+    inputs = {role: world[role] for role in roles}
+    return Made(root / name, {"settings": settings.identity()}, inputs)
 
 
 @pytest.fixture(scope="module")
@@ -28,28 +43,18 @@ def trained(tmp_path_factory, peers):
     """Folder of a trained SAE of each architecture, opened by SAELens on the rows of x."""
     root = tmp_path_factory.mktemp("exports")
     world = make_world(root)
-    inputs = {"activations": world["activations"], "corpus": world["corpus"]}
-    items = []
-    for name in ARCHITECTURES:
-        settings = TrainSettings(
-            architecture=name,
-            d_sae=24,
-            sparsity=SPARSITY.get(name, 3),
-            tokens=20_000,
-            batch_size=64,
-        )
-        items.append(Made(root / name, {"settings": settings.identity()}, inputs))
+    items = [item(root, world, name) for name in (*ARCHITECTURES, *TRANSCODERS)]
     train.run(items, Context(device="cpu"))
     save_file({"x": world["x"][:100]}, root / "x.safetensors")
     other = Dictionary.open(root / "topk")  # the same weights, as if trained on a hook_z
     extra = {"reshape_activations": reshaping(HOOK_Z)}
     about = {**other.cfg["metadata"], "hook_name": HOOK_Z}
     write_dictionary(root / "by head", "topk", other.tensors, k=3, metadata=about, extra=extra)
-    peers("read", root / "x.safetensors", *(root / name for name in (*ARCHITECTURES, "by head")))
+    peers("read", root / "x.safetensors", *(root / name for name in ALL))
     return root, torch.from_numpy(world["x"][:100])
 
 
-@pytest.mark.parametrize("name", [*ARCHITECTURES, "by head"])
+@pytest.mark.parametrize("name", ALL)
 def test_saelens_computes_the_same(trained, name: str) -> None:
     root, x = trained
     theirs, ours = load_file(root / name / "read.safetensors"), load(root / name)
