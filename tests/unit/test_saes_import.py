@@ -266,6 +266,23 @@ def test_another_hook_is_refused_unless_told(tmp_path) -> None:
     assert about.settings(told, "sha256:0", known).architecture == "relu"
 
 
+@pytest.mark.parametrize(
+    "name", ["../../etc/x", "a b", "$(touch pwned)", "", "x" * 100_000, 7, ["a"]]
+)
+def test_names_in_files_never_become_file_names(tmp_path, name: object) -> None:
+    t = foreign.base(D_IN)
+    about_it = {"training_architecture": name, "training_architecture_details": {"seed": 10**400}}
+    foreign.write_saelens(tmp_path, "standard", t, metadata=about_it)
+    known = about.look(files.local_files(tmp_path))
+    assert "seed" not in known
+    sae = ImportedSAE(path="x", site=SITE, sparsity=9)
+    if isinstance(name, str) and name:
+        with pytest.raises(UserError, match=r"its files call it .*; give `architecture`"):
+            about.settings(sae, "sha256:0", known)
+    else:  # no name at all: the architecture at inference
+        assert about.settings(sae, "sha256:0", known).architecture == "relu"
+
+
 def test_what_nothing_says_has_to_be_given(tmp_path) -> None:
     foreign.write_saelens(
         tmp_path, "jumprelu", {**foreign.base(D_IN), "threshold": np.ones(20, "f4")}

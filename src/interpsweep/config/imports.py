@@ -14,6 +14,7 @@ from interpsweep.config.base import Section, field
 from interpsweep.errors import nearest
 
 Format = Literal["auto", "saelens", "gemma_scope", "sparsify", "dictionary_learning"]
+KIND = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$"  # an architecture's name: it becomes part of file names
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 _TEMPLATES = ("path", "repo", "site", "d_sae", "sparsity", "seed")
 _REPO = (
@@ -51,7 +52,7 @@ class ImportedSAE(Section):
     architecture: str | None = field(
         None,
         "Name of its kind in families and figures; null takes what the files say",
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$",
+        pattern=KIND,
     )
     d_sae: int | None = field(None, _D_SAE, unit="latents", gt=0)
     sparsity: float | None = field(None, _SPARSITY, gt=0)

@@ -9,7 +9,7 @@ import math
 import re
 from typing import Any
 
-from interpsweep.config.imports import ImportedSAE, ImportSettings
+from interpsweep.config.imports import KIND, ImportedSAE, ImportSettings
 from interpsweep.errors import UserError
 from interpsweep.models.sites import site_layer
 from interpsweep.saes.formats import files as f
@@ -17,6 +17,7 @@ from interpsweep.saes.formats import files as f
 # format, architecture, d_in, d_sae, sparsity, seed, hook, layer, centred: as far as known
 About = dict[str, Any]
 
+_MAX_TEXT = 200  # characters of a name that is kept
 # the names that the sweep's own SAEs have in families and figures
 _FAMILIAR = {"standard": "relu", "matryoshka_batchtopk": "matryoshka"}
 _CLASSES = {
@@ -71,17 +72,18 @@ def _saelens(files: f.Files) -> About:
     trained = _mapping(metadata.get("training_architecture_details"))
     kwargs = _mapping(cfg.get("activation_fn_kwargs"))
     old = "topk" if cfg.get("activation_fn_str", cfg.get("activation_fn")) == "topk" else "standard"
-    kind = metadata.get("training_architecture") or cfg.get("architecture") or old
+    kind = _text(metadata.get("training_architecture")) or _text(cfg.get("architecture")) or old
+    hooks = (metadata.get("hook_name"), cfg.get("hook_name"), cfg.get("hook_point"))
     loaded = metadata.get("model_from_pretrained_kwargs") or cfg.get("model_from_pretrained_kwargs")
     counts = (cfg.get("k"), kwargs.get("k"), trained.get("k"), trained.get("sparsity"))
     l0 = _positive(metadata.get("l0"))
     return {
-        "architecture": _FAMILIAR.get(str(kind), str(kind)),
+        "architecture": _FAMILIAR.get(kind, kind),
         "d_in": _count(cfg.get("d_in")),
         "d_sae": _count(cfg.get("d_sae")),
         "sparsity": next((k for k in map(_positive, counts) if k), l0 and float(f"{l0:.3g}")),
         "seed": _seed(trained.get("seed")),
-        "hook": metadata.get("hook_name") or cfg.get("hook_name") or cfg.get("hook_point"),
+        "hook": next((hook for hook in map(_text, hooks) if hook), None),
         "centred": _mapping(loaded).get("center_writing_weights") is True or None,
     }
 
@@ -113,7 +115,7 @@ def _sparsify(files: f.Files) -> About:
     d_in = _count(cfg.get("d_in"))
     latents, factor = _count(cfg.get("num_latents")), _count(cfg.get("expansion_factor"))
     return {
-        "architecture": str(cfg.get("activation", "topk")),
+        "architecture": _text(cfg.get("activation", "topk")),
         "d_in": d_in,
         "d_sae": latents or (d_in * factor if d_in and factor else None),
         "sparsity": _positive(cfg.get("k")),
@@ -159,6 +161,8 @@ def settings(sae: ImportedSAE, content: str, about: About) -> ImportSettings:
     for key in ("architecture", "d_sae", "sparsity", "seed"):
         value = getattr(sae, key)
         known[key] = about.get(key, 0 if key == "seed" else None) if value is None else value
+        if key == "architecture" and not re.fullmatch(KIND, str(known[key])):
+            raise UserError(f"{where}: its files call it {known[key]!r:.80}; give `architecture`")
         if known[key] is None:
             hint = " (its L0, or any number that its family shares)" if key == "sparsity" else ""
             raise UserError(f"{where}: the files do not say its {key}; give `{key}`{hint}")
@@ -191,8 +195,12 @@ def _count(value: Any) -> int | None:
 
 
 def _seed(value: Any) -> int | None:
-    sound = isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    sound = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 32
     return value if sound else None
+
+
+def _text(value: Any) -> str | None:
+    return value[:_MAX_TEXT] if isinstance(value, str) and value else None
 
 
 def _positive(value: Any) -> float | None:
