@@ -6,7 +6,7 @@ so a text file that changes under a sweep is noticed and named, and never silent
 An outside input is written as one reference: ``checkpoint:<path>``, ``hub:<repo>@<revision>``,
 ``text:<path>``, ``package:<name>``, ``dataset:<repo>@<revision>``, ``sae:<path>``,
 ``sae-hub:<repo>@<revision>``. What the files of an imported SAE say about it is kept too, under
-``about:<format>:<content>``.
+``about:<format>:<content>/<path>``.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def _sae_reference(sae: ImportedSAE) -> str:
 
 def _about(sae: ImportedSAE, lock: Lock) -> str:
     content = _locked(_sae_reference(sae), lock)
-    return f"about:{sae.format}:{content}{f'/{sae.path}' if sae.repo else ''}"
+    return f"about:{sae.format}:{content}/{sae.path}"  # Gemma Scope's paths speak too
 
 
 def _look(sae: ImportedSAE, content: str) -> dict[str, Any]:

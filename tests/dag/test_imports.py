@@ -93,7 +93,7 @@ def test_the_lock_keeps_content_and_what_the_files_say(folder, data) -> None:
     lock = read_lock(folder.config.with_suffix(".lock.json"))
     content = lock["sae:saes/w64"]
     assert content.startswith("sha256:")
-    assert json.loads(lock[f"about:auto:{content}"])["d_sae"] == 64
+    assert json.loads(lock[f"about:auto:{content}/saes/w64"])["d_sae"] == 64
     # planning reads the lock alone: the files may be gone
     (folder.config.parent / "saes" / "w64" / "sae_weights.safetensors").unlink()
     assert folder.plan().digest == plan.digest
