@@ -40,9 +40,22 @@ def why_not() -> str:
     """Why a cluster cannot run here; "" if it can."""
     if platform.system() != "Linux" or os.geteuid() != 0:
         return "a SLURM of its own needs Linux and root"
+    if not address().startswith("127."):
+        return (
+            f"daemons listen where the host name {socket.gethostname()} points, and that is "
+            f"{address() or 'nowhere'}; add `127.0.0.1 {socket.gethostname()}` to /etc/hosts"
+        )
     if all(_find(name) for name in NEEDED) or shutil.which("apt-get"):
         return ""
     return f"{', '.join(NEEDED)} are not installed, and there is no apt-get to install them"
+
+
+def address() -> str:
+    """Where the daemons listen: what the host name resolves to."""
+    try:
+        return socket.gethostbyname(socket.gethostname())
+    except OSError:
+        return ""
 
 
 def _find(name: str) -> str | None:
@@ -150,7 +163,8 @@ class Cluster:
             zip(("ctld_port", "dbd_port", "sql_port", "n1_port", "n2_port"), ports, strict=True)
         )
         self._sql_port = names["sql_port"]
-        values = {**names, "root": str(self.root), "host": socket.gethostname().split(".")[0]}
+        host = socket.gethostname().split(".")[0]
+        values = {**names, "root": str(self.root), "host": host, "address": address()}
         for source in ETC.iterdir():
             text = Template(source.read_text()).substitute(values)
             (self.root / source.name).write_text(text)

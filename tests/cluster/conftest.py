@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster import Cluster, why_not
+from cluster import Cluster, install, why_not
 
 
 @pytest.fixture(scope="session")
@@ -14,6 +14,10 @@ def cluster() -> Iterator[Cluster]:
     reason = why_not()
     if reason:
         pytest.skip(reason)
+    try:
+        install()
+    except RuntimeError as error:  # no package source
+        pytest.skip(f"SLURM could not be installed: {error}")
     with tempfile.TemporaryDirectory(prefix="slurm-") as folder:
         cluster = Cluster(Path(folder) / "c").start()
         try:

@@ -300,9 +300,10 @@ def test_a_job_that_waits_in_the_queue_of_a_dead_driver_is_cancelled(
         wait_until(lambda: place.jobs("State") == [["PENDING"]], "a job in the queue", 100)
         os.killpg(driver.pid, signal.SIGKILL)
         driver.wait()
+        [[number]] = place.jobs("JobID")
+        place.cluster.call("scontrol", "hold", number)
     finally:
         place.cluster.call("scontrol", "update", "partition=gpu", "state=up")
-        place.cluster.call("scontrol", "hold", *(row[0] for row in place.jobs("JobID")))
     finish(place, place.begin(*SAES))
     check(place, local)
     assert [row[0].split()[0] for row in place.jobs("State")] == ["CANCELLED", "COMPLETED"]
@@ -323,7 +324,9 @@ def test_an_unknown_state_is_no_success(place: ClusterPlace, local: Place) -> No
     finish(place, driver)
     assert "MissingOutputException" in place.driver_log()  # the index file was not there
     check(place, local)
-    assert [row[0] for row in place.jobs("State")] == ["COMPLETED", "COMPLETED"]
+    states = [row[0] for row in place.jobs("State")]
+    assert len(states) > 1
+    assert set(states) == {"COMPLETED"}
 
 
 def test_a_controller_that_does_not_answer_for_a_while_loses_no_job(
