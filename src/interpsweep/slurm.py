@@ -39,32 +39,27 @@ class Queued:
         return self.state in WAITING
 
 
-def settle_leftovers(
-    plan: Plan, store: Store, running: Literal["wait", "cancel"], others: bool
-) -> None:
+def settle_leftovers(plan: Plan, store: Store, running: Literal["wait", "cancel"]) -> None:
     """Leave no job of an earlier driver of this sweep in the queue.
 
-    With `others`, another driver is alive in this folder: then a job in the queue can be its, and
-    only jobs that hold leases of this sweep are looked at; they are waited for. Raises UserError
-    if jobs may be alive and the queue does not answer.
+    Raises UserError if jobs may be alive and the queue does not answer.
     """
     if shutil.which("squeue") is None:
         return
     held = _holders(plan, store)
-    said: set[str] = set()
-    while found := leftovers(plan, held, others):
-        doomed = [job for job in found if not others and (job.waits or running == "cancel")]
-        new = [job for job in found if job.number not in said]
-        if new:
-            _say([job for job in new if job in doomed], "cancelling")
-            _say([job for job in new if job not in doomed], "waiting for")
-        if doomed:
-            _call("scancel", *(job.number for job in doomed))
-        said |= {job.number for job in new}
+    cancelled: set[str] = set()
+    waited_for: set[str] = set()
+    while found := leftovers(plan, held):
+        doomed = {job for job in found if job.waits or running == "cancel"}
+        _cancel([job for job in found if job in doomed and job.number not in cancelled])
+        cancelled |= {job.number for job in doomed}
+        new = [job for job in found if job.number not in cancelled | waited_for]
+        _say("waiting for", new)
+        waited_for |= {job.number for job in new}
         time.sleep(POLL)
 
 
-def leftovers(plan: Plan, held: dict[str, str], others: bool) -> list[Queued]:
+def leftovers(plan: Plan, held: set[str]) -> list[Queued]:
     """Jobs in the queue that were submitted for this plan, or that hold leases of its items."""
     try:
         queue = _queue()
@@ -73,8 +68,6 @@ def leftovers(plan: Plan, held: dict[str, str], others: bool) -> list[Queued]:
             raise
         return []
     here = str(Path.cwd())
-    if others:  # what waits in the queue can be theirs
-        return [job for job, _ in queue if job.number in held and not job.waits]
     return [
         job
         for job, folder in queue
@@ -92,13 +85,13 @@ def _queue() -> list[tuple[Queued, str]]:
     return found
 
 
-def _holders(plan: Plan, store: Store) -> dict[str, str]:
-    """SLURM job -> item, for every lease of the plan's items that a SLURM job may be holding."""
-    found = {}
+def _holders(plan: Plan, store: Store) -> set[str]:
+    """SLURM jobs that may be holding leases of the plan's items."""
+    found = set()
     for item in plan.items.by_digest:
         held = leases.read(store.lease_path(item))
         if held is not None and held[0].get("slurm") and leases.alive(*held):
-            found[str(held[0]["slurm"])] = item
+            found.add(str(held[0]["slurm"]))
     return found
 
 
@@ -112,7 +105,13 @@ def _call(*command: str) -> str:
     return result.stdout
 
 
-def _say(jobs: list[Queued], verb: str) -> None:
+def _cancel(jobs: list[Queued]) -> None:
+    _say("cancelling", jobs)
+    if jobs:  # one that has just ended makes it fail; the next look at the queue tells
+        subprocess.run(["scancel", *(job.number for job in jobs)], capture_output=True, check=False)
+
+
+def _say(verb: str, jobs: list[Queued]) -> None:
     if jobs:
         names = ", ".join(f"{job.number} ({job.what.split('_wildcards_')[0]})" for job in jobs)
         print(f"interpsweep: {verb} jobs of an earlier run: {names}", file=sys.stderr, flush=True)

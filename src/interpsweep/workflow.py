@@ -191,7 +191,8 @@ def open_workflow(snakemake_workflow: Any) -> Driver | Worker:
             lock = driver.DriverLock(plan.sweep.sweep, Store()).acquire()
             atexit.register(lock.release)
             preflight(plan, Store())
-            settle_leftovers(plan, Store(), plan.sweep.run.leftovers, lock.others())
+            if not lock.others():  # else jobs in the queue can be theirs; leases suffice
+                settle_leftovers(plan, Store(), plan.sweep.run.leftovers)
         driver.prepare(plan, dry=dry)
     except UserError as error:
         print(f"interpsweep: {error}", file=sys.stderr, flush=True)

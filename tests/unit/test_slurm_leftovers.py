@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from interpsweep import slurm
+from interpsweep.driver import DriverLock
 from interpsweep.errors import UserError
 from interpsweep.store import Store
 from interpsweep.store.lease import me
@@ -74,7 +75,7 @@ def test_what_waits_is_cancelled_and_what_runs_is_waited_for(
     queue.add(2, "RUNNING", WANTED)
     queue.add(3, "PENDING", OTHER)  # of another sweep
     queue.add(4, "PENDING", WANTED, Path("/elsewhere"))  # of another folder
-    slurm.settle_leftovers(plan, Store(), "wait", others=False)
+    slurm.settle_leftovers(plan, Store(), "wait")
     assert queue.gone == ["1"]
     said = capsys.readouterr().err
     assert "cancelling jobs of an earlier run: 1 (rule_train)" in said
@@ -84,7 +85,7 @@ def test_what_waits_is_cancelled_and_what_runs_is_waited_for(
 def test_what_runs_is_cancelled_too_if_so_configured(queue: Queue, plan: Any) -> None:
     queue.add(2, "RUNNING", WANTED)
     queue.add(3, "COMPLETING", OTHER)
-    slurm.settle_leftovers(plan, Store(), "cancel", others=False)
+    slurm.settle_leftovers(plan, Store(), "cancel")
     assert queue.gone == ["2"]
 
 
@@ -93,22 +94,34 @@ def test_a_job_that_holds_a_lease_counts_whatever_it_was_submitted_for(
 ) -> None:
     hold(Store(), "3")
     queue.add(3, "RUNNING", OTHER)
-    slurm.settle_leftovers(plan, Store(), "wait", others=False)
+    slurm.settle_leftovers(plan, Store(), "wait")
     assert "waiting for jobs of an earlier run: 3" in capsys.readouterr().err
 
 
-def test_jobs_of_another_driver_in_the_folder_are_left_alone(queue: Queue, plan: Any) -> None:
-    queue.add(1, "PENDING", WANTED)  # two sweeps can share a job
-    queue.add(2, "RUNNING", WANTED)
-    slurm.settle_leftovers(plan, Store(), "cancel", others=True)
-    assert queue.gone == []
+def test_a_job_that_waits_again_is_cancelled_too(queue: Queue, plan: Any) -> None:
+    """It was running, and SLURM took it back into the queue."""
+    queue.add(2, "COMPLETING", WANTED)
+    queue.add(2, "PENDING", WANTED)
+    slurm.settle_leftovers(plan, Store(), "wait")
+    assert queue.gone == ["2"]
 
 
 def test_a_silent_controller_stops_the_run_only_if_somebody_may_be_at_work(
     queue: Queue, plan: Any
 ) -> None:
     Queue._client(Path("bin/squeue"), "echo 'Unable to contact slurm controller' >&2; exit 1")
-    slurm.settle_leftovers(plan, Store(), "wait", others=False)
+    slurm.settle_leftovers(plan, Store(), "wait")
     hold(Store(), "3")
     with pytest.raises(UserError, match="Unable to contact"):
-        slurm.settle_leftovers(plan, Store(), "wait", others=False)
+        slurm.settle_leftovers(plan, Store(), "wait")
+
+
+def test_a_driver_of_another_sweep_is_noticed(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    mine = DriverLock("mine", store).acquire()
+    assert not mine.others()
+    other = DriverLock("other", store).acquire()
+    assert mine.others()
+    other.release()
+    assert not mine.others()
+    mine.release()
