@@ -38,6 +38,7 @@ class Job:
     threads: int
     precision: str = "float32"
     penalty: str = "target"  # of jumprelu
+    levels: tuple[float, ...] = (0.0625, 0.125, 0.25, 0.5, 1.0)  # of matryoshka
     device: str = "cpu"
 
     def rate_at(self, step: int) -> float:

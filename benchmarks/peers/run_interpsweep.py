@@ -8,7 +8,7 @@ import torch
 from common import Job, Step, main
 
 from interpsweep.config.saes import TrainSettings
-from interpsweep.saes.trainer import Trainer
+from interpsweep.saes.trainer import Side, Trainer
 
 
 def make(job: Job, d_in: int) -> tuple[Step, object]:
@@ -27,9 +27,7 @@ def make(job: Job, d_in: int) -> tuple[Step, object]:
         precision=job.precision,
         log_points=1,
     )
-    trainer = Trainer(
-        settings, scale=1.0, centre=torch.zeros(d_in), variance=1.0, device=job.device
-    )
+    trainer = Trainer(settings, Side(1.0, torch.zeros(d_in), 1.0), device=job.device)
 
     def step(x: torch.Tensor, number: int) -> float:
         before = float(trainer.sums[1])

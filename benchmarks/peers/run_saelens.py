@@ -32,6 +32,8 @@ def make(job: Job, d_in: int) -> tuple[Step, object]:
         }
     else:
         own = {"k": int(job.sparsity)}
+    if job.architecture == "matryoshka":  # ours has the same nested widths by default
+        own["matryoshka_widths"] = [round(share * job.d_sae) for share in job.levels]
     sae = made(config(d_in=d_in, d_sae=job.d_sae, device=job.device, dtype="float32", **own))
     trainer = SAETrainer(
         SAETrainerConfig(

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from interpsweep.saes.kernels import native
+from interpsweep.saes.kernels.native import rows, spread
 
 BETAS = (0.9, 0.999)
 EPSILON = 1e-8
@@ -40,8 +40,8 @@ class Adam:
         numbers = (factor, rate / mean_bias, square_bias**-0.5, *BETAS, EPSILON)
         scalars = [np.float32(number) for number in numbers]
         for arrays in zip(self.weights, gradients, self.means, self.squares, strict=True):
-            rows = [np.atleast_2d(array.contiguous().numpy()) for array in arrays]
-            native.spread(native.adam_rows, len(rows[0]), *rows, *scalars)
+            views = [np.atleast_2d(array.contiguous().numpy()) for array in arrays]
+            spread(rows.adam_rows, len(views[0]), *views, *scalars)
 
     def _fused(self, gradients: Sequence[Tensor], rate: float, factor: Tensor | None) -> None:
         if factor is not None:
@@ -89,15 +89,15 @@ def clip_factor(gradients: Sequence[Tensor], largest: float) -> Tensor:
 
 
 def _square_sum(gradient: Tensor) -> float:
-    rows = np.atleast_2d(gradient.contiguous().numpy())
-    sums = np.empty(len(rows))
-    native.spread(native.square_sums, len(rows), rows, sums)
+    view = np.atleast_2d(gradient.contiguous().numpy())
+    sums = np.empty(len(view))
+    spread(rows.square_sums, len(view), view, sums)
     return float(sums.sum())
 
 
 def normalise_rows(weight: Tensor) -> None:
     """Divide the rows of (n, d) float32 by their norms, in place."""
     if weight.device.type == "cpu":
-        native.spread(native.unit_rows, len(weight), weight.numpy())
+        spread(rows.unit_rows, len(weight), weight.numpy())
     else:
         weight.div_(weight.norm(dim=1, keepdim=True).clamp_min_(1e-12))

@@ -16,8 +16,9 @@ from interpsweep.saes.kernels import (
     Precision,
     SparseCodes,
     decode,
+    dense,
     few_above,
-    product,
+    rounded,
     sampled_products,
 )
 
@@ -37,6 +38,10 @@ class Sparse:
         """What the entries were made from."""
         return self.codes.values
 
+    def relu(self) -> tuple[Tensor, Tensor]:
+        """`values` or zero, and the mask of the positive ones. `values` itself may be changed."""
+        return self.values.relu(), self.values > 0
+
     def of(self, vector: Tensor) -> Tensor:
         """A number per latent (d_sae,), for every entry."""
         return vector[self.codes.columns]
@@ -55,6 +60,10 @@ class Sparse:
         """``values.T @ right``, (d_sae, d_in), into `out` if given."""
         return self.by_column.transposed_product(values, right, out)
 
+    def where(self, mask: Tensor, values: Tensor) -> Tensor:
+        """`values` where `mask` is true, zero elsewhere. `values` itself may be changed."""
+        return values * mask
+
     def column_sums(self, values: Tensor) -> Tensor:
         """Sum over the batch, (d_sae,)."""
         return self.by_column.column_sums(values)
@@ -65,37 +74,49 @@ class Sparse:
 
 
 class Dense:
-    """All entries; products of matrices in `precision`."""
+    """All entries, in the format that products of matrices with `precision` take."""
 
     def __init__(self, values: Tensor, precision: Precision) -> None:
         self.values, self.precision = values, precision
 
+    def relu(self) -> tuple[Tensor, Tensor]:
+        """See `Sparse.relu`."""
+        positive = dense.relu_(self.values)
+        return self.values, positive
+
     def of(self, vector: Tensor) -> Tensor:
         """See `Sparse.of`."""
-        return vector
+        return vector.to(self.values.dtype)
 
     def decode(self, values: Tensor, decoder: Tensor) -> Tensor:
         """See `Sparse.decode`."""
-        return product(values, decoder, self.precision)
+        return (values @ self._rounded(decoder)).to(decoder.dtype)
 
     def products(self, left: Tensor, decoder: Tensor) -> Tensor:
         """See `Sparse.products`."""
-        return product(left, decoder.T, self.precision)
+        return self._rounded(left) @ self._rounded(decoder).T
 
     def transposed_product(
         self, values: Tensor, right: Tensor, out: Tensor | None = None
     ) -> Tensor:
         """See `Sparse.transposed_product`."""
-        found = product(values.T, right, self.precision)
-        return found if out is None else out.copy_(found)
+        found = values.T @ self._rounded(right)
+        return found.to(right.dtype) if out is None else out.copy_(found)
+
+    def where(self, mask: Tensor, values: Tensor) -> Tensor:
+        """See `Sparse.where`."""
+        return dense.keep_(mask, values)
 
     def column_sums(self, values: Tensor) -> Tensor:
         """See `Sparse.column_sums`."""
-        return values.sum(0)
+        return dense.column_sums(values)
 
     def counts(self, mask: Tensor) -> Tensor:
         """See `Sparse.counts`."""
-        return mask.sum(0)
+        return dense.column_counts(mask)
+
+    def _rounded(self, matrix: Tensor) -> Tensor:
+        return rounded(matrix, self.precision)
 
 
 def entries_above(
@@ -109,6 +130,7 @@ def entries_above(
     limit = int(SPARSE_BELOW[precision] * len(centred) * len(encoder))
     codes = few_above(centred, encoder, bias - floor, 0.0, precision, limit)
     if codes is None:
-        return Dense(product(centred, encoder.T, precision) + bias, precision)
+        parts = (rounded(matrix, precision) for matrix in (bias, centred, encoder.T))
+        return Dense(torch.addmm(*parts), precision)
     exact = sampled_products(centred, encoder, codes, bias)
     return Sparse(codes.with_values(exact), len(encoder))

@@ -41,14 +41,14 @@ class SAE(Architecture):
         projected = entries.values - entries.of(p["b_enc"])
         magnitude = projected * entries.of(scale) + entries.of(p["b_mag"])
         active = (gate > 0) & (magnitude > 0)
-        acts = magnitude * active
+        acts = entries.where(active, magnitude)
 
         error = entries.decode(acts, decoder) - wanted
         gate_error = entries.decode(gate, decoder) - wanted
         upstream, gate_upstream = error * (2 / batch), gate_error * (2 / batch)
         c = self.settings.sparsity * self.coefficient(progress)
-        to_magnitude = entries.products(upstream, decoder) * active
-        to_gate = (entries.products(gate_upstream, decoder) + c / batch) * (gate > 0)
+        to_magnitude = entries.where(active, entries.products(upstream, decoder))
+        to_gate = entries.where(gate > 0, entries.products(gate_upstream, decoder) + c / batch)
         to_projected = to_magnitude * entries.of(scale) + to_gate
 
         gradients = {
@@ -62,7 +62,7 @@ class SAE(Architecture):
             "b_mag": entries.column_sums(to_magnitude),
         }
         squared = error.square().sum() / batch
-        loss = squared + (c * gate.sum() + gate_error.square().sum()) / batch
+        loss = squared + (c * entries.column_sums(gate).sum() + gate_error.square().sum()) / batch
         return Step(loss, squared, entries.counts(active), gradients)
 
     def centre_input(self, centre: Tensor) -> None:

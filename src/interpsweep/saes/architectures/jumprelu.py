@@ -54,7 +54,7 @@ class SAE(Architecture):
         entries = entries_above(centred, p["encoder"], p["b_enc"], floor, self.settings.precision)
         pre, theta = entries.values, entries.of(threshold)
         active, near = pre > theta, (pre - theta).abs() < width / 2
-        acts = pre * active
+        acts = entries.where(active, pre)
 
         error = entries.decode(acts, decoder) - wanted
         upstream = error * (2 / batch)
@@ -62,8 +62,8 @@ class SAE(Architecture):
         l0 = fired.sum().to(x.dtype) / batch
         penalty, per_firing, to_acts = self._penalty(acts, l0, progress, batch)
         to_acts = entries.products(upstream, decoder) + to_acts
-        to_pre = to_acts * active
-        to_threshold = (theta * to_acts + per_firing) * near * (-1 / width)
+        to_threshold = entries.where(near, (theta * to_acts + per_firing) * (-1 / width))
+        to_pre = entries.where(active, to_acts)
 
         b_enc = entries.column_sums(to_pre)
         gradients = {

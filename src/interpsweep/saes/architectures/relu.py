@@ -25,15 +25,15 @@ class SAE(Architecture):
         decoder = p["decoder"]
         centred, wanted = self.sides(x, target)
         entries = entries_above(centred, p["encoder"], p["b_enc"], 0.0, self.settings.precision)
-        acts = entries.values.relu()
-        active = acts > 0
+        acts, active = entries.relu()
         error = entries.decode(acts, decoder) - wanted
         upstream = error * (2 / batch)
         norms = decoder.norm(dim=1)
         c = self.settings.sparsity * self.coefficient(progress)
         mean_acts = entries.column_sums(acts) / batch
 
-        to_pre = (entries.products(upstream, decoder) + entries.of(norms * (c / batch))) * active
+        to_pre = entries.products(upstream, decoder)
+        to_pre = entries.where(active, to_pre.add_(entries.of(norms * (c / batch))))
         b_enc = entries.column_sums(to_pre)
         gradients = {
             "encoder": entries.transposed_product(to_pre, centred, self.gradient_of("encoder")),

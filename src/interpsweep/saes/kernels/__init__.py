@@ -1,8 +1,9 @@
 """The products that training and encoding are made of, on sparse codes.
 
-`codes` has the sparse matrix and its products, `choose` finds the latents that are active,
-`native` holds the compiled CPU loops beneath both. Everything is deterministic, whatever the
-number of threads: each row or latent is summed by one thread, in a fixed order.
+`codes` has the sparse matrix and its products, `choose` finds the latents that are active, `dense`
+serves steps in which they are many, `native` holds the compiled CPU loops beneath all. Everything
+is deterministic, whatever the number of threads: each row or latent is summed by one thread, in a
+fixed order.
 """
 
 from interpsweep.saes.kernels.choose import (
@@ -10,7 +11,7 @@ from interpsweep.saes.kernels.choose import (
     above,
     few_above,
     largest,
-    product,
+    rounded,
     top_columns,
     top_k,
 )
@@ -36,8 +37,8 @@ __all__ = [
     "from_coordinates",
     "from_mask",
     "largest",
-    "product",
     "reconstruct",
+    "rounded",
     "sampled_products",
     "top_columns",
     "top_k",

@@ -14,8 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from interpsweep.saes.kernels import native
 from interpsweep.saes.kernels.codes import SparseCodes, cumulative
+from interpsweep.saes.kernels.dense import float_bits
+from interpsweep.saes.kernels.native import selection, spread
 
 Precision = Literal["float32", "bfloat16"]
 
@@ -29,24 +30,19 @@ def _multiplies_bfloat16() -> bool:
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
-def product(left: Tensor, right: Tensor, precision: Precision) -> Tensor:
-    """``left @ right`` of float32 matrices; in bfloat16 their entries are rounded to it first."""
+def rounded(matrix: Tensor, precision: Precision) -> Tensor:
+    """A float32 matrix with its entries rounded to `precision`, in its fastest format."""
     if precision == "float32":
-        return left @ right
-    left, right = left.bfloat16(), right.bfloat16()
-    if left.device.type == "cpu" and not _multiplies_bfloat16():
-        return left.float() @ right.float()
-    return (left @ right).float()
+        return matrix
+    matrix = matrix.bfloat16()
+    return matrix.float() if matrix.device.type == "cpu" and not _multiplies_bfloat16() else matrix
 
 
 def _pre_activation_blocks(
     centred: Tensor, encoder: Tensor, precision: Precision
 ) -> Iterator[tuple[int, Tensor]]:
     """Yield (first row, ``centred @ encoder.T`` of a block of rows); the buffer is reused."""
-    if precision == "bfloat16":
-        centred, encoder = centred.bfloat16(), encoder.bfloat16()
-        if centred.device.type == "cpu" and not _multiplies_bfloat16():
-            centred, encoder = centred.float(), encoder.float()
+    centred, encoder = rounded(centred, precision), rounded(encoder, precision)
     rows = len(centred)
     if centred.device.type == "cpu":
         rows = min(rows, max(64, BLOCK_BYTES // (centred.element_size() * len(encoder))))
@@ -54,13 +50,6 @@ def _pre_activation_blocks(
     for first in range(0, len(centred), rows):
         part = centred[first : first + rows]
         yield first, torch.mm(part, encoder.T, out=buffer[: len(part)])
-
-
-def _bits(pre: Tensor) -> tuple[np.ndarray, int]:
-    """An integer view of floats, and the shift that makes float32 bits of it."""
-    if pre.dtype == torch.bfloat16:
-        return pre.view(torch.int16).numpy(), 16
-    return pre.float().view(torch.int32).numpy(), 0
 
 
 def _groups(d_sae: int, k: int) -> int:
@@ -86,10 +75,10 @@ def _top(pre: Tensor, bias: Tensor, k: int, out: Tensor) -> None:
     if pre.device.type != "cpu":
         out.copy_(torch.topk(pre + bias, k, sorted=False).indices)
         return
-    bits, shift = _bits(pre)
+    bits, shift = float_bits(pre)
     groups = _groups(pre.shape[1], k)
     arguments = (bits, shift, bias.float().numpy(), k, groups, out.numpy())
-    native.spread(native.top_columns, len(pre), *arguments)
+    spread(selection.top_columns, len(pre), *arguments)
 
 
 def top_k(values: Tensor, k: int) -> tuple[Tensor, Tensor]:
@@ -139,7 +128,7 @@ def _places(
         rows, columns = (pre > floor).nonzero(as_tuple=True)
         yield torch.bincount(rows, minlength=len(pre)), columns, pre[rows, columns].float()
         return
-    bits, shift = _bits(pre)
+    bits, shift = float_bits(pre)
     counts = torch.zeros(len(pre), dtype=torch.int64)
     arguments = (
         bits,
@@ -150,7 +139,7 @@ def _places(
         _groups(pre.shape[1], 1),
         counts.numpy(),
     )
-    found = native.spread(native.places_above, len(pre), *arguments)
+    found = spread(selection.places_above, len(pre), *arguments)
     joined = [torch.from_numpy(np.concatenate(part)) for part in zip(*found, strict=True)]
     yield counts, joined[0], joined[1]
 
@@ -160,7 +149,7 @@ def largest(values: Tensor, count: int) -> Tensor:
     if count >= len(values):
         return torch.arange(len(values), device=values.device)
     if values.device.type == "cpu":
-        level = native.nth_largest(values.numpy().copy(), len(values), count)
+        level = selection.nth_largest(values.numpy().copy(), len(values), count)
     else:
         level = torch.topk(values, count, sorted=True).values[-1]
     above_level = values > level

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import embedding_bag
 
-from interpsweep.saes.kernels import native
+from interpsweep.saes.kernels.native import products, spread
 
 
 class SparseCodes(NamedTuple):
@@ -78,7 +78,7 @@ def decode(codes: SparseCodes, decoder: Tensor) -> Tensor:
     if decoder.device.type != "cpu":
         return _bag(codes.columns, decoder, codes.offsets, codes.values)
     out = decoder.new_empty(len(codes.offsets) - 1, decoder.shape[1])
-    native.spread(native.decode_rows, len(out), *_arrays(*codes, decoder, out))
+    spread(products.decode_rows, len(out), *_arrays(*codes, decoder, out))
     return out
 
 
@@ -91,10 +91,10 @@ def reconstruct(codes: SparseCodes, decoder: Tensor, target: Tensor) -> tuple[Te
     if decoder.device.type != "cpu":
         error = decode(codes, decoder) - target
         return error, sampled_products(error, decoder, codes)
-    error, products = torch.empty_like(target), target.new_empty(len(codes.columns))
-    arrays = _arrays(*codes, decoder, target, error, products)
-    native.spread(native.reconstruct_rows, len(error), *arrays)
-    return error, products
+    error, found = torch.empty_like(target), target.new_empty(len(codes.columns))
+    arrays = _arrays(*codes, decoder, target, error, found)
+    spread(products.reconstruct_rows, len(error), *arrays)
+    return error, found
 
 
 def sampled_products(
@@ -113,7 +113,7 @@ def sampled_products(
         return torch.autograd.grad(out, leaf, left)[0] + bias[codes.columns]
     out = left.new_empty(len(codes.columns))
     arrays = _arrays(left, right, codes.offsets, codes.columns, bias, out)
-    native.spread(native.products_at, len(left), *arrays)
+    spread(products.products_at, len(left), *arrays)
     return out
 
 
@@ -125,7 +125,7 @@ class ByColumn:
         if codes.columns.device.type == "cpu":
             self.rows, self.order = torch.empty_like(codes.columns), torch.empty_like(codes.columns)
             places = (codes.offsets, codes.columns, self.offsets, self.rows, self.order)
-            native.sort_by_column(*_arrays(*places))
+            products.sort_by_column(*_arrays(*places))
         else:
             self.order = torch.sort(codes.columns, stable=True).indices
             self.rows = codes.rows[self.order]
@@ -139,7 +139,7 @@ class ByColumn:
         if out is None:
             out = right.new_empty(len(self.offsets) - 1, right.shape[1])
         arrays = _arrays(self.offsets, self.rows, self.order, values, right, out)
-        native.spread(native.transposed_rows, len(out), *arrays)
+        spread(products.transposed_rows, len(out), *arrays)
         return out
 
     def column_sums(self, values: Tensor) -> Tensor:
