@@ -93,3 +93,12 @@ def test_defaults_of_the_learning_rate():
     wide = TrainSettings(d_sae=16384, sparsity=32)
     assert wide.peak_learning_rate == pytest.approx(2e-4)
     assert TrainSettings(d_sae=16, sparsity=3).peak_learning_rate == 2e-3
+
+
+def test_defaults_of_the_dead_window():
+    def window(**changes):
+        return TrainSettings(d_sae=16, sparsity=3, **changes).dead_tokens
+
+    assert window(tokens=2_000_000) == 100_000
+    assert window(tokens=10**9) == 1_000_000
+    assert window(tokens=10**9, dead_after=5) == 5

@@ -123,7 +123,8 @@ def auxiliary_loss(sae, y: Tensor, pre: Tensor, acts: Tensor, dead: Tensor | Non
     if dead is None:
         return 0.0
     hidden = pre.masked_fill(~dead, -torch.inf)
-    k = min(D_IN // 2, int(dead.sum()))
+    counts = sae.settings.sparsity >= 1  # a number of latents, not a coefficient
+    k = min(round(sae.settings.sparsity) if counts else D_IN // 2, int(dead.sum()))
     mask = torch.zeros_like(pre).scatter(1, hidden.topk(k).indices, 1)
     decoder, bias = sae.parameters["decoder"], sae.parameters["b_dec"]
     residual = (y - acts @ decoder - bias).detach()

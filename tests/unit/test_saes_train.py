@@ -18,6 +18,7 @@ from interpsweep.saes.artifact import Dictionary
 from interpsweep.saes.bank import Member, train_bank
 from interpsweep.saes.checkpoints import Checkpoints
 from interpsweep.saes.kernels import largest, top_k
+from interpsweep.saes.load import load
 from interpsweep.saes.trainer import Side, Trainer, learning_rate
 from interpsweep.store.layout import SCRATCH
 
@@ -236,6 +237,14 @@ def test_learning_rate_rises_and_falls():
     rates = [learning_rate(s, i) for i in range(100)]
     assert rates[0] == pytest.approx(0.1) and rates[9] == rates[50] == 1.0
     assert rates[-1] == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize("kind", ["batchtopk", "matryoshka"])
+def test_the_exported_threshold_keeps_the_l0_of_a_short_training(tmp_path, kind):
+    m = member(tmp_path, settings(kind, 64, tokens=256 * 150, learning_rate=2e-3))
+    train_bank([m], ToyStream(), Context())
+    acts = load(tmp_path).encode(torch.from_numpy(ToyStream().batch(10**6)))
+    assert float((acts > 0).sum(1).float().mean()) == pytest.approx(4, rel=0.1)
 
 
 # ---------------------------------------------------------------------- a world with an answer

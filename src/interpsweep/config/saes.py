@@ -93,12 +93,17 @@ class TrainCommon(Section):
     )
     auxiliary_k: int | None = field(
         None,
-        "Dead latents active per token in the auxiliary loss; null takes d_in / 2.",
+        "Dead latents active per token in the auxiliary loss; null takes `sparsity` where that "
+        "is a number of latents, else d_in / 2.",
         unit="latents",
         gt=0,
     )
-    dead_after: int = field(
-        1_000_000, "A latent that has not fired for this long counts as dead.", unit="tokens", gt=0
+    dead_after: int | None = field(
+        None,
+        "A latent that has not fired for this long counts as dead; null takes a twentieth of the "
+        "training, at most 1,000,000.",
+        unit="tokens",
+        gt=0,
     )
     decoder_bias: Literal["mean", "geometric_median", "zero"] = field(
         "mean", "What the decoder bias starts from: a centre of the activations, or zero."
@@ -215,6 +220,11 @@ class TrainSettings(TrainCommon):
     def k(self) -> int:
         """Active latents per token (of the top-k architectures)."""
         return int(self.sparsity)
+
+    @property
+    def dead_tokens(self) -> int:
+        """`dead_after` with the default resolved."""
+        return self.dead_after or min(1_000_000, max(1, self.tokens // 20))
 
     @property
     def steps(self) -> int:

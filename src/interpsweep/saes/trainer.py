@@ -103,9 +103,9 @@ class Trainer:
     def _dead(self) -> Tensor | None:
         """Latents for the auxiliary loss, if there are any."""
         s = self.settings
-        if s.auxiliary_coefficient == 0 or self.done * s.batch_size < s.dead_after:
+        if s.auxiliary_coefficient == 0 or self.done * s.batch_size < s.dead_tokens:
             return None
-        dead = self.silent >= s.dead_after
+        dead = self.silent >= s.dead_tokens
         return dead if bool(dead.any()) else None
 
     def _watch(self, loss: Tensor, number: int) -> None:
@@ -141,7 +141,7 @@ class Trainer:
     @property
     def dead_window(self) -> int:
         """Tokens over which a latent must have fired to be alive."""
-        return min(self.settings.dead_after, self.done * self.settings.batch_size)
+        return min(self.settings.dead_tokens, self.done * self.settings.batch_size)
 
     def dead_fraction(self) -> float:
         """Share of latents that have not fired within `dead_window`."""

@@ -132,11 +132,13 @@ class Architecture(ABC):
         which = dead.nonzero()[:, 0]
         encoder, decoder = (self.parameters[name][which] for name in ("encoder", "decoder"))
         pre = torch.addmm(self.parameters["b_enc"][which], centred, encoder.T)
-        k = min(self.settings.auxiliary_k or max(1, self.d_in // 2), len(which))
+        s = self.settings
+        usual = round(s.sparsity) if s.counts_latents else self.d_in // 2
+        k = min(s.auxiliary_k or max(1, usual), len(which))
         values, columns = top_k(pre, k)
         acts = torch.zeros_like(pre).scatter_(1, columns, values.relu())
         error = acts @ decoder - residual
-        factor = self.settings.auxiliary_coefficient / len(centred)
+        factor = s.auxiliary_coefficient / len(centred)
         upstream = (2 * factor) * error
         to_pre = (upstream @ decoder.T) * (acts > 0)
         gradients["decoder"].index_add_(0, which, acts.T @ upstream)

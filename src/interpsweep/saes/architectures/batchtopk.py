@@ -2,7 +2,8 @@
 
 Bussmann et al. 2024, "BatchTopK sparse autoencoders" (arXiv 2412.06410). As at inference a token
 must not depend on its batch, the SAE is exported as jumprelu with one threshold: a moving average
-(rate 0.01) over batches of the smallest activation that was kept.
+over batches of the smallest activation that was kept (rate 0.01; in trainings of less than 2000
+steps 20 / steps, since the average would still remember the first ones).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from interpsweep.saes.architectures._base import Export
 from interpsweep.saes.architectures._sparse import SparseArchitecture
 from interpsweep.saes.kernels import SparseCodes, above, largest
 
-THRESHOLD_RATE = 0.01
+THRESHOLD_RATE, THRESHOLD_STEPS = 0.01, 20
 
 
 class SAE(SparseArchitecture):
@@ -52,8 +53,8 @@ class SAE(SparseArchitecture):
         positive = values[values > 0]
         if len(positive):
             threshold, smallest = self.buffers["threshold"], positive.min().double()
-            rate = THRESHOLD_RATE if float(threshold) > 0 else 1.0
-            threshold.lerp_(smallest, rate)
+            rate = max(THRESHOLD_RATE, min(1.0, THRESHOLD_STEPS / self.settings.steps))
+            threshold.lerp_(smallest, rate if float(threshold) > 0 else 1.0)
 
     def export(self, scale: float) -> Export:
         """See `Architecture.export`."""
