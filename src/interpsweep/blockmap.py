@@ -82,7 +82,7 @@ def _dask_cluster(engine: Engine, workers: int) -> Any:
         from dask_jobqueue import SLURMCluster
     except ImportError:
         raise UserError(
-            "run.engine: dask-slurm needs the package dask-jobqueue; install interpsweep[slurm]"
+            "run.engine: dask-slurm needs the package dask-jobqueue; pip install '.[slurm]'"
         ) from None
     try:
         cluster = SLURMCluster(scheduler_options={"dashboard_address": None})

@@ -8,7 +8,6 @@ asks for too much waits a little longer, one that gets too little is lost back t
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -82,7 +81,7 @@ class Requests:
         """Stage -> how much longer finished jobs took than expected: the worst of them."""
         worst: dict[str, float] = {}
         for path in sorted((self._store.root / ".history").glob("*.json")):
-            for attempt in json.loads(path.read_text(encoding="utf-8")):
+            for attempt in history.attempts(self._store, path.stem):
                 made = [self._plan.items.by_digest.get(item) for item in attempt.get("made", [])]
                 items = [item for item in made if item is not None]
                 took = attempt.get("ended", 0.0) - attempt["began"]
