@@ -42,7 +42,7 @@ test-cluster:  ## SLURM on this machine (Debian, root): time limits, requeues, d
 	$(BIN)/pytest tests/cluster -rs
 
 bench:  ## timings, as ratios in one run
-	$(BIN)/python benchmarks/capture.py && $(BIN)/python benchmarks/train.py
+	for name in capture operations stream mixing; do $(BIN)/python benchmarks/$$name.py; done
 
 schema:  ## write the generated configuration files
 	$(BIN)/interpsweep schema

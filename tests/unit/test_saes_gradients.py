@@ -8,6 +8,7 @@ from torch import Tensor
 
 from interpsweep.config.saes import ARCHITECTURES, TrainSettings
 from interpsweep.saes.architectures import _entries, architecture
+from interpsweep.saes.kernels import native
 
 D_IN, D_OUT, D_SAE, BATCH, PROGRESS = 16, 11, 40, 64, 0.03
 
@@ -136,7 +137,10 @@ def auxiliary_loss(sae, y: Tensor, pre: Tensor, acts: Tensor, dead: Tensor | Non
 @pytest.mark.parametrize("form", ["sparse", "dense"])
 @pytest.mark.parametrize("with_dead", [False, True])
 @pytest.mark.parametrize("case", CASES)
-def test_manual_gradients_equal_autograd(case, with_dead, form, d_out, monkeypatch):
+@pytest.mark.parametrize("engine", ["compiled", "torch"])  # what GPUs use is torch
+def test_manual_gradients_equal_autograd(case, with_dead, form, d_out, engine, monkeypatch):
+    if engine == "torch":
+        monkeypatch.setattr(native, "serves", lambda tensor: False)
     monkeypatch.setitem(_entries.SPARSE_BELOW, "float32", 2 if form == "sparse" else 0)
     sae, x, y = make(case, d_out)
     dead = torch.arange(D_SAE) % 3 == 0 if with_dead else None

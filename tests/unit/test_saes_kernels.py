@@ -1,10 +1,10 @@
-"""The compiled kernels against dense torch, for odd shapes, ties, NaN and any number of threads."""
+"""The kernels against dense torch, for odd shapes, ties, NaN and any number of threads."""
 
 from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from interpsweep.saes.kernels import (
@@ -16,6 +16,7 @@ from interpsweep.saes.kernels import (
     fixed_k,
     from_mask,
     largest,
+    native,
     reconstruct,
     sampled_products,
     top_columns,
@@ -23,7 +24,16 @@ from interpsweep.saes.kernels import (
 )
 from interpsweep.saes.optimiser import Adam, clip_factor, normalise_rows
 
-ONCE = settings(max_examples=40, deadline=None)
+ONCE = settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+
+@pytest.fixture(params=["compiled", "torch"], autouse=True)
+def engine(request, monkeypatch):
+    """Every test of this file runs with both engines: the torch one is what GPUs use."""
+    if request.param == "torch":
+        monkeypatch.setattr(native, "serves", lambda tensor: False)
 
 
 def draw(*shape: int, seed: int = 0) -> torch.Tensor:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from interpsweep.saes.kernels import native
 from interpsweep.saes.kernels.native import rows, spread
 
 BETAS = (0.9, 0.999)
@@ -30,7 +31,7 @@ class Adam:
     def step(self, gradients: Sequence[Tensor], rate: float, factor: Tensor | None = None) -> None:
         """One update by `gradients`, each multiplied by `factor` (), at learning rate `rate`."""
         self.steps += 1
-        if self.weights[0].device.type == "cpu":
+        if native.serves(self.weights[0]):
             self._compiled(gradients, rate, 1.0 if factor is None else float(factor))
         else:
             self._fused(gradients, rate, factor)
@@ -80,7 +81,7 @@ class Adam:
 
 def clip_factor(gradients: Sequence[Tensor], largest: float) -> Tensor:
     """What to multiply gradients with so that their joint norm is at most `largest`, ()."""
-    if gradients[0].device.type == "cpu":
+    if native.serves(gradients[0]):
         total = sum(_square_sum(gradient) for gradient in gradients)
         norm = torch.tensor(total, dtype=torch.float64).sqrt()
     else:
@@ -97,7 +98,7 @@ def _square_sum(gradient: Tensor) -> float:
 
 def normalise_rows(weight: Tensor) -> None:
     """Divide the rows of (n, d) float32 by their norms, in place."""
-    if weight.device.type == "cpu":
+    if native.serves(weight):
         spread(rows.unit_rows, len(weight), weight.numpy())
     else:
         weight.div_(weight.norm(dim=1, keepdim=True).clamp_min_(1e-12))

@@ -7,7 +7,6 @@ loss ``||x - x^||^2`` plus AuxK for dead latents.
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from interpsweep.saes.architectures._base import Export
@@ -22,7 +21,7 @@ class SAE(SparseArchitecture):
         """See `SparseArchitecture.choose`."""
         p, s = self.parameters, self.settings
         columns = top_columns(centred, p["encoder"], p["b_enc"], s.k, s.precision)
-        return self.exact(centred, fixed_k(columns, torch.empty(columns.shape)))
+        return self.exact(centred, fixed_k(columns, centred.new_empty(columns.shape)))
 
     def export(self, scale: float) -> Export:
         """See `Architecture.export`."""

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from interpsweep.saes.kernels import native
 from interpsweep.saes.kernels.codes import SparseCodes, cumulative
 from interpsweep.saes.kernels.dense import float_bits
 from interpsweep.saes.kernels.native import selection, spread
@@ -72,7 +73,7 @@ def top_columns(
 
 
 def _top(pre: Tensor, bias: Tensor, k: int, out: Tensor) -> None:
-    if pre.device.type != "cpu":
+    if not native.serves(pre):
         out.copy_(torch.topk(pre + bias, k, sorted=False).indices)
         return
     bits, shift = float_bits(pre)
@@ -123,7 +124,7 @@ def _places(
     pre: Tensor, bias: Tensor, floor: float, limit: int
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """(entries per row, columns, values) of consecutive stretches of rows."""
-    if pre.device.type != "cpu":
+    if not native.serves(pre):
         pre = pre + bias
         rows, columns = (pre > floor).nonzero(as_tuple=True)
         yield torch.bincount(rows, minlength=len(pre)), columns, pre[rows, columns].float()
@@ -148,7 +149,7 @@ def largest(values: Tensor, count: int) -> Tensor:
     """Indices of the `count` largest of a vector, ascending; of equal values the first."""
     if count >= len(values):
         return torch.arange(len(values), device=values.device)
-    if values.device.type == "cpu":
+    if native.serves(values):
         level = selection.nth_largest(values.numpy().copy(), len(values), count)
     else:
         level = torch.topk(values, count, sorted=True).values[-1]

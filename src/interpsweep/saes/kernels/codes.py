@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import embedding_bag
 
+from interpsweep.saes.kernels import native
 from interpsweep.saes.kernels.native import products, spread
 
 
@@ -75,7 +76,7 @@ def cumulative(counts: Tensor) -> Tensor:
 
 def decode(codes: SparseCodes, decoder: Tensor) -> Tensor:
     """``codes @ decoder``: (batch, d) from a decoder (d_sae, d)."""
-    if decoder.device.type != "cpu":
+    if not native.serves(decoder):
         return _bag(codes.columns, decoder, codes.offsets, codes.values)
     out = decoder.new_empty(len(codes.offsets) - 1, decoder.shape[1])
     spread(products.decode_rows, len(out), *_arrays(*codes, decoder, out))
@@ -88,7 +89,7 @@ def reconstruct(codes: SparseCodes, decoder: Tensor, target: Tensor) -> tuple[Te
     The products (nnz,) are ``(error @ decoder.T)`` at the places of `codes`: half the gradient of
     the squared error for each activation.
     """
-    if decoder.device.type != "cpu":
+    if not native.serves(decoder):
         error = decode(codes, decoder) - target
         return error, sampled_products(error, decoder, codes)
     error, found = torch.empty_like(target), target.new_empty(len(codes.columns))
@@ -106,7 +107,7 @@ def sampled_products(
     """
     if bias is None:
         bias = right.new_zeros(len(right))
-    if right.device.type != "cpu":
+    if not native.serves(right):
         leaf = right.new_zeros(len(codes.columns)).requires_grad_()
         with torch.enable_grad():  # the gradient of a bag for its weights is this product
             out = _bag(codes.columns, right, codes.offsets, leaf)
@@ -122,7 +123,7 @@ class ByColumn:
 
     def __init__(self, codes: SparseCodes, d_sae: int) -> None:
         self.offsets = cumulative(torch.bincount(codes.columns, minlength=d_sae))
-        if codes.columns.device.type == "cpu":
+        if native.serves(codes.columns):
             self.rows, self.order = torch.empty_like(codes.columns), torch.empty_like(codes.columns)
             places = (codes.offsets, codes.columns, self.offsets, self.rows, self.order)
             products.sort_by_column(*_arrays(*places))
@@ -134,7 +135,7 @@ class ByColumn:
         self, values: Tensor, right: Tensor, out: Tensor | None = None
     ) -> Tensor:
         """``codes.T @ right`` for codes with these `values` (nnz,): (d_sae, d)."""
-        if right.device.type != "cpu":
+        if not native.serves(right):
             return _bag(self.rows, right, self.offsets, values[self.order])
         if out is None:
             out = right.new_empty(len(self.offsets) - 1, right.shape[1])

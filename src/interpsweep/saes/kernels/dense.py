@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from interpsweep.saes.kernels import native
 from interpsweep.saes.kernels.native import dense, spread
 
 
@@ -41,7 +42,7 @@ def column_sums(values: Tensor) -> Tensor:
 
 def column_counts(mask: Tensor) -> Tensor:
     """True entries in each column, (d,) int64."""
-    if mask.device.type != "cpu":
+    if not native.serves(mask):
         return mask.sum(0)
     out = torch.empty(mask.shape[1], dtype=torch.int64)
     spread(dense.column_counts, len(out), mask.view(torch.uint8).numpy(), out.numpy())
@@ -56,4 +57,4 @@ def float_bits(values: Tensor) -> tuple[np.ndarray, int]:
 
 
 def _compiled(values: Tensor) -> bool:
-    return values.device.type == "cpu" and values.dtype in (torch.float32, torch.bfloat16)
+    return native.serves(values) and values.dtype in (torch.float32, torch.bfloat16)

@@ -22,6 +22,11 @@ FAST = {"reassoc", "contract", "nsz", "arcp"}
 _SMALL_WORK = 64  # rows or latents below which threads cost more than they save
 
 
+def serves(tensor: torch.Tensor) -> bool:
+    """Whether the compiled loops are what works on a tensor; if not, torch's own kernels are."""
+    return tensor.device.type == "cpu"
+
+
 def compiled(function: Callable) -> Callable:
     """Compile at first use, keep the machine code beside the module, release the GIL."""
     return njit(function, nogil=True, cache=True, fastmath=FAST, error_model="numpy")
