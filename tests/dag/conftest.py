@@ -96,14 +96,27 @@ def _planned(folder: Folder) -> set[tuple[str, str]]:
     }
 
 
-def _dag(folder: Folder) -> Iterator[Any]:
+@pytest.fixture
+def requested() -> Callable[..., dict[str, int]]:
+    return _requested
+
+
+def _requested(folder: Folder, set_resources: dict[str, dict[str, int]]) -> dict[str, int]:
+    """Minutes that a job of each rule asks for, with a profile's `set-resources`."""
+    jobs = [job for dag in _dag(folder, set_resources) for job in dag.needrun_jobs()]
+    return {
+        job.rule.name: job.resources["runtime"] for job in jobs if "digest" in job.wildcards_dict
+    }
+
+
+def _dag(folder: Folder, set_resources: dict[str, dict[str, int]] | None = None) -> Iterator[Any]:
     # Snakemake has no public call for "what would run"; these private ones are used here only
     from snakemake.api import SnakemakeApi
     from snakemake.settings import types as s
 
     with SnakemakeApi(s.OutputSettings(quiet={s.Quietness.ALL})) as api:
         dag = api.workflow(
-            resource_settings=s.ResourceSettings(cores=1),
+            resource_settings=s.ResourceSettings(cores=1, overwrite_resources=set_resources or {}),
             config_settings=s.ConfigSettings(configfiles=[folder.config]),
             storage_settings=s.StorageSettings(),
             snakefile=SNAKEFILE,
