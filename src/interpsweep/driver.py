@@ -24,7 +24,7 @@ from interpsweep.errors import UserError
 from interpsweep.jobs import job_index
 from interpsweep.lock import complete, lock_path, read_lock, write_lock
 from interpsweep.plan import Plan, build_plan
-from interpsweep.spec import canonical_json
+from interpsweep.spec import canonical_json, normal_json
 from interpsweep.store import Store
 from interpsweep.store.layout import MANIFEST, write_atomic, write_quick
 
@@ -46,10 +46,11 @@ def plan_sweep(paths: Iterable[Path]) -> Plan:
     return build_plan(sweep, completed)
 
 
-def prepare(plan: Plan, store: Store | None = None, *, dry: bool = False) -> None:
+def prepare(plan: Plan, store: Store | None = None, *, dry: bool = False) -> set[str]:
     """Write the plan's specs and make every index file tell the truth about the store.
 
-    With `dry`, no item and nothing under results/ is touched.
+    Returns the digests of the items that are there and stay. With `dry`, no item and nothing under
+    results/ is touched.
     """
     store = store or Store()
     write_specs(plan, store)
@@ -63,6 +64,7 @@ def prepare(plan: Plan, store: Store | None = None, *, dry: bool = False) -> Non
     if not dry:
         register(plan, store)
         refresh_results(plan, store, there)
+    return there
 
 
 def write_specs(plan: Plan, store: Store) -> None:
@@ -73,12 +75,12 @@ def write_specs(plan: Plan, store: Store) -> None:
     known = {entry.name for entry in os.scandir(folder) if entry.stat().st_size}
     for item in plan.items.by_digest.values():
         if f"{item.digest}.json" not in known:
-            write_quick(store.spec_path(item.digest), canonical_json(item.spec) + "\n")
+            write_quick(store.spec_path(item.digest), normal_json(item.spec) + "\n")
     for shown in plan.faces:
         if f"{shown.digest}.json" not in known:
             write_quick(store.spec_path(shown.digest), canonical_json(shown.spec()) + "\n")
-    run = plan.run_settings()
     for job in plan.jobs:
+        run = plan.run_settings(job)
         text = json.dumps({"stage": job.stage, "items": job.items, "run": run}, sort_keys=True)
         path = store.spec_path(job.digest)
         if path.name not in known or path.read_text() != text:
@@ -127,13 +129,14 @@ def refresh_results(plan: Plan, store: Store, there: set[str]) -> None:
         else:
             path.unlink(missing_ok=True)
     for name, item in plan.pictures.items():
-        _refresh_picture(store, item, Path(name), item in there)
+        folder = store.root / plan.items.by_digest[item].place
+        _refresh_picture(folder, Path(name), item in there)
     _drop_unknown(plan)
 
 
-def _refresh_picture(store: Store, item: str, path: Path, finished: bool) -> None:
+def _refresh_picture(folder: Path, path: Path, finished: bool) -> None:
     for picture in (path, path.with_suffix(".png")):
-        source = store.find(item) / f"figure{picture.suffix}"
+        source = folder / f"figure{picture.suffix}"
         if finished and not face.same_bytes(source, picture):
             picture.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, picture)

@@ -25,32 +25,53 @@ def normalise(value: Any, where: str = "spec") -> Any:
     cannot say exactly (sets, paths, arrays, NaN), naming the place: guessing an identity would
     mean silently stale results.
     """
-    if value is None or isinstance(value, bool | str):
-        return value
-    if isinstance(value, int):
+    return _normal(value, (None, where))
+
+
+def _normal(value: Any, where: tuple[Any, Any]) -> Any:
+    """`where` is (the place around it, key or index): only errors need it as text."""
+    if value is None or isinstance(value, str | int):  # bool is an int
         return value
     if isinstance(value, float):
         if not math.isfinite(value):
-            raise TypeError(f"{where}: {value} has no canonical form")
+            raise TypeError(f"{_named(where)}: {value} has no canonical form")
         return int(value) if value.is_integer() else value
+    if isinstance(value, list | tuple):
+        return [_normal(item, (where, i)) for i, item in enumerate(value)]
     if isinstance(value, Mapping):
         for key in value:
             if not isinstance(key, str):
-                raise TypeError(f"{where}: key {key!r} is not a string")
-        return {key: normalise(value[key], f"{where}.{key}") for key in sorted(value)}
-    if isinstance(value, list | tuple):
-        return [normalise(item, f"{where}[{i}]") for i, item in enumerate(value)]
-    raise TypeError(f"{where}: {type(value).__name__} has no canonical form")
+                raise TypeError(f"{_named(where)}: key {key!r} is not a string")
+        return {key: _normal(value[key], (where, key)) for key in sorted(value)}
+    raise TypeError(f"{_named(where)}: {type(value).__name__} has no canonical form")
+
+
+def _named(where: tuple[Any, Any]) -> str:
+    around, key = where
+    if around is None:
+        return str(key)
+    return _named(around) + (f".{key}" if isinstance(key, str) else f"[{key}]")
 
 
 def canonical_json(value: Any) -> str:
     """The one JSON text of `value`: sorted keys, no spaces, normalised numbers."""
-    return json.dumps(normalise(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return normal_json(normalise(value))
+
+
+def normal_json(value: Any) -> str:
+    """The canonical JSON of what `normalise` returned."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def digest(value: Any) -> str:
     """SHA-256 of the canonical JSON, as 64 hex digits."""
-    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+    return sealed(value)[1]
+
+
+def sealed(value: Any) -> tuple[Any, str]:
+    """`value` normalised, and its digest."""
+    normal = normalise(value)
+    return normal, hashlib.sha256(normal_json(normal).encode()).hexdigest()
 
 
 def slug(text: str) -> str:

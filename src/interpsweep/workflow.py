@@ -51,10 +51,13 @@ class Worker:
 class Driver:
     """The rules' view of a sweep in the process that the user started."""
 
-    def __init__(self, plan: Plan, on_gpu: Collection[str] = ()) -> None:
+    def __init__(
+        self, plan: Plan, there: Collection[str] = (), on_gpu: Collection[str] = ()
+    ) -> None:
+        """`there` are the digests of finished items, `on_gpu` the stages that get a GPU."""
         from interpsweep.plan.resources import Requests  # heavy, and workers need none of it
 
-        self._plan = plan
+        self._plan, self._there = plan, there
         run = plan.sweep.run
         # workers that are jobs of their own take nothing from this one
         self.threads = run.threads * (1 if run.engine in ("serial", "dask-slurm") else run.workers)
@@ -92,8 +95,7 @@ class Driver:
         job = self._plan.job.get(wildcards.digest)
         if job is None:
             return wildcards.digest
-        store = Store()
-        to_do = sum(not store.exists(item) for item in job.items)
+        to_do = sum(item not in self._there for item in job.items)
         return f"{job.stage} {job.name}: {to_do} of {len(job.items)} items to make"
 
     def shown(self, wildcards: Any) -> list[str]:
@@ -125,7 +127,7 @@ class Driver:
     def picture_folder(self, wildcards: Any) -> str:
         """The store folder of a figure under results/."""
         item = self._picture(wildcards)
-        return "" if item is None else str(Store().path(item.spec, item.digest))
+        return "" if item is None else str(Store().root / item.place)
 
     def labels(self, wildcards: Any) -> dict[str, str]:
         """The labels of a figure in Snakemake's report."""
@@ -193,11 +195,11 @@ def open_workflow(snakemake_workflow: Any) -> Driver | Worker:
             preflight(plan, Store())
             if not lock.others():  # else jobs in the queue can be theirs; leases suffice
                 settle_leftovers(plan, Store(), plan.sweep.run.leftovers)
-        driver.prepare(plan, dry=dry)
+        there = driver.prepare(plan, dry=dry)
     except UserError as error:
         print(f"interpsweep: {error}", file=sys.stderr, flush=True)
         os._exit(2)  # Snakemake would turn a SystemExit into a traceback
-    return Driver(plan, gpu_stages(snakemake_workflow.resource_settings.overwrite_resources))
+    return Driver(plan, there, gpu_stages(snakemake_workflow.resource_settings.overwrite_resources))
 
 
 def _all_exist(paths: list[str]) -> bool:

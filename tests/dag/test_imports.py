@@ -99,6 +99,20 @@ def test_the_lock_keeps_content_and_what_the_files_say(folder, data) -> None:
     assert folder.plan().digest == plan.digest
 
 
+def test_a_job_is_told_of_the_outside_inputs_that_it_reads_and_no_others(folder, data) -> None:
+    data["models"].append({**data["models"][0], "name": "two", "seed": 7})
+    data["models"][1]["saes"] = [{"path": "saes/w128", "site": SITE, "seed": 5}]
+    folder.write(data)
+    plan = folder.finish()
+    told = {}
+    for job in plan.jobs:
+        run = json.loads(Store().spec_path(job.digest).read_text())["run"]
+        told[job.stage, job.name.split("-")[0]] = sorted(run["externals"].values())
+    assert told.pop(("import", "one")) == ["sae:saes/w128", "sae:saes/w64"]
+    assert told.pop(("import", "two")) == ["sae:saes/w128"]
+    assert not any(told.values())
+
+
 def test_an_import_in_the_place_of_a_trained_sae_is_refused(folder, data) -> None:
     data["models"][0]["saes"][0]["seed"] = 1
     folder.write(data)

@@ -144,6 +144,11 @@ LIGHT = [
     "interpsweep.face",
     "interpsweep.driver",
     "interpsweep.cli",
+    # what the Snakefile's driver imports while it plans
+    "interpsweep.commands.preflight",
+    "interpsweep.plan.resources",
+    "interpsweep.profiles",
+    "interpsweep.slurm",
 ]
 
 

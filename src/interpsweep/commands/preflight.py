@@ -8,8 +8,9 @@ import sys
 from typing import Any
 
 from interpsweep.errors import UserError
-from interpsweep.lock import import_about
+from interpsweep.lock import externals, import_about
 from interpsweep.plan import Plan
+from interpsweep.plan.build import there
 from interpsweep.plan.estimate import estimate, free_bytes, model_question, question_path
 from interpsweep.saes.formats.files import WEIGHTS, hub_files
 from interpsweep.store import Store
@@ -28,8 +29,7 @@ def preflight(plan: Plan, store: Store) -> None:
             check_imports(plan, store, model, json.loads(answer.read_text(encoding="utf-8")))
             continue
         print(f"checking the sites of model {model.name} (once)", flush=True)
-        run = plan.run_settings()
-        asked = {**question, "externals": run["externals"]}
+        asked = {**question, "externals": externals(plan.lock)}
         command = [sys.executable, "-m", "interpsweep.models.check"]
         result = subprocess.run(
             command, input=json.dumps(asked), capture_output=True, text=True, check=False
@@ -51,9 +51,9 @@ def check_imports(plan: Plan, store: Store, model: Any, answer: dict[str, Any]) 
                     f"models[].saes: {sae.path}: an SAE for activations of width {d_in}; those of "
                     f"{site} of model {model.name!r} have width {width}"
                 )
-    for item in plan.missing(store).get("import", []):
+    for item in plan.items.of("import", model=model.name):
         where = item.spec["settings"]["content"]
-        if item.at["model"] == model.name and isinstance(where, dict):
+        if isinstance(where, dict) and not there(store, item):
             found = hub_files(where["repo"], where["commit"], where["path"], network=False)
             found.need(WEIGHTS[item.spec["settings"]["format"]])
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from interpsweep.config.corpora import CorpusSettings
 from interpsweep.errors import UserError, nearest
-from interpsweep.store.manifest import hash_file
+from interpsweep.store.outside import hash_outside
 
 DATA = Path(__file__).parent / "data"  # the shipped template lists
 FORMATS = ("txt", "jsonl", "parquet")
@@ -113,7 +113,7 @@ def text_files(patterns: Iterable[str]) -> list[Path]:
 def file_digest(path: Path) -> str:
     """``sha256:...`` of a file's bytes."""
     try:
-        return "sha256:" + hash_file(path)
+        return "sha256:" + hash_outside(path)
     except OSError as error:
         raise UserError(f"corpus.files: cannot read {path}: {error.strerror}") from error
 
@@ -122,7 +122,7 @@ def folder_digest(folder: Path, files: Iterable[Path]) -> str:
     """``sha256:...`` over the (relative name, SHA-256) of some files of a folder, sorted."""
     sha = hashlib.sha256()
     for path in sorted(files):
-        sha.update(f"{path.relative_to(folder).as_posix()}\0{hash_file(path)}\n".encode())
+        sha.update(f"{path.relative_to(folder).as_posix()}\0{hash_outside(path)}\n".encode())
     return "sha256:" + sha.hexdigest()
 
 

@@ -12,7 +12,7 @@ import re
 from pathlib import Path, PurePosixPath
 
 from interpsweep.errors import UserError
-from interpsweep.store.manifest import hash_file
+from interpsweep.store.outside import hash_outside
 
 PACKAGE = "package:"
 
@@ -71,7 +71,7 @@ def checkpoint_files(folder: Path) -> list[Path]:
 
 def weights_digest(folder: Path) -> str:
     """``sha256:...`` of a checkpoint directory: over (name, SHA-256) of its decisive files."""
-    lines = [f"{file.name}\0{hash_file(file)}\n" for file in checkpoint_files(folder)]
+    lines = [f"{file.name}\0{hash_outside(file)}\n" for file in checkpoint_files(folder)]
     return "sha256:" + hashlib.sha256("".join(lines).encode()).hexdigest()
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -17,8 +18,9 @@ from interpsweep.figures.registry import FIGURES, Figure
 from interpsweep.lock import Lock, content_of, model_of, tokenizer_of
 from interpsweep.models.sites import site_kind, site_layer
 from interpsweep.plan.saes import SAES, output_of, place_of, saes_of
-from interpsweep.spec import Spec, canonical_json, digest, normalise
+from interpsweep.spec import Spec, canonical_json, sealed
 from interpsweep.stages import STAGES
+from interpsweep.store.layout import place
 
 Coordinates = dict[str, Any]
 
@@ -39,6 +41,16 @@ class PlannedItem:
         """The stage that makes it."""
         return self.spec["stage"]
 
+    @cached_property
+    def place(self) -> str:
+        """Its folder below the root of a store."""
+        return place(self.spec, self.digest)
+
+    @cached_property
+    def order(self) -> tuple:
+        """Sorts items by their coordinates."""
+        return _order(self)
+
 
 @dataclass
 class Items:
@@ -51,7 +63,7 @@ class Items:
         self, stage: str, settings: dict[str, Any], inputs: dict[str, Any], at: Coordinates
     ) -> str:
         """Plan an item; return its digest. The same spec twice is one item."""
-        spec = normalise(
+        spec, name = sealed(
             {
                 "stage": stage,
                 "version": STAGES[stage].version,
@@ -59,7 +71,6 @@ class Items:
                 "inputs": inputs,
             }
         )
-        name = digest(spec)
         if name not in self.by_digest:
             item = PlannedItem(name, spec, {"stage": stage, **at})
             self.by_digest[name] = item
@@ -78,7 +89,7 @@ class Items:
                 for item in self._buckets.get(bucket, [])
                 if all(item.at.get(key) == value for key, value in at.items())
             ]
-        return sorted(found, key=_order)
+        return sorted(found, key=lambda item: item.order)
 
 
 def _order(item: PlannedItem) -> tuple:

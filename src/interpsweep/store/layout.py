@@ -33,6 +33,7 @@ class Store:
     ``.roots/``                   what each sweep still wants (garbage collection)
     ``.progress/``                how far running jobs are
     ``.history/``                 how the attempts at each job ended
+    ``.hashes/``                  content of large files outside the store
     ============================  ==================================================
     """
 
@@ -57,14 +58,7 @@ class Store:
 
     def path(self, spec: Spec, item: str | None = None) -> Path:
         """The folder of the item that `spec` describes (whether or not it exists)."""
-        settings = spec.get("settings", {})
-        shown = [
-            settings[key] for key in _NAMED if isinstance(settings.get(key), str | int | float)
-        ]
-        parts = [slug(str(value)) for value in shown if value != ""]
-        name = slug("-".join(parts) or spec["stage"])
-        kind = STAGES[spec["stage"]].kind
-        return self.root / kind / f"{name}-{(item or digest(spec))[:DIGEST_IN_NAME]}"
+        return self.root / place(spec, item or digest(spec))
 
     def find(self, item: str) -> Path:
         """The folder of an item known by its digest."""
@@ -97,6 +91,15 @@ class Store:
     def history_path(self, job: str) -> Path:
         """Where it is written how the attempts at a job ended."""
         return self.root / ".history" / f"{job[:DIGEST_IN_NAME]}.json"
+
+
+def place(spec: Spec, item: str) -> str:
+    """The folder of an item below the root of a store: kind, readable name, digest."""
+    settings = spec.get("settings", {})
+    shown = [settings[key] for key in _NAMED if isinstance(settings.get(key), str | int | float)]
+    parts = [slug(str(value)) for value in shown if value != ""]
+    name = slug("-".join(parts) or spec["stage"])
+    return f"{STAGES[spec['stage']].kind}/{name}-{item[:DIGEST_IN_NAME]}"
 
 
 @lru_cache(maxsize=100_000)

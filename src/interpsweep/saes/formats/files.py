@@ -11,7 +11,7 @@ from typing import Any
 
 from interpsweep.errors import UserError
 from interpsweep.models.identity import prefetch_command
-from interpsweep.store.manifest import hash_file
+from interpsweep.store.outside import hash_outside
 
 # every file that any of the formats reads; nothing else of a folder counts
 CFG, CONFIG = "cfg.json", "config.json"
@@ -128,5 +128,5 @@ def content_digest(path: Path) -> str:
     found = [(name, file) for name in KNOWN if (file := files.find(name)) is not None]
     if not found:
         raise UserError(f"{path}: no SAE in this folder; known files are {', '.join(KNOWN)}")
-    lines = [f"{name}\0{hash_file(file)}\n" for name, file in found]
+    lines = [f"{name}\0{hash_outside(file)}\n" for name, file in found]
     return "sha256:" + hashlib.sha256("".join(lines).encode()).hexdigest()
