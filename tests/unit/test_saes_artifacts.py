@@ -10,7 +10,8 @@ import pytest
 import torch
 from safetensors.numpy import save_file
 
-from interpsweep.config.saes import EncodeSettings, TrainSettings
+from interpsweep.config.inference import EncodeSettings
+from interpsweep.config.saes import TrainSettings
 from interpsweep.context import Context
 from interpsweep.errors import UserError
 from interpsweep.saes import codes as codes_module

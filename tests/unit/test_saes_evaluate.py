@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from saes_world import D_IN, Made, make_world
 
+from interpsweep.config.inference import EvaluateSettings
 from interpsweep.config.models import Architecture
-from interpsweep.config.saes import EvaluateSettings
 from interpsweep.context import Context
 from interpsweep.errors import UserError
 from interpsweep.models import native
 from interpsweep.saes import evaluate
 from interpsweep.saes.artifact import write_dictionary
 from interpsweep.tables import read_json, read_parquet
+from saes_world import D_IN, Made, make_world
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,9 @@ import torch
 from interpsweep.activations.artifact import ROWS, Activations
 from interpsweep.activations.reader import check_paired
 from interpsweep.arrays import array_in
+from interpsweep.config.inference import EncodeSettings, EvaluateSettings
 from interpsweep.config.models import Architecture
-from interpsweep.config.saes import ARCHITECTURES, EncodeSettings, EvaluateSettings, TrainSettings
+from interpsweep.config.saes import ARCHITECTURES, TrainSettings
 from interpsweep.context import Context
 from interpsweep.errors import UserError
 from interpsweep.models import native

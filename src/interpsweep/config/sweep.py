@@ -17,9 +17,10 @@ from interpsweep.config.analysis import (
 )
 from interpsweep.config.base import Section, field
 from interpsweep.config.corpora import CorpusSettings, GeneratedCorpus
+from interpsweep.config.inference import EncodeSettings, EvaluateSettings
 from interpsweep.config.models import Model
 from interpsweep.config.pictures import FiguresSection, ReportSection
-from interpsweep.config.saes import EncodeSettings, EvaluateSettings, TrainSection
+from interpsweep.config.saes import TrainSection
 
 
 class KeepSection(Section):

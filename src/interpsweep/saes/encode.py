@@ -31,7 +31,7 @@ from safetensors.numpy import load_file, save_file
 from scipy.sparse import csr_matrix
 
 from interpsweep.activations.artifact import Activations
-from interpsweep.config.saes import EncodeSettings
+from interpsweep.config.inference import EncodeSettings
 from interpsweep.context import Context, Stopped
 from interpsweep.corpora.artifact import Corpus
 from interpsweep.errors import UserError

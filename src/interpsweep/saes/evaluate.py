@@ -43,7 +43,7 @@ from torch import Tensor
 
 from interpsweep.activations.artifact import Activations
 from interpsweep.activations.reader import check_paired
-from interpsweep.config.saes import EvaluateSettings
+from interpsweep.config.inference import EvaluateSettings
 from interpsweep.context import Context, Stopped
 from interpsweep.corpora.artifact import Corpus
 from interpsweep.errors import UserError

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.linalg import vecdot
 from transformer_lens.hook_points import HookPoint
 
-from interpsweep.config.saes import EvaluateSettings
+from interpsweep.config.inference import EvaluateSettings
 from interpsweep.corpora.artifact import Corpus
 from interpsweep.models.batches import length_batches
 from interpsweep.models.forward import forward_logits, forward_with_replacement
