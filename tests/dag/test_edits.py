@@ -13,6 +13,7 @@ import pytest
 from conftest import SNAKEFILE
 
 from interpsweep import driver
+from interpsweep.lock import lock_path, write_lock
 from interpsweep.store import Store
 
 Edit = Callable[[dict[str, Any]], Any]
@@ -294,13 +295,23 @@ def test_layers_are_matched_hook_by_hook_and_names_never_collide(folder: Any, ba
         assert len(dict(face.items)) == len(face.items), face.path
 
 
-@pytest.mark.parametrize("name", ["gpt2-small", "pythia-70m", "gemma-2-2b"])
-def test_ready_sweeps_of_hub_models_plan_offline(folder: Any, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "trained", "imported", "locked"),
+    [
+        ("gpt2-small", 48, 0, {}),
+        ("pythia-70m", 144, 0, {}),
+        # its SAEs are named by a branch: the lock says which commit that was
+        ("gemma-2-2b", 0, 6, {"sae-hub:google/gemma-scope-2b-pt-res@main": "0" * 40}),
+    ],
+)
+def test_ready_sweeps_of_hub_models_plan_offline(
+    folder: Any, name: str, trained: int, imported: int, locked: dict[str, str]
+) -> None:
     shutil.copy(SNAKEFILE.parent / f"config/sweeps/{name}.yaml", folder.config)
+    write_lock(lock_path(folder.config), locked)
     plan = folder.plan()
-    assert (
-        len(plan.items.of("train")) == {"gpt2-small": 48, "pythia-70m": 144, "gemma-2-2b": 18}[name]
-    )
+    assert len(plan.items.of("train")) == trained
+    assert len(plan.items.of("import")) == imported
     assert plan.lock  # commits of the model and the data set
 
 

@@ -149,6 +149,16 @@ def test_a_commit_needs_no_hub() -> None:
     assert hub_commit("a/b", "0" * 40) == "0" * 40
 
 
+def test_an_unreachable_hub_is_one_clear_message(monkeypatch, tmp_path):
+    import huggingface_hub.constants as hub
+
+    monkeypatch.setattr(hub, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(hub, "ENDPOINT", "http://127.0.0.1:9")  # nobody listens
+    monkeypatch.setattr(hub, "HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(UserError, match=r"no network, and revision 'main'.*hf download a/b"):
+        hub_commit("a/b", "main")
+
+
 def test_planning_needs_no_torch() -> None:
     code = (
         "import sys, interpsweep.config.models, interpsweep.config.activations, "

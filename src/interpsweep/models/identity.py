@@ -94,14 +94,14 @@ def hub_commit(repo: str, revision: str, only: str = "") -> str:
         return revision
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.constants import HF_HUB_OFFLINE
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    from huggingface_hub.errors import HfHubHTTPError, HTTPError, LocalEntryNotFoundError
 
     if not HF_HUB_OFFLINE:
         try:
             return str(HfApi().model_info(repo, revision=revision).sha)
         except HfHubHTTPError as error:
             raise UserError(f"{repo} at {revision!r}: the hub refuses it ({error})") from error
-        except OSError:
+        except (OSError, HTTPError):
             pass  # no network: the cache may still know
     try:
         folder = snapshot_download(repo, revision=revision, local_files_only=True)

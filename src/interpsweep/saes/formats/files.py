@@ -94,7 +94,7 @@ def hub_files(repo: str, commit: str, folder: str, *, network: bool) -> Files:
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import (
         EntryNotFoundError,
-        HfHubHTTPError,
+        HTTPError,
         LocalEntryNotFoundError,
     )
 
@@ -109,7 +109,7 @@ def hub_files(repo: str, commit: str, folder: str, *, network: bool) -> Files:
             found = hf_hub_download(repo, inner, revision=commit, local_files_only=not network)
         except (LocalEntryNotFoundError, EntryNotFoundError):
             return None
-        except (HfHubHTTPError, OSError) as error:
+        except (HTTPError, OSError) as error:
             raise UserError(f"{repo}: {inner}: the hub refuses it ({error})") from None
         return Path(found)
 
