@@ -21,6 +21,7 @@ from interpsweep.saes.kernels import (
     ByColumn,
     Precision,
     fixed_k,
+    native,
     reconstruct,
     rounded,
     sampled_products,
@@ -137,7 +138,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--precision", choices=["float32", "bfloat16"], default="float32")
     options = parser.parse_args()
-    torch.set_num_threads(1)
+    native.use_threads(1)
     step_parts(options.precision)
     whole_steps(options.precision)
 

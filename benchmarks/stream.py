@@ -12,6 +12,7 @@ store item. Three questions, each answered by ratios within this run:
 from __future__ import annotations
 
 import argparse
+import os
 import tempfile
 import time
 from pathlib import Path
@@ -22,6 +23,7 @@ import torch
 from interpsweep.activations.artifact import ARRAY, SPLITS, Activations, create_array
 from interpsweep.activations.reader import Stream
 from interpsweep.config.saes import TrainSettings
+from interpsweep.saes.kernels import native
 from interpsweep.saes.trainer import Side, Trainer
 from interpsweep.tables import write_json
 
@@ -114,9 +116,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--throttle", type=float, nargs="*", default=[100.0, 10.0], help="MB/s")
     parser.add_argument("--steps", type=int, default=100)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
     options = parser.parse_args()
-    torch.set_num_threads(options.threads)
+    native.use_threads(options.threads)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         activations = store(folder)

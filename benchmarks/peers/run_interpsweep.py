@@ -8,11 +8,13 @@ import torch
 from common import Job, Step, main
 
 from interpsweep.config.saes import TrainSettings
+from interpsweep.saes.kernels import native
 from interpsweep.saes.trainer import Side, Trainer
 
 
 def make(job: Job, d_in: int) -> tuple[Step, object]:
     """The trainer's step, and its export."""
+    native.use_threads(job.threads)
     settings = TrainSettings(
         architecture=job.architecture,
         d_sae=job.d_sae,

@@ -172,13 +172,13 @@ def test_threads_change_no_bit():
         found = above(centred, encoder, bias, 1.0, "bfloat16")
         return [columns, *reconstruct(codes, encoder, centred), gradient, weight, *found]
 
-    before = torch.get_num_threads()
-    results = []
+    before, results = torch.get_num_threads(), []
     try:
         for threads in (1, 2, 3):
-            torch.set_num_threads(threads)
+            native.use_threads(threads)
             results.append(everything())
     finally:
+        native.use_threads(1)
         torch.set_num_threads(before)
     for other in results[1:]:
         assert all(torch.equal(a, b) for a, b in zip(results[0], other, strict=True))

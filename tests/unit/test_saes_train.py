@@ -12,12 +12,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from interpsweep.config.saes import TrainSettings
+from interpsweep.config.saes import ARCHITECTURES, TrainSettings
 from interpsweep.context import Context
 from interpsweep.saes.artifact import Dictionary
 from interpsweep.saes.bank import Member, train_bank
 from interpsweep.saes.checkpoints import Checkpoints
-from interpsweep.saes.kernels import largest, top_k
+from interpsweep.saes.kernels import largest, native, top_k
 from interpsweep.saes.load import load
 from interpsweep.saes.trainer import Side, Trainer, learning_rate
 from interpsweep.store.layout import SCRATCH
@@ -132,6 +132,25 @@ def test_a_stopped_bank_goes_on_bit_identically(tmp_path, stops):
             assert any(m.checkpoints.latest(print) for m in parts)
     for i in range(len(BANK)):
         assert files(tmp_path / f"whole{i}") == files(tmp_path / f"parts{i}")
+
+
+@pytest.mark.parametrize("kind", ARCHITECTURES)
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_the_number_of_threads_changes_no_bit(kind, precision):
+    x, trained = ToyStream(batch=600).batch(0), []
+    before = torch.get_num_threads()
+    try:
+        for threads in (1, 3):
+            native.use_threads(threads)
+            own = settings(kind, 300, tokens=600 * 4, batch_size=600, precision=precision)
+            trainer = Trainer(own, Side(1.0, torch.zeros(D_IN), 1.0))
+            for _ in range(4):
+                trainer.step(torch.from_numpy(x))
+            trained.append(trainer.sae.parameters)
+    finally:
+        native.use_threads(1)
+        torch.set_num_threads(before)
+    assert all(torch.equal(tensor, trained[1][name]) for name, tensor in trained[0].items())
 
 
 def test_members_at_different_steps_catch_up(tmp_path):

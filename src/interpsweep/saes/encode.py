@@ -36,6 +36,7 @@ from interpsweep.context import Context, Stopped
 from interpsweep.corpora.artifact import Corpus
 from interpsweep.errors import UserError
 from interpsweep.saes.codes import BLOCK_ROWS, CONTEXTS, FEATURES, CodesWriter
+from interpsweep.saes.kernels import native
 from interpsweep.saes.load import LoadedSAE, encode_parts, load
 from interpsweep.spec import Spec
 from interpsweep.tables import write_parquet
@@ -59,7 +60,7 @@ class Work:
 
 def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str, Any]:
     """Encode the analysis split of ``inputs["activations"]`` with ``inputs["sae"]``."""
-    torch.set_num_threads(ctx.threads)
+    native.use_threads(ctx.threads)
     settings = EncodeSettings(**spec["settings"])
     activations, sae = Activations.open(inputs["activations"]), load(inputs["sae"])
     if activations.d_in != sae.d_in:

@@ -51,6 +51,7 @@ from interpsweep.jobs import Item
 from interpsweep.models.load import load_model
 from interpsweep.saes import cosines
 from interpsweep.saes.breakdown import Groups, add, norm_edges, position_edges
+from interpsweep.saes.kernels import native
 from interpsweep.saes.load import LoadedSAE, encode_parts, load
 from interpsweep.saes.metrics import METRICS_VERSION, Firing, Reconstruction, Truth
 from interpsweep.saes.splice import LossRecovered, Passes, batches
@@ -136,7 +137,7 @@ class Judged:
 
 def run(items: list[Item], ctx: Context) -> None:
     """Evaluate the missing items of a site. Raises UserError after the others if any fails."""
-    torch.set_num_threads(ctx.threads)
+    native.use_threads(ctx.threads)
     failures: list[str] = []
     for shared in _alike(items):
         settings = _settings(shared[0])

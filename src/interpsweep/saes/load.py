@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from interpsweep.errors import UserError
 from interpsweep.saes.artifact import CONFIG, TRANSCODERS, Dictionary
-from interpsweep.saes.kernels import SparseCodes, decode, fixed_k, from_mask, top_k
+from interpsweep.saes.kernels import SparseCodes, decode, fixed_k, from_mask, native, top_k
 
 NORMALISATIONS = ("none", "layer_norm", "constant_norm_rescale")
 _EPSILON = 1e-5
@@ -78,7 +78,7 @@ class LoadedSAE(nn.Module):
 
     def _topk(self, centred: Tensor) -> SparseCodes:
         assert self.k is not None  # a topk dictionary has it
-        pre = torch.addmm(self.b_enc, centred, self.W_enc)
+        pre = native.matmul(centred, self.W_enc).add_(self.b_enc)
         if self.rescale:
             pre.mul_(self.norms)  # a large array: in place
         values, columns = top_k(pre, self.k)
@@ -86,15 +86,15 @@ class LoadedSAE(nn.Module):
         return fixed_k(columns.gather(1, order), values.gather(1, order).relu())
 
     def _standard(self, centred: Tensor) -> SparseCodes:
-        pre = torch.addmm(self.b_enc, centred, self.W_enc)
+        pre = native.matmul(centred, self.W_enc).add_(self.b_enc)
         return from_mask(pre > 0, pre)
 
     def _jumprelu(self, centred: Tensor) -> SparseCodes:
-        pre = torch.addmm(self.b_enc, centred, self.W_enc)
+        pre = native.matmul(centred, self.W_enc).add_(self.b_enc)
         return from_mask(pre > self.threshold.relu(), pre)
 
     def _gated(self, centred: Tensor) -> SparseCodes:
-        projected = centred @ self.W_enc
+        projected = native.matmul(centred, self.W_enc)
         magnitude = projected * self.r_mag.exp() + self.b_mag
         return from_mask((projected + self.b_gate > 0) & (magnitude > 0), magnitude)
 

@@ -23,6 +23,7 @@ from interpsweep.jobs import Item
 from interpsweep.saes.bank import Batches, Member, train_bank
 from interpsweep.saes.checkpoints import Checkpoints
 from interpsweep.saes.describe import describe
+from interpsweep.saes.kernels import native
 from interpsweep.saes.trainer import Side, Trainer, activation_scale, total_variance
 from interpsweep.store.layout import SCRATCH
 
@@ -31,7 +32,7 @@ MEDIAN_ROUNDS = 50
 
 def run(items: list[Item], ctx: Context) -> None:
     """Train the missing SAEs of a site. Raises UserError after the others are done if any fails."""
-    torch.set_num_threads(ctx.threads)
+    native.use_threads(ctx.threads)
     failures: list[str] = []
     for shared in _by_stream(items):
         if ctx.stopping:

@@ -18,6 +18,7 @@ from interpsweep.saes.kernels import (
     decode,
     dense,
     few_above,
+    native,
     rounded,
     sampled_products,
 )
@@ -90,17 +91,17 @@ class Dense:
 
     def decode(self, values: Tensor, decoder: Tensor) -> Tensor:
         """See `Sparse.decode`."""
-        return (values @ self._rounded(decoder)).to(decoder.dtype)
+        return native.matmul(values, self._rounded(decoder)).to(decoder.dtype)
 
     def products(self, left: Tensor, decoder: Tensor) -> Tensor:
         """See `Sparse.products`."""
-        return self._rounded(left) @ self._rounded(decoder).T
+        return native.matmul(self._rounded(left), self._rounded(decoder).T)
 
     def transposed_product(
         self, values: Tensor, right: Tensor, out: Tensor | None = None
     ) -> Tensor:
         """See `Sparse.transposed_product`."""
-        found = values.T @ self._rounded(right)
+        found = native.matmul(values.T, self._rounded(right))
         return found.to(right.dtype) if out is None else out.copy_(found)
 
     def where(self, mask: Tensor, values: Tensor) -> Tensor:
@@ -130,7 +131,7 @@ def entries_above(
     limit = int(SPARSE_BELOW[precision] * len(centred) * len(encoder))
     codes = few_above(centred, encoder, bias - floor, 0.0, precision, limit)
     if codes is None:
-        parts = (rounded(matrix, precision) for matrix in (bias, centred, encoder.T))
-        return Dense(torch.addmm(*parts), precision)
+        pre = native.matmul(rounded(centred, precision), rounded(encoder.T, precision))
+        return Dense(pre.add_(rounded(bias, precision)), precision)
     exact = sampled_products(centred, encoder, codes, bias)
     return Sparse(codes.with_values(exact), len(encoder))

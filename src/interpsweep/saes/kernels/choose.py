@@ -6,18 +6,17 @@ still in cache when they are searched, and never stored as a whole.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import cache
+from threading import local
 from typing import Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from interpsweep.saes.kernels import native
 from interpsweep.saes.kernels.codes import SparseCodes, cumulative
 from interpsweep.saes.kernels.dense import float_bits
-from interpsweep.saes.kernels.native import selection, spread
+from interpsweep.saes.kernels.native import selection
 
 Precision = Literal["float32", "bfloat16"]
 
@@ -39,18 +38,39 @@ def rounded(matrix: Tensor, precision: Precision) -> Tensor:
     return matrix.float() if matrix.device.type == "cpu" and not _multiplies_bfloat16() else matrix
 
 
-def _pre_activation_blocks(
-    centred: Tensor, encoder: Tensor, precision: Precision
-) -> Iterator[tuple[int, Tensor]]:
-    """Yield (first row, ``centred @ encoder.T`` of a block of rows); the buffer is reused."""
-    centred, encoder = rounded(centred, precision), rounded(encoder, precision)
-    rows = len(centred)
-    if centred.device.type == "cpu":
-        rows = min(rows, max(64, BLOCK_BYTES // (centred.element_size() * len(encoder))))
-    buffer = centred.new_empty(rows, len(encoder))
-    for first in range(0, len(centred), rows):
-        part = centred[first : first + rows]
-        yield first, torch.mm(part, encoder.T, out=buffer[: len(part)])
+class _Blocks:
+    """``centred @ encoder.T`` in blocks of rows, each in memory of the thread that asks for it."""
+
+    def __init__(self, centred: Tensor, encoder: Tensor, precision: Precision) -> None:
+        self._left = rounded(centred, precision)
+        self._right = rounded(encoder, precision).T
+        self.rows = len(centred)
+        if native.serves(centred):
+            size = self._left.element_size() * len(encoder)
+            self.rows = min(self.rows, max(64, BLOCK_BYTES // size))
+        self.count = -(-len(centred) // self.rows)
+
+    def stretch(self, i: int) -> slice:
+        """The rows of block i."""
+        return slice(i * self.rows, (i + 1) * self.rows)
+
+    def __getitem__(self, i: int) -> Tensor:
+        """Block i: (rows, d_sae); gone when the same thread takes another one."""
+        part = self._left[self.stretch(i)]
+        out = _scratch(len(part) * self._right.shape[1], part).view(len(part), -1)
+        return torch.mm(part, self._right, out=out)
+
+
+_memory = local()
+
+
+def _scratch(size: int, like: Tensor) -> Tensor:
+    """Uninitialised numbers, the same memory every time: new pages are slow."""
+    held: dict = _memory.__dict__.setdefault("held", {})
+    key = like.dtype, like.device
+    if key not in held or len(held[key]) < size:
+        held[key] = like.new_empty(size)
+    return held[key][:size]
 
 
 def _groups(d_sae: int, k: int) -> int:
@@ -67,8 +87,8 @@ def top_columns(
     are compared are approximate (relative error of the product about 2^-8).
     """
     out = torch.empty(len(centred), k, dtype=torch.int64, device=centred.device)
-    for first, pre in _pre_activation_blocks(centred, encoder, precision):
-        _top(pre, bias, k, out[first : first + len(pre)])
+    blocks = _Blocks(centred, encoder, precision)
+    native.share(lambda i: _top(blocks[i], bias, k, out[blocks.stretch(i)]), blocks.count)
     return out
 
 
@@ -77,15 +97,21 @@ def _top(pre: Tensor, bias: Tensor, k: int, out: Tensor) -> None:
         out.copy_(torch.topk(pre + bias, k, sorted=False).indices)
         return
     bits, shift = float_bits(pre)
-    groups = _groups(pre.shape[1], k)
-    arguments = (bits, shift, bias.float().numpy(), k, groups, out.numpy())
-    spread(selection.top_columns, len(pre), *arguments)
+    arguments = (bits, shift, bias.float().numpy(), k, _groups(pre.shape[1], k), out.numpy())
+    selection.top_columns(0, len(pre), *arguments)
 
 
 def top_k(values: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """The k largest of each row of (batch, n) float32: values and columns, in no set order."""
     columns = torch.empty(len(values), k, dtype=torch.int64, device=values.device)
-    _top(values.contiguous(), values.new_zeros(values.shape[1]), k, columns)
+    values, bias = values.contiguous(), values.new_zeros(values.shape[1])
+    rows = native.BLOCK_ROWS if native.serves(values) else max(1, len(values))
+
+    def block(i: int) -> None:
+        stretch = slice(i * rows, (i + 1) * rows)
+        _top(values[stretch], bias, k, columns[stretch])
+
+    native.share(block, -(-len(values) // rows))
     return values.gather(1, columns), columns
 
 
@@ -107,42 +133,33 @@ def few_above(
     centred: Tensor, encoder: Tensor, bias: Tensor, floor: float, precision: Precision, limit: int
 ) -> SparseCodes | None:
     """The same, or None, sooner, if the places are more than `limit`."""
-    counts, columns, values = [], [], []
-    left = limit
-    for _, pre in _pre_activation_blocks(centred, encoder, precision):
-        for found in _places(pre, bias, floor, left):
-            left -= len(found[1])
-            if left < 0:
-                return None
-            counts.append(found[0])
-            columns.append(found[1])
-            values.append(found[2])
-    return SparseCodes(cumulative(torch.cat(counts)), torch.cat(columns), torch.cat(values))
+    blocks, found = _Blocks(centred, encoder, precision), [0]
+
+    def block(i: int) -> tuple[Tensor, Tensor, Tensor] | None:
+        if found[0] > limit:
+            return None
+        places = _places(blocks[i], bias, floor, limit)
+        found[0] += len(places[1])
+        return places
+
+    parts = [part for part in native.share(block, blocks.count) if part is not None]
+    if sum(len(columns) for _, columns, _ in parts) > limit:
+        return None
+    counts, columns, values = (torch.cat(part) for part in zip(*parts, strict=True))
+    return SparseCodes(cumulative(counts), columns, values)
 
 
-def _places(
-    pre: Tensor, bias: Tensor, floor: float, limit: int
-) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """(entries per row, columns, values) of consecutive stretches of rows."""
+def _places(pre: Tensor, bias: Tensor, floor: float, limit: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Entries per row, columns and values; wrong, but more than `limit`, if there are so many."""
     if not native.serves(pre):
         pre = pre + bias
         rows, columns = (pre > floor).nonzero(as_tuple=True)
-        yield torch.bincount(rows, minlength=len(pre)), columns, pre[rows, columns].float()
-        return
+        return torch.bincount(rows, minlength=len(pre)), columns, pre[rows, columns].float()
     bits, shift = float_bits(pre)
     counts = torch.zeros(len(pre), dtype=torch.int64)
-    arguments = (
-        bits,
-        shift,
-        bias.float().numpy(),
-        floor,
-        limit,
-        _groups(pre.shape[1], 1),
-        counts.numpy(),
-    )
-    found = spread(selection.places_above, len(pre), *arguments)
-    joined = [torch.from_numpy(np.concatenate(part)) for part in zip(*found, strict=True)]
-    yield counts, joined[0], joined[1]
+    arguments = (bits, shift, bias.float().numpy(), floor, limit, _groups(pre.shape[1], 1))
+    columns, values = selection.places_above(0, len(pre), *arguments, counts.numpy())
+    return counts, torch.from_numpy(columns), torch.from_numpy(values)
 
 
 def largest(values: Tensor, count: int) -> Tensor:

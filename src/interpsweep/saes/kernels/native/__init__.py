@@ -1,7 +1,12 @@
-"""Compiled loops over sparse codes for CPUs (numba). All arrays are numpy and C-contiguous.
+"""Compiled loops over sparse codes for CPUs (numba), and how kernels share work among threads.
 
-Every kernel works on a range ``start:stop`` of rows or latents and writes nothing outside it, so
-`spread` can hand ranges to threads and the result does not depend on how many there are.
+Torch sums in an order that depends on its number of threads. So `use_threads` leaves torch with
+one, and kernels cut their work into pieces that do not depend on the number of threads: rows or
+latents that are summed by one thread each, and blocks of rows for matrix products. Whatever the
+number of threads, the result is the same to the last bit.
+
+All arrays of compiled loops are numpy and C-contiguous; each works on a range ``start:stop`` and
+writes nothing outside it.
 """
 
 from __future__ import annotations
@@ -19,6 +24,7 @@ Array = np.ndarray
 
 # sums may be reordered (that is what makes them vector instructions); NaN and inf stay themselves
 FAST = {"reassoc", "contract", "nsz", "arcp"}
+BLOCK_ROWS = 256  # of matrix products: part of the result
 _SMALL_WORK = 64  # rows or latents below which threads cost more than they save
 
 
@@ -32,19 +38,52 @@ def compiled(function: Callable) -> Callable:
     return njit(function, nogil=True, cache=True, fastmath=FAST, error_model="numpy")
 
 
+_threads = 1
+
+
+def use_threads(count: int) -> None:
+    """Share the work of kernels among so many threads; torch itself gets one."""
+    global _threads
+    torch.set_num_threads(1)
+    _threads = count
+
+
 @lru_cache(maxsize=1)
 def _pool(workers: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(workers, thread_name_prefix="kernels")
+    # torch's number of threads is a property of the calling thread
+    return ThreadPoolExecutor(workers, "kernels", initializer=torch.set_num_threads, initargs=(1,))
+
+
+def share(work: Callable[[int], Any], count: int) -> list:
+    """``[work(0), work(1), ...]``, shared among the threads."""
+    threads = min(_threads, count)
+    if threads <= 1:
+        return [work(i) for i in range(count)]
+
+    def every(first: int) -> list:
+        return [work(i) for i in range(first, count, threads)]
+
+    others = [_pool(_threads - 1).submit(every, first) for first in range(1, threads)]
+    parts = [every(0), *(other.result() for other in others)]
+    return [parts[i % threads][i // threads] for i in range(count)]
 
 
 def spread(kernel: Callable, count: int, *arguments: Any) -> list:
-    """Results of ``kernel(start, stop, *arguments)`` over 0:count on torch's number of threads."""
-    threads = torch.get_num_threads()
-    if threads == 1 or count < _SMALL_WORK:
-        return [kernel(0, count, *arguments)]
-    cuts = [count * part // threads for part in range(threads + 1)]
-    others = [
-        _pool(threads - 1).submit(kernel, cuts[part], cuts[part + 1], *arguments)
-        for part in range(1, threads)
-    ]
-    return [kernel(0, cuts[1], *arguments), *(other.result() for other in others)]
+    """Results of ``kernel(start, stop, *arguments)`` over 0:count, one for each thread."""
+    parts = 1 if count < _SMALL_WORK else _threads
+    cuts = [count * part // parts for part in range(parts + 1)]
+    return share(lambda part: kernel(cuts[part], cuts[part + 1], *arguments), parts)
+
+
+def matmul(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    """``left @ right`` in blocks of rows."""
+    if not serves(left):
+        return left @ right
+    out = left.new_empty(len(left), right.shape[1])
+
+    def block(i: int) -> None:
+        rows = slice(i * BLOCK_ROWS, (i + 1) * BLOCK_ROWS)
+        torch.mm(left[rows], right, out=out[rows])
+
+    share(block, -(-len(left) // BLOCK_ROWS))
+    return out
