@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from interpsweep import __version__
-from interpsweep.errors import UserError
+from interpsweep.errors import UserError, disk_full, no_room
 from interpsweep.stages import STAGES
 
 DEFAULT_CONFIG = Path("config/config.yaml")
@@ -199,8 +199,11 @@ def main() -> None:
 
     try:
         app()
-    except UserError as error:
-        print(f"interpsweep: {error}", file=sys.stderr)
+    except (UserError, OSError) as error:
+        if isinstance(error, OSError) and not disk_full(error):
+            raise
+        said = no_room(Path()) if isinstance(error, OSError) else error
+        print(f"interpsweep: {said}", file=sys.stderr)
         sys.exit(2)
     except Stopped as stopped:
         print(f"interpsweep: {stopped}", file=sys.stderr)

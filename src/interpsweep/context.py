@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -141,8 +141,10 @@ class Context:
         """Write the progress file that `interpsweep status` and the live display read."""
         if self._progress is None:
             return
-        self._progress.parent.mkdir(parents=True, exist_ok=True)
-        write_quick(self._progress, json.dumps({**me(self._job), **state, "time": time.time()}))
+        text = json.dumps({**me(self._job), **state, "time": time.time()})
+        with suppress(OSError):  # no room to say how far it is in is no reason to fail
+            self._progress.parent.mkdir(parents=True, exist_ok=True)
+            write_quick(self._progress, text)
 
     def finish(self) -> None:
         """Remove the progress file and let go of workers."""

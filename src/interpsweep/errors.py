@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import errno
+import shutil
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class UserError(Exception):
@@ -17,3 +20,32 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """Return ``"; did you mean 'x'?"`` for the closest of `known`, or an empty string."""
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f"; did you mean {close[0]!r}?" if close else ""
+
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def disk_full(error: BaseException | None) -> bool:
+    """Whether an error, or one that led to it, is of a full disk, quota or file size limit.
+
+    Libraries that write without Python say so in their message only.
+    """
+    seen = []
+    while error is not None and error not in seen:
+        if isinstance(error, OSError) and error.errno in _FULL:
+            return True
+        if any(f"os error {number})" in str(error) for number in _FULL):
+            return True
+        seen.append(error)
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def no_room(place: Path, when: str = "") -> UserError:
+    """What to raise when the disk of `place` is full."""
+    free = shutil.disk_usage(place).free / 1e6
+    return UserError(
+        f"{place.absolute()}: no room left{when} ({free:,.1f} MB are free on this disk; a "
+        "quota or a limit of file sizes may be lower). Nothing finished is harmed: free some space "
+        "(`interpsweep gc`), then the same command goes on"
+    )

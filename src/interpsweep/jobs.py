@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from interpsweep.context import Context, Stopped
-from interpsweep.errors import UserError
+from interpsweep.errors import UserError, disk_full, no_room
 from interpsweep.spec import Spec, canonical_json
 from interpsweep.stages import STAGES, Stage
 from interpsweep.store import Store
@@ -77,7 +77,7 @@ def run_job(store: Store, job_file: Path, index: Path | None = None, stage: str 
     context = Context(**job.get("run", {}), progress=store.progress_path(digest), job=digest)
     record = Record(store, digest)
     context.stop_on_signals(record.told_to_stop)
-    to_make = [item for item in job["items"] if not store.exists(item)]
+    missing = to_make = [item for item in job["items"] if not store.exists(item)]
     failure: BaseException | None = None
     try:
         while missing := [item for item in job["items"] if not store.exists(item)]:
@@ -86,6 +86,9 @@ def run_job(store: Store, job_file: Path, index: Path | None = None, stage: str 
                 raise Stopped(f"{kind.name}: stopped on request; run the same command to continue")
     except BaseException as error:
         failure = error
+        if disk_full(error):
+            making = ", ".join(str(store.find(item)) for item in missing[:3])
+            raise no_room(store.root, f" while making {making}") from error
         raise
     finally:
         context.finish()

@@ -13,12 +13,11 @@ import time
 from pathlib import Path
 
 import pytest
+from conftest import CONFIG, Undisturbed
 
 from places import Place
 
 KILLS = int(os.environ.get("INTERPSWEEP_KILLS", "5"))
-QUICK = ("config/config.yaml", "config/overlays/quick.yaml")
-CONFIG = QUICK if os.environ.get("INTERPSWEEP_SWEEP", "quick") == "quick" else QUICK[:1]
 
 
 def killed_after(place: Place, seconds: float) -> bool:
@@ -40,27 +39,18 @@ def killed_after(place: Place, seconds: float) -> bool:
         return True
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Place, float]:
-    place = Place(tmp_path_factory.mktemp("undisturbed"))
-    began = time.monotonic()
-    place.run("run", *CONFIG)
-    return place, time.monotonic() - began
-
-
 def test_killed_at_random_moments_it_ends_with_the_same_bytes(
-    undisturbed: tuple[Place, float], tmp_path: Path
+    undisturbed: Undisturbed, tmp_path: Path
 ) -> None:
-    reference, duration = undisturbed
     place = Place(tmp_path)
     moments = random.Random(os.environ.get("INTERPSWEEP_KILL_SEED", "0"))
     killed = 0
     for _ in range(KILLS):
         # a start costs some seconds, so that short runs still get anywhere
-        killed += killed_after(place, moments.uniform(0.1, 0.6) * duration)
+        killed += killed_after(place, moments.uniform(0.1, 0.6) * undisturbed.seconds)
     place.run("run", *CONFIG)
     assert killed > 0
-    assert place.items() == reference.items()
+    assert place.items() == undisturbed.place.items()
     assert " 0 damaged" in place.run("verify", "--full")
     left = list((place.root / "store/.work").glob("*/*")) + list(
         (place.root / "store/.leases").glob("*")

@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 
-from interpsweep.commands.care import check_item, collect_garbage, reclaim_activations, verify_store
+from interpsweep.commands.care import collect_garbage, reclaim_activations, verify_store
 from interpsweep.errors import UserError
 from interpsweep.spec import digest
 from interpsweep.store import Store
 from interpsweep.store import lease as leases
 from interpsweep.store.attempt import open_attempt, publish
-from interpsweep.store.layout import MANIFEST, SCRATCH
+from interpsweep.store.check import check_item
+from interpsweep.store.layout import MANIFEST, SCRATCH, _read_spec
 
 SPEC: dict[str, Any] = {
     "stage": "corpus",
@@ -206,23 +207,60 @@ def test_garbage_is_what_no_sweep_wants(store: Store, capsys: pytest.CaptureFixt
 def test_an_unfinished_item_that_no_sweep_wants_is_garbage(store: Store) -> None:
     make(store)
     (store.root / ".roots").mkdir()
-    (store.root / ".roots" / "s.json").write_text(json.dumps({"items": [digest(SPEC)]}))
-    kept, dropped = open_attempt(store, digest(SPEC)), open_attempt(store, "0" * 64)
+    wanted = store.write_spec({**SPEC, "settings": {"seed": 4}})
+    (store.root / ".roots" / "s.json").write_text(json.dumps({"items": [digest(SPEC), wanted]}))
+    kept = open_attempt(store, wanted)
+    dropped, finished = open_attempt(store, "0" * 64), open_attempt(store, digest(SPEC))
+    torn = store.root / ".jobs" / ".index.json.1234.partial"
+    torn.parent.mkdir()
+    torn.write_text("half")
     collect_garbage(delete=True, grace_days=1, store=store)
-    assert dropped.exists()
+    assert dropped.exists() and torn.exists()
     collect_garbage(delete=True, grace_days=0, store=store)
-    assert kept.exists() and not dropped.parent.exists()
+    assert kept.exists() and not torn.exists()
+    assert not dropped.parent.exists() and not finished.parent.exists()
 
 
-def test_a_manifest_whose_spec_changed_is_named(store: Store) -> None:
+def test_a_manifest_that_changed_is_named(store: Store) -> None:
     place = make(store)
-    manifest = json.loads((place / MANIFEST).read_text())
-    manifest["spec"]["settings"]["seed"] += 1
-    (place / MANIFEST).write_text(json.dumps(manifest))
+    text = (place / MANIFEST).read_text()
+    assert '"n":1' in text and list(check_item(place, full=False)) == []
+    for damaged in (text.replace('"n":1', '"n":2'), text[:-9], "", "[]", "{}", "\0" * len(text)):
+        (place / MANIFEST).write_text(damaged)
+        found = list(check_item(place, full=False))
+        assert found and all("manifest.json: this manifest is damaged" in line for line in found)
+    with pytest.raises(UserError, match="damaged"):
+        store.manifest(digest(SPEC))
+
+
+def test_a_manifest_of_another_item_is_named(store: Store) -> None:
+    place, other = make(store), make(store, {**SPEC, "settings": {"seed": 4}})
+    (place / MANIFEST).write_bytes((other / MANIFEST).read_bytes())
     assert any("another item" in problem for problem in check_item(place, full=False))
-    del manifest["digest"]
-    (place / MANIFEST).write_text(json.dumps(manifest))
-    assert any("not a manifest" in problem for problem in check_item(place, full=False))
+
+
+def test_what_no_manifest_vouches_for_is_named(store: Store) -> None:
+    place, ruin = make(store), make(store, {**SPEC, "settings": {"seed": 4}})
+    (place / "inner" / "junk").write_text("x")
+    (place / "link").symlink_to("/etc/hostname")
+    (ruin / MANIFEST).unlink()
+    found = list(check_item(place, full=False))
+    assert [line.partition(": ")[0] for line in found] == [f"{place}/inner/junk", f"{place}/link"]
+    assert verify_store(full=False, repair=True, store=store) == 0
+    assert not place.exists() and not ruin.exists()
+
+
+def test_a_damaged_spec_is_named_and_never_used(
+    store: Store, capsys: pytest.CaptureFixture
+) -> None:
+    make(store)
+    path = store.spec_path(digest(SPEC))
+    path.write_text(path.read_text().replace('"seed":3', '"seed":5'))
+    _read_spec.cache_clear()
+    with pytest.raises(UserError, match="damaged; delete it"):
+        store.find(digest(SPEC))
+    assert verify_store(full=False, repair=True, store=store) == 0
+    assert str(path) in capsys.readouterr().out and not path.exists()
 
 
 def test_reclaimed_data_are_gone_but_not_missing(store: Store, tmp_path: Path) -> None:

@@ -7,18 +7,15 @@ import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from interpsweep.config.load import load_sweep
 from interpsweep.errors import UserError
 from interpsweep.lock import complete, lock_path, read_lock, write_lock
-from interpsweep.spec import DIGEST_IN_NAME
-from interpsweep.spec import digest as spec_digest
-from interpsweep.stages import STAGES
 from interpsweep.store import Store
 from interpsweep.store import lease as leases
+from interpsweep.store.check import check_item, check_specs, item_folders
 from interpsweep.store.layout import MANIFEST, RUN_RECORD, write_atomic
-from interpsweep.store.manifest import hash_file
+from interpsweep.store.seal import read_manifest, sealed
 
 
 def lock_inputs(configs: list[Path]) -> None:
@@ -34,7 +31,7 @@ def lock_inputs(configs: list[Path]) -> None:
 
 
 def verify_store(*, full: bool, repair: bool, store: Store | None = None) -> int:
-    """Check all items against their manifests; return 1 if any is damaged and stays so."""
+    """Check all items and spec files; return 1 if any is damaged and stays so."""
     store = store or Store()
     damaged = checked = 0
     for folder in item_folders(store):
@@ -47,38 +44,14 @@ def verify_store(*, full: bool, repair: bool, store: Store | None = None) -> int
             if repair:
                 condemn(folder)
                 print(f"{folder}: dropped; the next run makes it again")
+    for spec in check_specs(store):
+        print(f"{spec}: its content is not what its name stands for")
+        damaged += 1
+        if repair:
+            spec.unlink()
+            print(f"{spec}: dropped; the next run writes it again")
     print(f"{checked} items checked {'byte by byte' if full else 'by size'}, {damaged} damaged")
     return int(damaged > 0 and not repair)
-
-
-def item_folders(store: Store) -> Iterator[Path]:
-    """Every finished item of a store."""
-    for stage in STAGES.values():
-        for manifest in sorted((store.root / stage.kind).glob(f"*/{MANIFEST}")):
-            yield manifest.parent
-
-
-def check_item(folder: Path, *, full: bool) -> Iterator[str]:
-    """What is wrong with an item, one line for each file."""
-    try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        files: dict[str, dict[str, Any]] = manifest["files"]
-        digest, known = manifest["digest"], spec_digest(manifest["spec"])
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError):
-        yield f"{folder / MANIFEST}: not a manifest"
-        return
-    if digest != known or digest[:DIGEST_IN_NAME] != folder.name[-DIGEST_IN_NAME:]:
-        yield f"{folder}: its manifest belongs to another item"
-    if manifest.get("reclaimed"):
-        return
-    for name, expected in files.items():
-        path = folder / name
-        if not path.is_file():
-            yield f"{path}: missing"
-        elif path.stat().st_size != expected["size"]:
-            yield f"{path}: {path.stat().st_size} bytes instead of {expected['size']}"
-        elif full and hash_file(path) != expected["sha256"]:
-            yield f"{path}: its bytes changed"
 
 
 def condemn(folder: Path) -> None:
@@ -93,7 +66,7 @@ def reclaim_activations(digest: str, record: Path, store: Store | None = None) -
     folder, manifest = store.find(digest), store.manifest(digest)
     if not manifest.get("reclaimed"):
         manifest["reclaimed"] = True
-        write_atomic(folder / MANIFEST, json.dumps(manifest, sort_keys=True) + "\n")
+        write_atomic(folder / MANIFEST, sealed(manifest))
     freed = 0
     for path in sorted(folder.rglob("*"), reverse=True):
         if path.is_dir():
@@ -112,7 +85,9 @@ def collect_garbage(*, delete: bool, grace_days: float, store: Store | None = No
     young = time.time() - grace_days * 86400
     total = count = 0
     for folder in item_folders(store):
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        if not (folder / MANIFEST).exists():  # `verify --repair` drops it
+            continue
+        manifest = read_manifest(folder / MANIFEST)
         held = leases.read(store.lease_path(manifest["digest"]))
         busy = held is not None and leases.alive(*held)
         if manifest["digest"] in wanted or busy or folder.stat().st_mtime > young:
@@ -127,19 +102,31 @@ def collect_garbage(*, delete: bool, grace_days: float, store: Store | None = No
         count += 1
         if delete:
             shutil.rmtree(folder)
+    for path in _torn(store, young):
+        print(f"{path}: left by a process that was killed")
+        if delete:
+            path.unlink(missing_ok=True)
     verb = "deleted" if delete else "could be deleted (--delete does it)"
     print(f"{count} items, {total / 1e9:.2f} GB {verb}")
 
 
 def _abandoned(store: Store, wanted: set[str], young: float) -> Iterator[Path]:
-    """Attempts at items that no registered sweep wants, old enough and not under way."""
-    kept = {store.work(item) for item in wanted}
+    """Attempts at items that are finished or unwanted, old enough and not under way."""
+    kept = {store.work(item) for item in wanted if not store.exists(item)}
     for folder in sorted((store.root / ".work").glob("*")):
         held = leases.read(store.lease_path(folder.name))
         busy = held is not None and leases.alive(*held)
         newest = max(path.stat().st_mtime for path in [folder, *folder.rglob("*")])
         if folder not in kept and not busy and newest <= young:
             yield folder
+
+
+def _torn(store: Store, young: float) -> Iterator[Path]:
+    """Hidden files beside the store's records: drafts that no process is writing any more."""
+    for folder in sorted(store.root.glob(".*")):
+        if folder.name != ".work" and folder.is_dir():
+            drafts = sorted(path for path in folder.rglob(".*") if path.is_file())
+            yield from (path for path in drafts if path.stat().st_mtime <= young)
 
 
 def _wanted(store: Store) -> set[str]:

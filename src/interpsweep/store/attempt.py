@@ -45,10 +45,9 @@ def publish(
     Only once the manifest is on disk the scratch folder is dropped, so a kill costs no checkpoint.
     If another job published the same item first, ours is thrown away: both are the same bytes.
     """
-    (attempt / RUN_RECORD).unlink(missing_ok=True)
+    (attempt / RUN_RECORD).write_text(json.dumps(record, sort_keys=True, indent=1) + "\n")
     write_manifest(attempt, spec, metrics)
     shutil.rmtree(attempt / SCRATCH, ignore_errors=True)
-    (attempt / RUN_RECORD).write_text(json.dumps(record, sort_keys=True, indent=1) + "\n")
     target = store.path(spec, item)
     target.parent.mkdir(parents=True, exist_ok=True)
     _clear_ruins(target)
@@ -58,8 +57,8 @@ def publish(
         if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
             raise
         shutil.rmtree(attempt)
-    sync_folder(target.parent)
     shutil.rmtree(store.work(item), ignore_errors=True)
+    sync_folder(target.parent)
     return target
 
 

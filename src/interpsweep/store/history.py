@@ -18,6 +18,7 @@ import os
 import re
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -60,7 +61,8 @@ class Record:
 
     def _save(self) -> None:
         others = [a for a in attempts(self._store, self._job) if a["began"] != self._me["began"]]
-        write_atomic(self._path, json.dumps([*others, self._me][-KEPT:], sort_keys=True) + "\n")
+        with suppress(OSError):  # no room to remember it in is no reason to fail
+            write_atomic(self._path, json.dumps([*others, self._me][-KEPT:], sort_keys=True) + "\n")
 
 
 def out_of_memory(error: BaseException) -> bool:

@@ -12,6 +12,7 @@ from typing import Any
 from interpsweep.errors import UserError
 from interpsweep.spec import DIGEST_IN_NAME, Spec, canonical_json, digest, slug
 from interpsweep.stages import STAGES
+from interpsweep.store.seal import read_manifest
 
 MANIFEST = "manifest.json"
 SCRATCH = ".scratch"  # in an attempt: what outlives a kill but is no part of the item
@@ -69,12 +70,8 @@ class Store:
         return (self.find(item) / MANIFEST).exists()
 
     def manifest(self, item: str) -> dict[str, Any]:
-        """The manifest of a finished item."""
-        path = self.find(item) / MANIFEST
-        try:
-            return json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise UserError(f"{path}: no such item; run the sweep to make it") from None
+        """The manifest of a finished item. Raises UserError if there is none or it is damaged."""
+        return read_manifest(self.find(item) / MANIFEST)
 
     def work(self, item: str) -> Path:
         """Where attempts at an item live."""
@@ -105,30 +102,44 @@ def place(spec: Spec, item: str) -> str:
 @lru_cache(maxsize=100_000)
 def _read_spec(path: Path) -> Spec:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        spec = json.loads(path.read_text(encoding="utf-8"))
+        # what a job file says under "run" changes nothing it makes, and is not in its name
+        named = digest({key: value for key, value in spec.items() if key != "run"})
     except FileNotFoundError:
         raise UserError(
             f"{path}: the store knows no such digest; plan the sweep first "
             "(`interpsweep plan`) so that its specs are written"
         ) from None
+    except (ValueError, AttributeError):
+        named = ""
+    if named != path.stem:
+        raise UserError(f"{path}: damaged; delete it (`interpsweep verify --repair`) and run again")
+    return spec
 
 
 def write_atomic(path: Path, text: str) -> None:
     """Write a small text file so that readers see the old content or the new, never a part."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
-    with partial.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    _write(path, text, flush=True)
 
 
 def write_quick(path: Path, text: str) -> None:
     """Write a small file that can be made again at any time: atomic, but not flushed to disk."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+    _write(path, text, flush=False)
+
+
+def _write(path: Path, text: str, *, flush: bool) -> None:
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
+    try:
+        with partial.open("w", encoding="utf-8") as file:
+            file.write(text)
+            if flush:
+                file.flush()
+                os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError:  # a full disk should not fill up with these
+        partial.unlink(missing_ok=True)
+        raise
 
 
 def sync_folder(folder: Path) -> None:

@@ -152,3 +152,5 @@ class Lease:
                 os.utime(self.path)
             except FileNotFoundError:
                 return
+            except OSError:  # a file server that hangs may come back
+                continue

@@ -1,7 +1,8 @@
 """Manifests: the statement, written last, that an item is whole.
 
-A manifest names the spec, every file with its size and SHA-256, a summary of metrics and the
-package versions that made it. Nothing in it depends on when, where or how often it was tried.
+A manifest names the spec, every file with its size and SHA-256, a summary of metrics, the package
+versions that made it, and a digest of itself. Nothing in it depends on when, where or how often it
+was tried.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from interpsweep.spec import Spec, canonical_json, digest
+from interpsweep.spec import Spec, digest
 from interpsweep.store.layout import MANIFEST, RUN_RECORD, SCRATCH, sync_folder, write_atomic
+from interpsweep.store.seal import sealed
 
 _VERSIONED = ("interpsweep", "numpy", "scipy", "torch", "transformer-lens", "transformers", "zarr")
 _PIECE = 1 << 22
@@ -31,7 +33,7 @@ def write_manifest(folder: Path, spec: Spec, metrics: dict[str, Any]) -> None:
         "metrics": metrics,
         "versions": _versions(),
     }
-    write_atomic(folder / MANIFEST, canonical_json(manifest) + "\n")
+    write_atomic(folder / MANIFEST, sealed(manifest))
     sync_folder(folder)
 
 
