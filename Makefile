@@ -42,10 +42,11 @@ test-cluster:  ## SLURM on this machine (Debian, root): time limits, requeues, d
 	$(BIN)/pytest tests/cluster -rs
 
 bench:  ## timings, as ratios in one run
-	for name in capture operations stream mixing; do $(BIN)/python benchmarks/$$name.py; done
+	for name in capture operations stream mixing plan; do $(BIN)/python benchmarks/$$name.py; done
 
-schema:  ## write the generated configuration files
+schema:  ## write the generated configuration files and documentation
 	$(BIN)/interpsweep schema
+	$(BIN)/python scripts/what_reruns.py
 
 lock:  ## write requirements.lock and requirements-dev.lock
 	scripts/lock.sh

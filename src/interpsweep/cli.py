@@ -134,6 +134,41 @@ def reclaim(
 
 
 @app.command()
+def export(
+    chosen: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Which SAEs: conditions such as `site=blocks.8.*,width=4096` (keys model, site, "
+            "layer, architecture, width, sparsity, seed; `*` stands for anything), the first "
+            "digits of a digest, or a folder below results/. Several add up. Default: all.",
+            show_default=False,
+        ),
+    ] = None,
+    *,
+    to: Annotated[Path, typer.Option(help="The folder to make.")],
+    config: Annotated[
+        list[Path] | None, typer.Option(help="YAML files of the sweep, as for `run`; repeatable.")
+    ] = None,
+    license_: Annotated[
+        str, typer.Option("--license", help="Licence named in the card, such as `mit`.")
+    ] = "",
+) -> None:
+    """Copy finished SAEs into a folder ready for a model hub, with a model card.
+
+    Each SAE becomes a folder in SAELens' format, with its scores and its manifest; README.md is
+    the card: what there is, how good it is, how it was trained, how to load it. The same SAEs
+    always give the same bytes. For example:
+
+    interpsweep export --config mine.yaml site=blocks.8.hook_resid_pre,seed=0 --to upload
+
+    hf upload USER/REPOSITORY upload
+    """
+    from interpsweep.commands.export import export_saes
+
+    export_saes(_configs(config), chosen or [], to, license_)
+
+
+@app.command()
 def schema(
     check: Annotated[bool, typer.Option(help="Only say whether the files are up to date.")] = False,
 ) -> None:

@@ -129,6 +129,11 @@ class Driver:
         item = self._picture(wildcards)
         return "" if item is None else str(Store().root / item.place)
 
+    def caption(self, wildcards: Any) -> str:
+        """The caption of a figure that is drawn, for Snakemake's report."""
+        path = Path(self.picture_folder(wildcards), "caption.md")
+        return path.read_text(encoding="utf-8").strip() if path.exists() else ""
+
     def labels(self, wildcards: Any) -> dict[str, str]:
         """The labels of a figure in Snakemake's report."""
         item = self._picture(wildcards)

@@ -1,73 +1,20 @@
 """Planning in process: what Snakemake would run after an edit, without running anything.
 
-`finish` pretends that a sweep is built by writing a manifest for each of its items, which is all
-that existence means; `planned` asks Snakemake itself.
+`Folder.finish` pretends that a sweep is built by writing a manifest for each of its items, which is
+all that existence means; `planned` asks Snakemake itself.
 """
 
 from __future__ import annotations
 
-import io
-import json
 from collections.abc import Callable, Iterator
-from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ruamel.yaml import YAML
-
-from interpsweep import driver
-from interpsweep.plan import Plan
-from interpsweep.store import Store
-from interpsweep.store.layout import MANIFEST
+from edits import trained
+from folder import Folder
 
 SNAKEFILE = Path(__file__).parents[2] / "Snakefile"
-
-BASE: dict[str, Any] = {
-    "sweep": "tiny",
-    "label": "a note",
-    "models": [
-        {
-            "name": "one",
-            "source": "trained",
-            "architecture": {"n_layers": 2, "d_model": 16, "n_heads": 2, "d_mlp": 32},
-            "sites": ["blocks.0.hook_resid_post", "blocks.1.hook_resid_post"],
-        }
-    ],
-    "corpus": {"source": "generated", "n_tokens": 10000},
-    "train": {"widths": [32, 64], "sparsities": [4], "seeds": [0, 1], "tokens": 10000},
-}
-
-
-class Folder:
-    """A working folder with one config file."""
-
-    def __init__(self, root: Path) -> None:
-        self.config = root / "sweep.yaml"
-
-    def write(self, data: dict[str, Any]) -> None:
-        text = io.StringIO()
-        YAML().dump(data, text)
-        self.config.write_text(text.getvalue())
-
-    def plan(self) -> Plan:
-        return driver.plan_sweep([self.config])
-
-    def finish(self) -> Plan:
-        """Pretend that everything the sweep means is built, figures and readable files included."""
-        plan, store = self.plan(), Store()
-        driver.write_specs(plan, store)
-        for item in plan.items.by_digest.values():
-            folder = store.path(item.spec, item.digest)
-            folder.mkdir(parents=True, exist_ok=True)
-            files = {}
-            if item.stage == "figures":
-                for name in ("figure.svg", "figure.png"):
-                    (folder / name).write_text(item.digest)
-            manifest = {"digest": item.digest, "spec": item.spec, "files": files, "metrics": {}}
-            (folder / MANIFEST).write_text(json.dumps(manifest))
-        driver.prepare(plan, store)
-        return plan
 
 
 @pytest.fixture
@@ -79,7 +26,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Folder:
 
 @pytest.fixture
 def base() -> dict[str, Any]:
-    return deepcopy(BASE)
+    return trained()
 
 
 @pytest.fixture

@@ -3,142 +3,56 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from collections import Counter
-from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import SNAKEFILE
+from edits import READS, SITES, Row, put, share
+from folder import carry_out
+from table import EDITS
 
 from interpsweep import driver
+from interpsweep.figures.registry import FIGURES
 from interpsweep.lock import lock_path, write_lock
 from interpsweep.store import Store
 
-Edit = Callable[[dict[str, Any]], Any]
-
-SITE = ("blocks.0.hook_resid_post", "blocks.1.hook_resid_post")
-# Everything that reads the tables of the whole sweep.
-TOP = {"claims": 1, "report": 1, "bundle": 1}
-# Figures: 6 over the whole sweep, 8 for each of 2 sites, 1 for each of 4 families.
-ALL_FIGURES = {"figures": 26}
-FROM_SAE_FIGURES = {"figures": 25}  # all but the labelled concepts, which need no SAE
-FROM_TREES = {"tree": 4, **TOP}
-FROM_MATCHES = {"match": 8, **FROM_TREES}
-FROM_CODES = {"encode": 8, "geometry": 8, **FROM_MATCHES}
-FROM_SAES = {"train": 8, "evaluate": 8, **FROM_CODES, **FROM_SAE_FIGURES}
-FROM_ACTIVATIONS = {"capture": 2, "concepts": 2, **FROM_SAES}
+_BY_WORDS = {row.words: row for row in EDITS}
 
 
-def put(path: str, value: Any) -> Edit:
-    """An edit that sets one dotted key."""
-
-    def edit(data: dict[str, Any]) -> None:
-        *parents, last = path.split(".")
-        for key in parents:
-            data = data[int(key)] if key.isdigit() else data.setdefault(key, {})
-        data[last] = value
-
-    return edit
+@pytest.mark.parametrize("row", EDITS, ids=lambda row: row.words)
+def test_an_edit_makes_exactly(folder: Any, row: Row) -> None:
+    plan, made, expected = carry_out(row, folder)
+    named = {item.digest: item.at for item in plan.items.by_digest.values()}
+    assert [(s, named[d]) for s, d in made - expected] == [], "made in vain"
+    assert [(s, named[d]) for s, d in expected - made] == [], "missed"
 
 
-def reorder_keys(data: dict[str, Any]) -> None:
-    for key in list(data)[::-1]:
-        data[key] = data.pop(key)
+def test_the_page_about_reruns_says_what_the_table_says() -> None:
+    command = [sys.executable, SNAKEFILE.parent / "scripts" / "what_reruns.py", "--check"]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
 
 
-EDITS: list[tuple[str, Edit, dict[str, int]]] = [
-    ("nothing", lambda data: None, {}),
-    ("label", put("label", "another note"), {}),
-    ("key order", reorder_keys, {}),
-    ("1.0 for 1", put("train.sparsities", [4.0]), {}),
-    ("widths reordered", put("train.widths", [64, 32]), {}),
-    ("seeds reordered", put("train.seeds", [1, 0]), {}),
-    ("sites reordered", put("models.0.sites", list(SITE[::-1])), {}),
-    ("a range of sites", put("models.0.sites", ["blocks.{0..1}.hook_resid_post"]), {}),
-    ("device", put("run", {"device": "cpu"}), {}),
-    ("pack", put("run", {"pack": 2}), {}),
-    ("threads and workers", put("run", {"threads": 2, "workers": 3, "engine": "processes"}), {}),
-    ("memory and runtime", put("run", {"memory": 900, "runtime": 5}), {}),
-    ("a default written out", put("corpus.context_length", 64), {}),
-    ("retention", put("keep", {"activations": "always"}), {}),
-    ("figure style", put("figures", {"style": {"dpi": 90}}), {**ALL_FIGURES, "report": 1, "bundle": 1}),
-    ("fewer figures", put("figures", {"draw": ["pareto"]}), {"report": 1, "bundle": 1}),
-    ("report title", put("report", {"title": "T"}), {"report": 1, "bundle": 1}),
-    ("claims level", put("claims", {"q": 0.01}), {**TOP, "figures": 5}),
-    ("concepts", put("concepts", {"draws": 999}), {"concepts": 2, **TOP, "figures": 6}),
-    ("census", put("geometry", {"draws": 299}), {"geometry": 8, **TOP, "figures": 5 + 3 * 2}),
-    ("tree", put("tree", {"min_firings": 99}), {**FROM_TREES, "figures": 5 + 2 + 4}),
-    ("match", put("match", {"top_k": 3}), {**FROM_MATCHES, "figures": 5 + 2 * 2 + 4}),
-    ("evaluate", put("evaluate", {"contexts": 4}), {"evaluate": 8, **TOP, "figures": 5 + 2 * 2}),
-    ("encode", put("encode", {"top_contexts": 3}), {**FROM_CODES, "figures": 5 + 5 * 2 + 4}),
-    ("learning rate", put("train.learning_rate", 1e-3), FROM_SAES),
-    ("stream seed", put("train.stream_seed", 7), FROM_SAES),
-    ("mixing", put("train.block_chunks", 4), FROM_SAES),
-    ("storage type", put("capture", {"dtype": "float32"}), {**FROM_ACTIVATIONS, **ALL_FIGURES}),
-    ("corpus seed", put("corpus.seed", 3), {"corpus": 1, **FROM_ACTIVATIONS, **ALL_FIGURES}),
-    ("model seed", put("models.0.seed", 3), {"model": 1, **FROM_ACTIVATIONS, **ALL_FIGURES}),
-    ("language", put("models.0.language", {"noise": 0.1}), {"model": 1, "corpus": 1, **FROM_ACTIVATIONS, **ALL_FIGURES}),
-    (
-        "a width more",
-        put("train.widths", [32, 64, 128]),
-        # 2 sites x 2 seeds: the new SAEs, their pairs with width 64 and with the other seed
-        {"train": 4, "evaluate": 4, "encode": 4, "geometry": 4, "match": 6, "tree": 4, **TOP, **FROM_SAE_FIGURES},
-    ),
-    ("a width less", put("train.widths", [32]), {**TOP, "figures": 5 + 7 * 2}),
-    (
-        "a seed more",
-        put("train.seeds", [0, 1, 2]),
-        # 2 sites x 2 widths; pairs: one in width and two with seed 1 at each site
-        {"train": 4, "evaluate": 4, "encode": 4, "geometry": 4, "match": 6, "tree": 2, **TOP, "figures": 6 - 1 + 16 + 2},
-    ),
-    (
-        "a site more",
-        put("models.0.sites", ["hook_embed", *SITE]),
-        {"capture": 1, "concepts": 1, "train": 4, "evaluate": 4, "encode": 4, "geometry": 4, "match": 4, "tree": 2,
-         **TOP, "figures": 6 + 8 + 2},
-    ),
-    (
-        "one site overridden",
-        put("models.0.sites", [SITE[0], {"site": SITE[1], "overrides": {"train": {"tokens": 20000}}}]),
-        {"train": 4, "evaluate": 4, "encode": 4, "geometry": 4, "match": 4, "tree": 2, **TOP, "figures": 5 + 8 + 2},
-    ),
-    (
-        "one width overridden",
-        put("train.widths", [32, {"d_sae": 64, "learning_rate": 1e-4}]),
-        {"train": 4, "evaluate": 4, "encode": 4, "geometry": 4, "match": 6, "tree": 4, **TOP, **FROM_SAE_FIGURES},
-    ),
-]  # fmt: skip
+def test_rows_say_different_things() -> None:
+    assert len(_BY_WORDS) == len(EDITS)
+
+
+def test_what_figures_read_is_what_the_table_says() -> None:
+    assert {name: set(figure.needs) for name, figure in FIGURES.items()} == READS
 
 
 @pytest.mark.parametrize(
-    ("edit", "expected"), [row[1:] for row in EDITS], ids=[row[0] for row in EDITS]
+    "words", ["the same config again", "`run.pack`: SAEs per job", "a width more", "`claims.q`"]
 )
-def test_edit_makes_exactly(folder: Any, base: Any, edit: Edit, expected: dict[str, int]) -> None:
-    folder.write(base)
-    folder.finish()
-    edit(base)
-    folder.write(base)
-    missing = folder.plan().missing(Store())
-    assert {stage: len(items) for stage, items in missing.items()} == expected
-
-
-@pytest.mark.parametrize(
-    "name", ["nothing", "pack", "a width more", "figure style", "claims level"]
-)
-def test_snakemake_plans_the_jobs_of_missing_items(
-    folder: Any, base: Any, planned: Any, name: str
-) -> None:
-    edit = next(row[1] for row in EDITS if row[0] == name)
-    folder.write(base)
-    folder.finish()
-    edit(base)
-    folder.write(base)
-    plan = folder.plan()
-    expected = {plan.job_of[i.digest] for found in plan.missing(Store()).values() for i in found}
+def test_snakemake_plans_the_jobs_of_missing_items(folder: Any, planned: Any, words: str) -> None:
+    plan, made, _ = carry_out(_BY_WORDS[words], folder)
     jobs = {digest for _, digest in planned(folder)} & set(plan.job)
-    assert jobs == {job.digest for job in expected}
+    assert jobs == {plan.job_of[item].digest for _, item in made}
 
 
 def test_a_new_width_runs_each_affected_job_once(folder: Any, base: Any, planned: Any) -> None:
@@ -179,29 +93,6 @@ def test_a_deleted_item_is_made_again_and_nothing_else(
     assert {rule for rule, _ in planned(folder)} - {"face", "all"} == {"train"}
     missing = folder.plan().missing(Store())
     assert {stage: len(found) for stage, found in missing.items()} == {"train": 1}
-
-
-def test_swapped_values_are_noticed(folder: Any, base: Any) -> None:
-    base["train"] |= {"warm_up": 0.1, "decay": 0.3}
-    folder.write(base)
-    folder.finish()
-    base["train"] |= {"warm_up": 0.3, "decay": 0.1}
-    folder.write(base)
-    assert len(folder.plan().missing(Store())["train"]) == 8
-
-
-def test_a_raised_stage_version_remakes_the_stage_and_what_follows(
-    folder: Any, base: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from dataclasses import replace
-
-    from interpsweep.stages import STAGES
-
-    folder.write(base)
-    folder.finish()
-    monkeypatch.setitem(STAGES, "tree", replace(STAGES["tree"], version=99))
-    missing = {stage: len(items) for stage, items in folder.plan().missing(Store()).items()}
-    assert missing == {**FROM_TREES, "figures": 5 + 2 + 4}
 
 
 def test_reclaimed_activations_come_back_only_when_needed(
@@ -251,15 +142,34 @@ def test_activations_captured_again_are_reclaimed_again(
     assert (rules["capture"], rules["train"], rules["reclaim"]) == (1, 1, 1)
 
 
+def test_models_that_share_saes_have_all_their_pairs_and_trees(folder: Any, base: Any) -> None:
+    base["match"] = {"directions": ["width", "seed", "layer"]}
+    share(widths=[64, 128])(base, None)
+    folder.write(base)
+    items = folder.plan().items
+    assert len(items.of("train")) == 3 * 2 * 2  # widths, of which both have 64, x seeds x sites
+    for model, widths in (("one", [32, 64]), ("two", [64, 128])):
+        pairs = [
+            (m.at["direction"], m.at["a"]["d_sae"], m.at["b"]["d_sae"])
+            for m in items.of("match", model=model)
+        ]
+        assert Counter(pairs) == {
+            ("width", *widths): 2 * 2,
+            **{("seed", width, width): 2 for width in widths},
+            **{("layer", width, width): 2 for width in widths},
+        }
+        assert len(items.of("tree", model=model)) == 2 * 2
+
+
 def test_results_forget_a_site_that_the_sweep_dropped(folder: Any, base: Any) -> None:
     folder.write(base)
     folder.finish()
     mine = Path("results/tiny/one/notes.json")
     mine.write_text("{}")
-    put("models.0.sites", [SITE[0]])(base)
+    put("models.0.sites", [SITES[0]])(base)
     folder.write(base)
     folder.finish()
-    assert sorted(path.name for path in Path("results/tiny/one").glob("blocks.*")) == [SITE[0]]
+    assert sorted(path.name for path in Path("results/tiny/one").glob("blocks.*")) == [SITES[0]]
     assert mine.exists()
 
 
@@ -270,8 +180,8 @@ def test_a_readable_file_that_the_sweep_lacks_is_refused(folder: Any, base: Any)
     from interpsweep.workflow import Driver
 
     folder.write(base)
-    wildcards = SimpleNamespace(place=f"tiny/won/{SITE[0]}", face="trees")
-    with pytest.raises(UserError, match=f"did you mean 'results/tiny/one/{SITE[0]}/trees.json'"):
+    wildcards = SimpleNamespace(place=f"tiny/won/{SITES[0]}", face="trees")
+    with pytest.raises(UserError, match=f"did you mean 'results/tiny/one/{SITES[0]}/trees.json'"):
         Driver(folder.plan()).shown(wildcards)
 
 

@@ -23,6 +23,7 @@ rule figure:
         png="results/{sweep}/figures/{figure}.png",
     params:
         item=sweep.picture_folder,
+        caption=sweep.caption,
     shell:
         "cp {params.item}/figure.svg {output.svg} && cp {params.item}/figure.png {output.png}"
 

@@ -62,7 +62,11 @@ class Items:
     def add(
         self, stage: str, settings: dict[str, Any], inputs: dict[str, Any], at: Coordinates
     ) -> str:
-        """Plan an item; return its digest. The same spec twice is one item."""
+        """Plan an item; return its digest.
+
+        The same spec twice is one item: two models can share SAEs that differ in the rest. It has
+        the coordinates of the first, and is found at the place of the other as well.
+        """
         spec, name = sealed(
             {
                 "stage": stage,
@@ -71,10 +75,13 @@ class Items:
                 "inputs": inputs,
             }
         )
-        if name not in self.by_digest:
-            item = PlannedItem(name, spec, {"stage": stage, **at})
-            self.by_digest[name] = item
-            for bucket in ((stage,), (stage, at.get("model"), at.get("site"))):
+        item = PlannedItem(name, spec, {"stage": stage, **at})
+        known = self.by_digest.setdefault(name, item)
+        if known is item:
+            self._buckets.setdefault((stage,), []).append(item)
+        model = at.get("model")
+        if known is item or known.at.get("model") != model:
+            for bucket in ((stage, model), (stage, model, at.get("site"))):
                 self._buckets.setdefault(bucket, []).append(item)
         return name
 
@@ -82,8 +89,9 @@ class Items:
         """Items of some stages whose coordinates have the given values, in canonical order."""
         found = []
         for stage in stages:
-            local = "model" in at and "site" in at
-            bucket = (stage, at["model"], at["site"]) if local else (stage,)
+            bucket: tuple = (stage,)
+            if "model" in at:
+                bucket += (at["model"], at["site"]) if "site" in at else (at["model"],)
             found += [
                 item
                 for item in self._buckets.get(bucket, [])
