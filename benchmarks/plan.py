@@ -28,6 +28,7 @@ from interpsweep.config.load import load_sweep
 from interpsweep.plan import Plan, build_plan
 from interpsweep.store import Store
 from interpsweep.store.layout import MANIFEST, RUN_RECORD
+from interpsweep.store.seal import sealed
 
 SNAKEFILE = Path(__file__).parents[1] / "Snakefile"
 SNAKEMAKE = (sys.executable, "-m", "snakemake", "--snakefile", str(SNAKEFILE), "--cores", "1",
@@ -71,7 +72,7 @@ def pretend(plan: Plan) -> None:
             for name in ("figure.svg", "figure.png"):
                 (folder / name).write_text(item.digest * 500)
         manifest = {"digest": item.digest, "spec": item.spec, "files": files, "metrics": metrics}
-        (folder / MANIFEST).write_text(json.dumps(manifest))
+        (folder / MANIFEST).write_text(sealed(manifest))
         (folder / RUN_RECORD).write_text("{}")
     driver.prepare(plan, store)
 

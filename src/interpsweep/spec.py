@@ -65,10 +65,10 @@ def normal_json(value: Any) -> str:
 
 def digest(value: Any) -> str:
     """SHA-256 of the canonical JSON, as 64 hex digits."""
-    return sealed(value)[1]
+    return identified(value)[1]
 
 
-def sealed(value: Any) -> tuple[Any, str]:
+def identified(value: Any) -> tuple[Any, str]:
     """`value` normalised, and its digest."""
     normal = normalise(value)
     return normal, hashlib.sha256(normal_json(normal).encode()).hexdigest()

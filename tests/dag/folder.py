@@ -15,6 +15,8 @@ from interpsweep.plan import Plan
 from interpsweep.stages import STAGES
 from interpsweep.store import Store
 from interpsweep.store.layout import MANIFEST
+from interpsweep.store.manifest import file_table
+from interpsweep.store.seal import sealed
 
 Work = set[tuple[str, str]]  # (stage, digest)
 
@@ -40,11 +42,13 @@ class Folder:
         for item in plan.items.by_digest.values():
             folder = store.path(item.spec, item.digest)
             folder.mkdir(parents=True, exist_ok=True)
+            files = {}
             if item.stage == "figures":
                 for name in ("figure.svg", "figure.png"):
                     (folder / name).write_text(item.digest)
-            manifest = {"digest": item.digest, "spec": item.spec, "files": {}, "metrics": {}}
-            (folder / MANIFEST).write_text(json.dumps(manifest))
+                files = file_table(folder)
+            manifest = {"digest": item.digest, "spec": item.spec, "files": files, "metrics": {}}
+            (folder / MANIFEST).write_text(sealed(manifest))
         driver.prepare(plan, store)
         return plan
 

@@ -18,7 +18,7 @@ from interpsweep.figures.registry import FIGURES, Figure
 from interpsweep.lock import Lock, content_of, model_of, tokenizer_of
 from interpsweep.models.sites import site_kind, site_layer
 from interpsweep.plan.saes import SAES, output_of, place_of, saes_of
-from interpsweep.spec import Spec, canonical_json, sealed
+from interpsweep.spec import Spec, canonical_json, identified
 from interpsweep.stages import STAGES
 from interpsweep.store.layout import place
 
@@ -67,7 +67,7 @@ class Items:
         The same spec twice is one item: two models can share SAEs that differ in the rest. It has
         the coordinates of the first, and is found at the place of the other as well.
         """
-        spec, name = sealed(
+        spec, name = identified(
             {
                 "stage": stage,
                 "version": STAGES[stage].version,
