@@ -196,9 +196,10 @@ class _Sweep:
         drawn = [self._draw(name, claims) for name in sorted(READS)]
         figures = frozenset(number for numbers in drawn for number in numbers)
         report = self._add("report", {}, s.title, claims, figures)
+        longer = tuple(site for site in s.longer if site in s.sites)
         told = (
             s.sites,
-            s.longer,
+            longer,
             s.widths,
             s.sparsities,
             s.seeds,

@@ -41,10 +41,12 @@ def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plan:
         for item in plan.items.of(stage):
             folder = store.root / item.place
             folder.mkdir(parents=True)
-            names = ("cfg.json", "sae_weights.safetensors") if stage == "train" else ()
-            for name in names:
-                (folder / name).write_text(f"{name} of {item.digest}")
-            if stage == "evaluate":
+            if stage == "train":
+                wide = item.at["d_sae"] == 64
+                cfg = {"architecture": "topk_transcoder" if wide else "topk"}
+                (folder / "cfg.json").write_text(json.dumps(cfg))
+                (folder / "sae_weights.safetensors").write_text(item.digest)
+            else:
                 scores = {"l0.v3": 4.0, "explained_variance.v3": 0.123456, "ce_recovered.v3": None}
                 (folder / "metrics.json").write_text(json.dumps(scores))
             write_manifest(folder, item.spec, {})
@@ -103,6 +105,8 @@ def test_an_export_is_whole_and_says_what_it_is(plan: Plan) -> None:
     assert "| l0.v3 | explained_variance.v3 | ce_recovered.v3 |" in card
     assert f"| `{folder}` | 0 | topk | 32 | 4 | 0 | 4 | 0.1235 |  |" in card
     assert f'SAE.load_from_disk("{folder}")' in card
+    assert "SAELens has no class for topk_transcoder" in card
+    assert f'load("{folder.replace("32", "64")}", device="cpu")' in card
     assert "| tokens | `10000` |" in card
     (sae,) = choose(plan, [f"site={SITE},seed=0,width=32"])
     assert f"| `{folder}` | {sae.digest[:16]} |" in card

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 # metrics in the table of a card, by their names without version, in this order
 SHOWN = ("l0", "explained_variance", "ce_recovered", "kl_recovered", "dead_fraction")
-# what SAELens has no class for
+# what cfg.json calls the SAEs that SAELens has no class for
 OURS_ALONE = ("topk_transcoder", "gated_transcoder")
 
 _CARD = """\
@@ -150,11 +150,9 @@ def _row(sae: Exported, names: list[str]) -> str:
 
 
 def _loading(saes: Sequence[Exported]) -> str:
-    theirs = [sae for sae in saes if sae.at["architecture"] not in OURS_ALONE]
-    ours = next((sae for sae in saes if sae.at["architecture"] in OURS_ALONE), None)
-    why = ""
-    if ours is not None:
-        why = f" (SAELens has no class for {ours.at['architecture']})"
+    theirs = [sae for sae in saes if sae.cfg["architecture"] not in OURS_ALONE]
+    ours = next((sae for sae in saes if sae.cfg["architecture"] in OURS_ALONE), None)
+    why = f" (SAELens has no class for {ours.cfg['architecture']})" if ours else ""
     text = _SAELENS.format(folder=theirs[0].folder) if theirs else ""
     return text + _OURS.format(folder=(ours or saes[0]).folder, why=why)
 

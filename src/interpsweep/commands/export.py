@@ -38,6 +38,7 @@ class Exported:
     folder: str  # in the export, POSIX
     at: dict[str, Any]
     manifest: dict[str, Any]
+    cfg: dict[str, Any]  # what SAELens reads of it
     scores: dict[str, Any]  # of stage `evaluate`; empty if it has not run
 
 
@@ -144,7 +145,7 @@ def _copy(plan: Plan, store: Store, sae: PlannedItem, to: Path) -> Exported:
             table = store.manifest(item.digest)["files"]
             _copy_files(store.root / item.place, target, {SCORES: table[SCORES]})
             scores = read_json(target / SCORES)
-    return Exported(name, dict(sae.at), manifest, scores)
+    return Exported(name, dict(sae.at), manifest, read_json(target / "cfg.json"), scores)
 
 
 def _copy_files(source: Path, target: Path, files: dict[str, dict[str, Any]]) -> None:
