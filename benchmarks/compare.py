@@ -151,6 +151,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--activations", type=Path, help="a store item; generated data without")
     parser.add_argument("--architectures", nargs="+", choices=CASES, default=list(CASES)[:4])
+    parser.add_argument(
+        "--others",
+        nargs="*",
+        default=["bfloat16", "dictionary_learning", "sparsify"],
+        help="beside SAELens in float32: its autocast, other trainers",
+    )
     parser.add_argument("--width", type=int, default=8192)
     parser.add_argument("--steps", type=int, default=250)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
@@ -186,7 +192,8 @@ def main() -> None:
             base = run("saelens", options.peers, work, {**job, "precision": "float32"}, held_out)
             show(base, None)
             found.append(base)
-            jobs = [("saelens", "bfloat16"), *((other, "float32") for other in others)]
+            jobs = [("saelens", "bfloat16")] if "bfloat16" in options.others else []
+            jobs += [(other, "float32") for other in others if other in options.others]
             for trainer, precision in jobs:
                 row = run(trainer, options.peers, work, {**job, "precision": precision}, held_out)
                 show(row, base)
