@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,21 @@ Lines = dict[Key, str]  # where each key was last set, as "file:line"
 
 _SHORT = {
     "missing": "this key is required",
-    "extra_forbidden": "no such key",
+    "union_tag_not_found": "this key is required",
+    "int_parsing": "must be a whole number",
+    "int_type": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_parsing": "must be a number",
+    "float_type": "must be a number",
+    "string_type": "must be text",
+    "tuple_type": "must be a list, such as [1, 2]",
+    "list_type": "must be a list, such as [1, 2]",
+    "model_type": "must be a section of keys and values",
+    "model_attributes_type": "must be a section of keys and values",
+    "dict_type": "must be a section of keys and values",
+    "invalid_key": "keys must be text",
 }
+_DOTTED = re.compile(r"([a-z_]+(?:\.[a-z_]+|\[\d+\])*): ")
 
 
 def load_sweep(paths: Iterable[Path | str]) -> Sweep:
@@ -34,9 +48,9 @@ def load_sweep(paths: Iterable[Path | str]) -> Sweep:
 
 
 def merge_files(paths: list[Path]) -> tuple[dict[str, Any], Lines]:
-    """Merge YAML files into plain data, and remember where each key was set."""
+    """Merge YAML files into plain data, and remember where each key was set; () is the files."""
     merged: dict[str, Any] = {}
-    lines: Lines = {}
+    lines: Lines = {(): " + ".join(map(str, paths))}
     for path in paths:
         _merge(merged, _read(path), lines, (), path)
     return merged, lines
@@ -114,36 +128,65 @@ def _plain(value: Any, lines: Lines, where: Key, path: Path) -> Any:
 
 def _explain(error: dict[str, Any], data: dict[str, Any], lines: Lines) -> str:
     """One mistake as ``file:line: dotted.key: what is wrong; remedy``."""
-    place = _key_in_data(tuple(error["loc"]), data)
     missing = error["type"] == "missing"
+    place = _key_in_data(tuple(error["loc"]), data, keep_last=missing or "extra" in error["type"])
+    if error["type"].startswith("union_tag"):
+        place = (*place, error["ctx"]["discriminator"].strip("'"))
+    place, text = _own_place(what_is_wrong(error), place, data)
     where = _nearest_line(place[:-1] if missing else place, lines)
     dotted = "".join(f"[{k}]" if isinstance(k, int) else f".{k}" for k in place).lstrip(".")
-    text = _SHORT.get(error["type"], error["msg"].removeprefix("Value error, "))
-    if error["type"] == "extra_forbidden":
-        text += nearest(str(place[-1]), _known_keys(tuple(error["loc"])[:-1]))
-    elif not missing and not isinstance(error["input"], dict | list):
-        text += f" (got {error['input']!r})"
     return f"{where}: {dotted or 'configuration'}: {text}"
 
 
-def _key_in_data(loc: Key, data: Any) -> Key:
+def what_is_wrong(error: dict[str, Any]) -> str:
+    """What an error of pydantic says, in the words of YAML and with the nearest valid name."""
+    kind, context, loc = error["type"], error.get("ctx", {}), tuple(error["loc"])
+    if kind == "extra_forbidden":
+        return "no such key" + nearest(str(loc[-1]), _known_keys(loc[:-1]))
+    if kind == "union_tag_invalid":
+        known = context["expected_tags"].replace("'", "").split(", ")
+        return f"{context['tag']!r} is none of {', '.join(known)}{nearest(context['tag'], known)}"
+    said = error["msg"].replace("Value error, ", "").replace("Input should be", "must be")
+    text = _SHORT.get(kind, said)
+    if kind.startswith(("missing", "union_tag")) or isinstance(error["input"], dict | list):
+        return text
+    return f"{text} (got {'null' if error['input'] is None else repr(error['input'])})"
+
+
+def _key_in_data(loc: Key, data: Any, *, keep_last: bool) -> Key:
     """Drop the parts of a pydantic location that are tags of a union, not keys of the file."""
     kept: list[str | int] = []
     for i, part in enumerate(loc):
         in_list = isinstance(data, list) and isinstance(part, int) and part < len(data)
         if in_list or (isinstance(data, dict) and part in data):
             data = data[part]
-        elif i < len(loc) - 1:
+        elif i < len(loc) - 1 or not keep_last:
             continue
         kept.append(part)
     return tuple(kept)
+
+
+def _own_place(text: str, place: Key, data: dict[str, Any]) -> tuple[Key, str]:
+    """The place that a message names at its beginning, from the root or from `place`; the rest."""
+    found = _DOTTED.match(text)
+    if found is None:
+        return place, text
+    parts = tuple(int(p) if p.isdigit() else p for p in re.split(r"[.\[\]]+", found[1]) if p)
+    below: Any = data
+    for part in place:
+        below = below[part] if isinstance(below, dict | list) else None
+    if parts[0] in data:
+        return parts, text[found.end() :]
+    if isinstance(below, dict) and parts[0] in below:
+        return (*place, *parts), text[found.end() :]
+    return place, text
 
 
 def _nearest_line(place: Key, lines: Lines) -> str:
     for end in range(len(place), 0, -1):
         if place[:end] in lines:
             return lines[place[:end]]
-    return next(iter(lines.values()), "configuration").rsplit(":", 1)[0]
+    return lines.get((), "configuration")
 
 
 def _known_keys(loc: Key) -> list[str]:

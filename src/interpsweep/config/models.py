@@ -120,9 +120,14 @@ class _Named(Section):
 
     def site_overrides(self, site: str) -> dict[str, Any]:
         """What the entry that `site` comes from overrides."""
-        for entry in self.sites:
+        entry = self.sites[self.site_entry(site)]
+        return {} if isinstance(entry, str) else entry.overrides
+
+    def site_entry(self, site: str) -> int:
+        """Which entry of `sites` a site comes from."""
+        for number, entry in enumerate(self.sites):
             if site in expand_sites([_pattern(entry)]):
-                return {} if isinstance(entry, str) else entry.overrides
+                return number
         raise KeyError(site)
 
 

@@ -37,7 +37,12 @@ class KeepSection(Section):
 class RunSection(Section):
     """How jobs run. Nothing here changes a result, so nothing is redone when it changes."""
 
-    device: str = field("auto", "Torch device: auto, cpu, cuda or cuda:N", identity=False)
+    device: str = field(
+        "auto",
+        "Torch device: auto, cpu, cuda or cuda:N",
+        identity=False,
+        pattern=r"^(auto|cpu|cuda(:\d+)?)$",
+    )
     threads: int = field(1, "Threads of one job's matrix products", identity=False, ge=1)
     pack: int = field(
         0,
@@ -141,8 +146,9 @@ class Sweep(Overridable):
                 overrides = model.site_overrides(site)
                 if "corpus" in overrides:
                     raise ValueError(
-                        f"models: overrides of {model.name!r} at {site}: all sites of a model read "
-                        "one corpus; override it for the model"
+                        f"models[{names.index(model.name)}].sites[{model.site_entry(site)}]"
+                        ".overrides.corpus: all sites of a model read one corpus; override it for "
+                        "the model"
                     )
                 here = self.sections(model.name, site) if overrides else sections
                 if not here.train.widths and not model.imports(site):
@@ -179,17 +185,17 @@ class Sweep(Overridable):
 
     def sections(self, model: str, site: str | None = None) -> Overridable:
         """The sections as they hold for a model (and one of its sites): overrides applied."""
-        from interpsweep.config.load import merge_values
+        from interpsweep.config.load import merge_values, what_is_wrong
 
-        entry = next(m for m in self.models if m.name == model)
+        place, entry = next((i, m) for i, m in enumerate(self.models) if m.name == model)
         merged = merge_values(self._written, entry.overrides)
         if site is not None:
             merged = merge_values(merged, entry.site_overrides(site))
         try:
             return Overridable.model_validate(merged)
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"])
-            place = f"{model!r} at {site}" if site else f"{model!r}"
-            what = "no such key" if first["type"] == "extra_forbidden" else first["msg"]
-            raise ValueError(f"models: overrides of {place}: {where}: {what}") from None
+            first = dict(error.errors()[0])
+            where = ".".join(["overrides", *(str(part) for part in first["loc"])])
+            below = f".sites[{entry.site_entry(site)}]" if site else ""
+            what = what_is_wrong(first)
+            raise ValueError(f"models[{place}]{below}.{where}: {what}") from None
