@@ -38,7 +38,7 @@ def _planned(folder: Folder) -> set[tuple[str, str]]:
     """(rule, digest or path) of every job that Snakemake would run."""
     return {
         (job.rule.name, job.wildcards_dict.get("digest") or str(next(iter(job.output), "")))
-        for dag in _dag(folder)
+        for dag in build(folder)
         for job in dag.needrun_jobs()
     }
 
@@ -50,13 +50,13 @@ def requested() -> Callable[..., dict[str, int]]:
 
 def _requested(folder: Folder, set_resources: dict[str, dict[str, int]]) -> dict[str, int]:
     """Minutes that a job of each rule asks for, with a profile's `set-resources`."""
-    jobs = [job for dag in _dag(folder, set_resources) for job in dag.needrun_jobs()]
+    jobs = [job for dag in build(folder, set_resources) for job in dag.needrun_jobs()]
     return {
         job.rule.name: job.resources["runtime"] for job in jobs if "digest" in job.wildcards_dict
     }
 
 
-def _dag(folder: Folder, set_resources: dict[str, dict[str, int]] | None = None) -> Iterator[Any]:
+def build(folder: Folder, set_resources: dict[str, dict[str, int]] | None = None) -> Iterator[Any]:
     # Snakemake has no public call for "what would run"; these private ones are used here only
     from snakemake.api import SnakemakeApi
     from snakemake.settings import types as s

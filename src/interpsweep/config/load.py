@@ -174,7 +174,7 @@ def _own_place(text: str, place: Key, data: dict[str, Any]) -> tuple[Key, str]:
     parts = tuple(int(p) if p.isdigit() else p for p in re.split(r"[.\[\]]+", found[1]) if p)
     below: Any = data
     for part in place:
-        below = below[part] if isinstance(below, dict | list) else None
+        below = below[part] if isinstance(below, dict | list) else None  # type: ignore[index]
     if parts[0] in data:
         return parts, text[found.end() :]
     if isinstance(below, dict) and parts[0] in below:

@@ -194,7 +194,7 @@ class Sweep(Overridable):
         try:
             return Overridable.model_validate(merged)
         except ValidationError as error:
-            first = dict(error.errors()[0])
+            first: Any = error.errors()[0]
             where = ".".join(["overrides", *(str(part) for part in first["loc"])])
             below = f".sites[{entry.site_entry(site)}]" if site else ""
             what = what_is_wrong(first)

@@ -21,6 +21,7 @@ from interpsweep.errors import UserError, nearest
 from interpsweep.store.outside import hash_outside
 
 DATA = Path(__file__).parent / "data"  # the shipped template lists
+FRAME = "frame.yaml"  # what is around the sentences of all of them
 FORMATS = ("txt", "jsonl", "parquet")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
@@ -83,6 +84,7 @@ def _content(part: Any, digests: dict[str, str]) -> dict[str, Any]:
     if part.source == "datasets":
         return {"commit": digests[_references(part)[0]]}
     if part.source == "templates":
+        slot_files(part.slots)  # a slot that is none is told before anything is made
         return {"lists": folder_digest(DATA, DATA.glob("*.yaml"))}
     return {}
 
@@ -126,6 +128,17 @@ def folder_digest(folder: Path, files: Iterable[Path]) -> str:
     return "sha256:" + sha.hexdigest()
 
 
+def slot_files(wanted: Iterable[str] = ()) -> dict[str, Path]:
+    """The shipped lists of the slots called `wanted` (none: all), in the order of their names."""
+    files = {path.stem: path for path in sorted(DATA.glob("*.yaml")) if path.name != FRAME}
+    wanted = set(wanted or files)
+    for name in sorted(wanted - files.keys()):
+        raise UserError(
+            f"corpus.slots: no slot {name!r}{nearest(name, files)}; there are: {', '.join(files)}"
+        )
+    return {name: path for name, path in files.items() if name in wanted}
+
+
 # ---------------------------------------------------------------- packages
 
 
@@ -166,14 +179,14 @@ def dataset_commit(repo: str, revision: str) -> str:
         return revision
     from huggingface_hub import HfApi
     from huggingface_hub.constants import HF_HUB_OFFLINE
-    from huggingface_hub.errors import HfHubHTTPError
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, HTTPError
 
     remedy = "give the 40-digit commit as corpus.revision, or run `interpsweep lock` with network"
     if HF_HUB_OFFLINE:
         raise UserError(f"data set {repo}@{revision}: cannot be looked up offline; {remedy}")
     try:
         return str(HfApi().dataset_info(repo, revision=revision).sha)
-    except HfHubHTTPError as error:
+    except (HfHubHTTPError, HFValidationError) as error:
         raise UserError(f"data set {repo}@{revision}: the hub refuses it ({error})") from error
-    except OSError as error:
+    except (OSError, HTTPError) as error:
         raise UserError(f"data set {repo}@{revision}: no network; {remedy}") from error

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import re
+import shlex
 from pathlib import Path, PurePosixPath
 
 from interpsweep.errors import UserError
@@ -94,15 +95,20 @@ def hub_commit(repo: str, revision: str, only: str = "") -> str:
         return revision
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.constants import HF_HUB_OFFLINE
-    from huggingface_hub.errors import HfHubHTTPError, HTTPError, LocalEntryNotFoundError
+    from huggingface_hub.errors import (
+        HfHubHTTPError,
+        HFValidationError,
+        HTTPError,
+        LocalEntryNotFoundError,
+    )
 
     if not HF_HUB_OFFLINE:
         try:
             return str(HfApi().model_info(repo, revision=revision).sha)
         except HfHubHTTPError as error:
             raise UserError(f"{repo} at {revision!r}: the hub refuses it ({error})") from error
-        except (OSError, HTTPError):
-            pass  # no network: the cache may still know
+        except (OSError, HTTPError, HFValidationError):
+            pass  # no network (or no such name): the cache may still know
     try:
         folder = snapshot_download(repo, revision=revision, local_files_only=True)
     except LocalEntryNotFoundError as error:
@@ -110,9 +116,11 @@ def hub_commit(repo: str, revision: str, only: str = "") -> str:
             f"{repo}: no network, and revision {revision!r} is not in the local cache. On a "
             f"machine with network: {prefetch_command(repo, revision)}{only}"
         ) from error
+    except HFValidationError as error:
+        raise UserError(f"{repo} at {revision!r}: no repository is called so ({error})") from error
     return Path(folder).name
 
 
 def prefetch_command(repo: str, revision: str) -> str:
     """The command that puts a hub model into the local cache, for use in messages."""
-    return f"hf download {repo} --revision {revision}"
+    return shlex.join(["hf", "download", repo, "--revision", revision])

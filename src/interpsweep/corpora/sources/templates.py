@@ -15,11 +15,8 @@ from typing import Any
 import numpy as np
 from ruamel.yaml import YAML
 
-from interpsweep.corpora.identity import DATA
+from interpsweep.corpora.identity import DATA, FRAME, slot_files
 from interpsweep.corpora.sources.document import Document, Span
-from interpsweep.errors import UserError, nearest
-
-_FRAME = "frame.yaml"
 
 
 @dataclass(frozen=True)
@@ -54,17 +51,10 @@ class Slot:
         return Document(text, (Span(len(head), len(head) + len(word), self.name, value),))
 
 
-def slots(wanted: tuple[str, ...] = (), folder: Path = DATA) -> list[Slot]:
+def slots(wanted: tuple[str, ...] = ()) -> list[Slot]:
     """The shipped slots called `wanted` (none: all), in the order of their names."""
-    frame = _yaml(folder / _FRAME)
-    files = {path.stem: path for path in sorted(folder.glob("*.yaml")) if path.name != _FRAME}
-    for name in wanted:
-        if name not in files:
-            raise UserError(
-                f"corpus.slots: no slot {name!r}{nearest(name, files)}; there are: "
-                f"{', '.join(files)}"
-            )
-    return [_slot(name, _yaml(files[name]), frame) for name in files if name in (wanted or files)]
+    frame = _yaml(DATA / FRAME)
+    return [_slot(name, _yaml(file), frame) for name, file in slot_files(wanted).items()]
 
 
 def _slot(name: str, data: dict[str, Any], frame: dict[str, Any]) -> Slot:
