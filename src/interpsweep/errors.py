@@ -49,3 +49,12 @@ def no_room(place: Path, when: str = "") -> UserError:
         "quota or a limit of file sizes may be lower). Nothing finished is harmed: free some space "
         "(`interpsweep gc`), then the same command goes on"
     )
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an allocation failed, of main memory (numpy, torch) or of a GPU's."""
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"  # torch's, which may not be imported
+        or "DefaultCPUAllocator" in str(error)
+    )

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from interpsweep.context import Context, Stopped
-from interpsweep.errors import UserError, disk_full, no_room
+from interpsweep.errors import UserError, disk_full, no_room, out_of_memory
 from interpsweep.spec import Spec, canonical_json
 from interpsweep.stages import STAGES, Stage
 from interpsweep.store import Store
@@ -86,9 +86,15 @@ def run_job(store: Store, job_file: Path, index: Path | None = None, stage: str 
                 raise Stopped(f"{kind.name}: stopped on request; run the same command to continue")
     except BaseException as error:
         failure = error
+        making = ", ".join(str(store.find(item)) for item in missing[:3])
         if disk_full(error):
-            making = ", ".join(str(store.find(item)) for item in missing[:3])
             raise no_room(store.root, f" while making {making}") from error
+        if out_of_memory(error):
+            raise UserError(
+                f"{kind.name}: out of memory while making {making} ({error}). Take a machine with "
+                "more (a cluster is asked for more at the next attempt), or make less at once: "
+                "run.pack, run.workers, and the stage's own batch settings"
+            ) from error
         raise
     finally:
         context.finish()

@@ -15,9 +15,13 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from interpsweep.config.saes import ARCHITECTURES, TrainSettings
+from interpsweep.errors import UserError
 from interpsweep.jobs import run_job
+from interpsweep.saes import bank as bank_module
+from interpsweep.saes import train
 from interpsweep.spec import digest, normalise
 from interpsweep.stages import STAGES
 from interpsweep.store import Store
@@ -135,3 +139,51 @@ def test_an_sae_alone_is_the_sae_in_the_bank(
     for item in items:
         run_job(store, job(store, [item]))
     assert {item: contents(store, item) for item in items} == undisturbed
+
+
+@pytest.mark.parametrize("fits", [1, 2, 5])
+def test_a_bank_that_does_not_fit_is_trained_in_halves(
+    tmp_path: Path,
+    world: dict,
+    undisturbed: dict[str, dict],
+    monkeypatch: pytest.MonkeyPatch,
+    fits: int,
+) -> None:
+    """Memory runs out in the middle of the training of more than `fits` SAEs."""
+    real = bank_module.train_bank
+
+    def train_bank(members: list, *arguments: object) -> list[str]:
+        if len(members) > fits:
+            raise_at = members[-1].trainer.step
+
+            def step(*inputs: torch.Tensor) -> None:
+                if members[-1].trainer.done == 5:
+                    raise torch.OutOfMemoryError("CUDA out of memory.")
+                raise_at(*inputs)
+
+            members[-1].trainer.step = step
+        return real(members, *arguments)
+
+    monkeypatch.setattr(train, "train_bank", train_bank)
+    store, items = make_store(tmp_path, world)
+    run_job(store, job(store, items))
+    assert {item: contents(store, item) for item in items} == undisturbed
+    halvings = [
+        json.loads((store.find(i) / RUN_RECORD).read_text())["bank_halvings"] for i in items
+    ]
+    assert max(halvings) >= len(items) // fits - 1
+
+
+def test_one_sae_that_does_not_fit_is_an_error_with_a_remedy(
+    tmp_path: Path, world: dict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(train, "train_bank", never)
+    store, items = make_store(tmp_path, world)
+    with pytest.raises(
+        UserError, match=r"train: out of memory while making .*store/saes/.*run\.pack"
+    ):
+        run_job(store, job(store, items))
+    assert not any(store.exists(item) for item in items)

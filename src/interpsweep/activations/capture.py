@@ -24,7 +24,7 @@ from interpsweep.activations.writer import Background, ChunkWriter
 from interpsweep.config.activations import CaptureItem
 from interpsweep.context import Context, Stopped
 from interpsweep.corpora.artifact import Corpus
-from interpsweep.errors import UserError
+from interpsweep.errors import UserError, out_of_memory
 from interpsweep.models.batches import length_batches
 from interpsweep.models.forward import forward_sites
 from interpsweep.models.load import DTYPES, LoadedModel, load_model
@@ -251,8 +251,8 @@ class _Splitter:
             parts = [
                 forward_sites(self.model, piece, list(wanted), keep) for piece in tokens.split(size)
             ]
-        except (torch.OutOfMemoryError, RuntimeError) as error:
-            if not _out_of_memory(error):
+        except (RuntimeError, MemoryError) as error:  # torch's own is a RuntimeError
+            if not out_of_memory(error):
                 raise
             if size == 1:
                 raise UserError(
@@ -274,8 +274,3 @@ class _Splitter:
         self.ctx.log(f"out of memory: batches are now split into {2**self.halvings}")
         if self.model.device.startswith("cuda"):
             torch.cuda.empty_cache()
-
-
-def _out_of_memory(error: BaseException) -> bool:
-    """Whether torch failed to allocate (the CPU allocator raises a plain RuntimeError)."""
-    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)

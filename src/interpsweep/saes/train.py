@@ -18,7 +18,7 @@ from interpsweep.activations.artifact import Activations, Statistics
 from interpsweep.activations.reader import Stream, check_paired
 from interpsweep.config.saes import TrainSettings
 from interpsweep.context import Context
-from interpsweep.errors import UserError
+from interpsweep.errors import UserError, out_of_memory
 from interpsweep.jobs import Item
 from interpsweep.saes.bank import Batches, Member, train_bank
 from interpsweep.saes.checkpoints import Checkpoints
@@ -48,7 +48,28 @@ def _stream(activations: Activations, settings: TrainSettings) -> Stream:
 
 
 def _train_shared(items: list[Item], ctx: Context) -> list[str]:
-    """Train items that read one stream; return a message for each that failed."""
+    """Train items that read one stream, in halves if not all fit into memory at once.
+
+    Returns a message for each that failed. What shares a bank changes no result, so neither does
+    halving it; it is recorded all the same.
+    """
+    try:
+        return _train_together(items, ctx)
+    except (RuntimeError, MemoryError) as error:
+        left = [item for item in items if item.out.exists()]  # the others are published
+        if not out_of_memory(error) or len(left) < 2:
+            raise
+    # out of the handler, whose error holds on to the tensors of the failed attempt
+    if ctx.device.startswith("cuda"):
+        torch.cuda.empty_cache()
+    ctx.record(bank_halvings=ctx.record_.get("bank_halvings", 0) + 1)
+    ctx.log(f"out of memory: the {len(left)} SAEs of this bank are trained in two halves")
+    half = (len(left) + 1) // 2
+    return _train_shared(left[:half], ctx) + _train_shared(left[half:], ctx)
+
+
+def _train_together(items: list[Item], ctx: Context) -> list[str]:
+    """Train items that read one stream in lock-step; return a message for each that failed."""
     settings = TrainSettings(**items[0].spec["settings"])
     activations = Activations.open(items[0].inputs["activations"])
     with ExitStack() as streams:
