@@ -1,5 +1,5 @@
 # Two commands: `make sweep` and `make test`. The rest is for maintainers.
-.PHONY: help sweep test lint types unit dag docs run-test test-interop faults test-cluster bench lock schema clean
+.PHONY: help sweep test lint types unit dag docs run-test test-interop test-faults test-cluster bench lock schema clean
 
 BIN := .venv/bin
 
@@ -35,8 +35,8 @@ test-interop:  ## SAELens, dictionary_learning and sparsify read ours and we rea
 	@scripts/interop-environment.sh
 	$(BIN)/pytest tests/interop
 
-faults:  ## kill the default sweep at five random moments and compare every byte
-	INTERPSWEEP_SWEEP=default $(BIN)/pytest tests/faults
+test-faults:  ## kills, failing calls at every place, full disks, damaged files: full counts
+	INTERPSWEEP_KILLS=20 INTERPSWEEP_POINTS=0 INTERPSWEEP_ITEMS=1000 $(BIN)/pytest -s tests/faults
 
 test-cluster:  ## SLURM on this machine (Debian, root): time limits, requeues, dead nodes, dead drivers
 	$(BIN)/pytest tests/cluster -rs

@@ -76,10 +76,10 @@ def _spec(stage: str, settings: dict, inputs: dict) -> dict:
     return normalise({"stage": stage, "version": version, "settings": settings, "inputs": inputs})
 
 
-def job(store: Store, items: list[str]) -> Path:
+def job(store: Store, items: list[str], **run: object) -> Path:
     """The file of a job that makes these items."""
     path = store.spec_path(digest({"stage": "train", "items": items}))
-    path.write_text(json.dumps({"stage": "train", "items": items, "run": RUN}))
+    path.write_text(json.dumps({"stage": "train", "items": items, "run": {**RUN, **run}}))
     return path
 
 
@@ -141,7 +141,7 @@ def test_an_sae_alone_is_the_sae_in_the_bank(
     assert {item: contents(store, item) for item in items} == undisturbed
 
 
-@pytest.mark.parametrize("fits", [1, 2, 5])
+@pytest.mark.parametrize("fits", [1, 3])
 def test_a_bank_that_does_not_fit_is_trained_in_halves(
     tmp_path: Path,
     world: dict,
@@ -166,7 +166,7 @@ def test_a_bank_that_does_not_fit_is_trained_in_halves(
 
     monkeypatch.setattr(train, "train_bank", train_bank)
     store, items = make_store(tmp_path, world)
-    run_job(store, job(store, items))
+    run_job(store, job(store, items, checkpoint_seconds=60))
     assert {item: contents(store, item) for item in items} == undisturbed
     halvings = [
         json.loads((store.find(i) / RUN_RECORD).read_text())["bank_halvings"] for i in items
@@ -185,5 +185,5 @@ def test_one_sae_that_does_not_fit_is_an_error_with_a_remedy(
     with pytest.raises(
         UserError, match=r"train: out of memory while making .*store/saes/.*run\.pack"
     ):
-        run_job(store, job(store, items))
+        run_job(store, job(store, items, checkpoint_seconds=60))
     assert not any(store.exists(item) for item in items)

@@ -122,7 +122,11 @@ def _abandoned(store: Store, wanted: set[str], young: float) -> Iterator[Path]:
 
 
 def _torn(store: Store, young: float) -> Iterator[Path]:
-    """Hidden files beside the store's records: drafts that no process is writing any more."""
+    """Drafts of records that nobody is writing any more, and leases whose holders are dead."""
+    for path in sorted((store.root / ".leases").glob("*.json")):
+        held = leases.read(path)
+        if held is not None and not leases.alive(*held) and held[1] <= young:
+            yield path
     for folder in sorted(store.root.glob(".*")):
         if folder.name != ".work" and folder.is_dir():
             drafts = sorted(path for path in folder.rglob(".*") if path.is_file())
