@@ -120,10 +120,13 @@ def _plain(value: Any, lines: Lines, where: Key, path: Path) -> Any:
         return [_plain(item, lines, (*where, i), path) for i, item in enumerate(value)]
     if isinstance(value, bool) or value is None:
         return value
-    for plain in (int, float, str):
+    for plain in (int, float):
         if isinstance(value, plain):
             return plain(value)
-    return str(value)
+    text = str(value)
+    if any("\ud800" <= letter <= "\udfff" for letter in text):
+        raise UserError(f"{lines[where]}: {where[-1]}: half a character of UTF-16 is no text")
+    return text
 
 
 def _explain(error: dict[str, Any], data: dict[str, Any], lines: Lines) -> str:
