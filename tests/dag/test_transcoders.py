@@ -47,6 +47,19 @@ def test_transcoders_are_a_family_of_their_own(folder, data) -> None:
         assert match.at["a"]["architecture"] == match.at["b"]["architecture"]
 
 
+def test_a_site_that_is_only_predicted_needs_no_saes(folder, data) -> None:
+    nothing = {"train": {"widths": []}}
+    data["models"][0]["sites"][1] = {"site": data["models"][0]["sites"][1], "overrides": nothing}
+    folder.write(data)
+    items = folder.plan().items
+    assert not items.of("train", site=OUT.format(0), model="one")
+    assert len(items.of("train", site=IN.format(0), model="one")) == 8
+    data["train"]["architectures"] = ["topk"]
+    folder.write(data)
+    with pytest.raises(UserError, match=r"no SAEs at blocks.0.hook_mlp_out.*no transcoder"):
+        folder.plan()
+
+
 def test_adding_transcoders_leaves_the_saes_alone(folder, data) -> None:
     folder.write({**data, "train": {**data["train"], "architectures": ["topk"]}})
     before = set(folder.plan().items.by_digest)

@@ -11,6 +11,7 @@ from pydantic import ValidationError, field_validator, model_validator
 
 from interpsweep.config.base import Section, field
 from interpsweep.errors import nearest
+from interpsweep.models.sites import site_layer
 
 # A new architecture is one file in this folder; its name is the name users write.
 _ARCHITECTURE_FILES = Path(__file__).parent.parent / "saes" / "architectures"
@@ -209,6 +210,14 @@ class TrainSettings(TrainCommon):
     def kind(self) -> str:
         """The architecture, and whether it is a transcoder: what sweeps tell SAEs apart by."""
         return self.architecture if self.output_site is None else f"{self.architecture}_transcoder"
+
+    def output_at(self, site: str) -> str | None:
+        """The site that is predicted from `site`, `{layer}` written out; None for an SAE."""
+        if self.output_site is None:
+            return None
+        layer = site_layer(site)
+        output = self.output_site.replace("{layer}", "?" if layer is None else str(layer))
+        return None if output == site else output
 
     @property
     def counts_latents(self) -> bool:

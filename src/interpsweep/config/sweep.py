@@ -143,19 +143,13 @@ class Sweep(Overridable):
         for model in self.models:
             sections = self.sections(model.name)
             for site in model.site_names:
-                overrides = model.site_overrides(site)
-                if "corpus" in overrides:
+                if "corpus" in model.site_overrides(site):
                     raise ValueError(
                         f"models[{names.index(model.name)}].sites[{model.site_entry(site)}]"
                         ".overrides.corpus: all sites of a model read one corpus; override it for "
                         "the model"
                     )
-                here = self.sections(model.name, site) if overrides else sections
-                if not here.train.widths and not model.imports(site):
-                    raise ValueError(
-                        f"models: {model.name!r} has no SAEs at {site}: train.widths is empty and "
-                        "none of its `saes` is for this site"
-                    )
+            self._check_sites_have_saes(model)
             if model.source != "trained" and sections.corpus.source == "generated":
                 raise ValueError(
                     f"models: {model.name!r} is pretrained, so it needs a corpus of text: a "
@@ -175,6 +169,27 @@ class Sweep(Overridable):
                     "must be `source: generated`"
                 )
         return self
+
+    def _check_sites_have_saes(self, model: Model) -> None:
+        """Raise ValueError for a site of a model at which nothing is trained or imported.
+
+        A site that transcoders of other sites predict needs no SAEs.
+        """
+        shared = self.sections(model.name)
+        own = {s: self.sections(model.name, s) for s in model.site_names if model.site_overrides(s)}
+        trained = {site: own.get(site, shared).train for site in model.site_names}
+        empty = [s for s, train in trained.items() if not train.widths and not model.imports(s)]
+        if not empty:
+            return
+        predicted = {
+            sae.output_at(site) for site, train in trained.items() for sae in train.expand()
+        }
+        for site in empty:
+            if site not in predicted:
+                raise ValueError(
+                    f"models: {model.name!r} has no SAEs at {site}: train.widths is empty, none of "
+                    "its `saes` is for this site, and no transcoder predicts it"
+                )
 
     @cached_property
     def _written(self) -> dict[str, Any]:

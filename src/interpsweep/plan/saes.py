@@ -56,19 +56,18 @@ def output_of(settings: SAESettings) -> str | None:
 
 def _with_output(settings: TrainSettings, model: Any, site: str) -> TrainSettings:
     """The settings with the name of the site to predict written out. Raises UserError."""
-    if settings.output_site is None:
-        return settings
-    layer = site_layer(site)
-    output = settings.output_site.replace("{layer}", "?" if layer is None else str(layer))
+    output = settings.output_at(site)
+    if output is None:
+        return settings.model_copy(update={"output_site": None})
     if output not in model.site_names:
         raise UserError(
             f"train.output_site: {output!r} is not among the sites of model {model.name!r}"
             f"{nearest(output, model.site_names)}; add it to `sites`, or override output_site for "
             f"{site}"
         )
-    ahead = site_layer(output)
+    layer, ahead = site_layer(site), site_layer(output)
     if layer is not None and ahead is not None and ahead < layer:
         raise UserError(
             f"train.output_site: {output!r} lies before {site!r}, which it is to be predicted from"
         )
-    return settings.model_copy(update={"output_site": None if output == site else output})
+    return settings.model_copy(update={"output_site": output})
