@@ -146,7 +146,9 @@ def test_largest_takes_the_first_of_equal_values(count):
 def test_adam_is_torchs_adam_with_clipped_gradients():
     ours = [draw(70, 9), draw(9, seed=1)]
     theirs = [weight.clone().requires_grad_() for weight in ours]
-    adam, reference = Adam(ours), torch.optim.Adam(theirs, lr=0.01)
+    # the bias at three times the learning rate
+    groups = [{"params": theirs[:1]}, {"params": theirs[1:], "lr": 0.03}]
+    adam, reference = Adam(ours, [1, 3]), torch.optim.Adam(groups, lr=0.01)
     for step in range(5):
         gradients = [draw(*weight.shape, seed=10 + step) for weight in ours]
         for weight, gradient in zip(theirs, gradients, strict=True):

@@ -266,6 +266,14 @@ def test_the_exported_threshold_keeps_the_l0_of_a_short_training(tmp_path, kind)
     assert float((acts > 0).sum(1).float().mean()) == pytest.approx(4, rel=0.1)
 
 
+@pytest.mark.parametrize("rate", [4e-4, 2e-3])
+def test_a_short_training_of_jumprelu_ends_at_its_target(tmp_path, rate):
+    m = member(tmp_path, settings("jumprelu", 64, tokens=256 * 250, learning_rate=rate))
+    train_bank([m], ToyStream(), Context())
+    acts = load(tmp_path).encode(torch.from_numpy(ToyStream(batch=4096).batch(10**6)))
+    assert float((acts > 0).sum(1).float().mean()) == pytest.approx(4, rel=0.03)
+
+
 # ---------------------------------------------------------------------- a world with an answer
 
 

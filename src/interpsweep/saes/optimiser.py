@@ -20,10 +20,14 @@ EPSILON = 1e-8
 
 
 class Adam:
-    """Moves `weights` (float32, 1- or 2-dimensional) in place."""
+    """Moves `weights` (float32, 1- or 2-dimensional) in place.
 
-    def __init__(self, weights: Sequence[Tensor]) -> None:
+    `factors`, one for each of them, multiply the learning rate; by default all are 1.
+    """
+
+    def __init__(self, weights: Sequence[Tensor], factors: Sequence[float] = ()) -> None:
         self.weights = list(weights)
+        self.factors = list(factors) or [1.0] * len(self.weights)
         self.means = [torch.zeros_like(weight) for weight in weights]
         self.squares = [torch.zeros_like(weight) for weight in weights]
         self.steps = 0
@@ -38,31 +42,34 @@ class Adam:
 
     def _compiled(self, gradients: Sequence[Tensor], rate: float, factor: float) -> None:
         mean_bias, square_bias = (1 - beta**self.steps for beta in BETAS)
-        numbers = (factor, rate / mean_bias, square_bias**-0.5, *BETAS, EPSILON)
-        scalars = [np.float32(number) for number in numbers]
-        for arrays in zip(self.weights, gradients, self.means, self.squares, strict=True):
+        each = zip(self.weights, gradients, self.means, self.squares, strict=True)
+        for arrays, faster in zip(each, self.factors, strict=True):
+            numbers = (factor, faster * rate / mean_bias, square_bias**-0.5, *BETAS, EPSILON)
+            scalars = [np.float32(number) for number in numbers]
             views = [np.atleast_2d(array.contiguous().numpy()) for array in arrays]
             spread(rows.adam_rows, len(views[0]), *views, *scalars)
 
     def _fused(self, gradients: Sequence[Tensor], rate: float, factor: Tensor | None) -> None:
         if factor is not None:
             torch._foreach_mul_(list(gradients), factor)
-        steps = [torch.full((), float(self.steps), device=w.device) for w in self.weights]
-        torch._fused_adam_(
-            self.weights,
-            list(gradients),
-            self.means,
-            self.squares,
-            [],
-            steps,
-            lr=rate,
-            beta1=BETAS[0],
-            beta2=BETAS[1],
-            weight_decay=0.0,
-            eps=EPSILON,
-            amsgrad=False,
-            maximize=False,
-        )
+        for faster in sorted(set(self.factors)):
+            alike = [i for i, own in enumerate(self.factors) if own == faster]
+            lists = (self.weights, gradients, self.means, self.squares)
+            weights, *others = ([tensors[i] for i in alike] for tensors in lists)
+            steps = [torch.full((), float(self.steps), device=w.device) for w in weights]
+            torch._fused_adam_(
+                weights,
+                *others,
+                [],
+                steps,
+                lr=faster * rate,
+                beta1=BETAS[0],
+                beta2=BETAS[1],
+                weight_decay=0.0,
+                eps=EPSILON,
+                amsgrad=False,
+                maximize=False,
+            )
 
     def state(self) -> dict[str, Tensor]:
         """What a checkpoint must keep, by name."""

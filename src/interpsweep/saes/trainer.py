@@ -63,7 +63,8 @@ class Trainer:
             self.sae = make(settings, len(read.centre), device, d_out)
             self.sae.centre_input(read.centre.to(device))
         self.sae.parameters["b_dec"].copy_(wanted.centre)
-        self.adam = Adam(list(self.sae.parameters.values()))
+        factors = [self.sae.rate_factor(name) for name in self.sae.parameters]
+        self.adam = Adam(list(self.sae.parameters.values()), factors)
         self.done = 0  # steps
         self.log: list[list[float]] = []
         d_sae = settings.d_sae

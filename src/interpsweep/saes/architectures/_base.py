@@ -98,6 +98,10 @@ class Architecture(ABC):
     def export(self, scale: float) -> Export:
         """The SAE for unscaled activations, where the training saw ``scale * x``."""
 
+    def rate_factor(self, name: str) -> float:
+        """What the learning rate of a parameter is multiplied with."""
+        return 1.0
+
     def centre_input(self, centre: Tensor) -> None:
         """Start a transcoder as if its encoder read ``x - centre`` (d_in,), as an SAE's does."""
         self.parameters["b_enc"].copy_(-(self.parameters["encoder"] @ centre))

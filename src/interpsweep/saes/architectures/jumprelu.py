@@ -15,8 +15,11 @@ January 2025), which also moves u.
 
 Thresholds start where the first batch has START times the target, equal for all latents: with a
 threshold near zero half of all latents would fire at first, and short trainings end before the
-thresholds have risen. They are float32 always, and never fall below zero. Dead latents get AuxK as
-in topk (not in the paper): no estimate reaches a latent that stays far below its threshold.
+thresholds have risen. They are float32 always, and never fall below zero. Adam moves a weight by
+about the learning rate per step, however large its gradient; so that short trainings end at their
+target too, thresholds then have a higher one, at which they can travel TRAVEL in all steps (but at
+most a tenth of their window in one). Dead latents get AuxK as in topk (not in the paper): no
+estimate reaches a latent that stays far below its threshold.
 """
 
 from __future__ import annotations
@@ -32,6 +35,8 @@ START = 4.0  # L0 of the first batch, in targets
 START_SHARE = 0.1  # largest share of the latents active in it; all of it without a target
 TARGET_WEIGHT = 10.0  # c, per dimension (scaled activations have a squared norm of about d_in)
 TANH_SLOPE = 4.0
+# on activations scaled to norm sqrt(d_in), where pre-activations start with a mean square of 1
+TRAVEL = 3.0
 
 
 class SAE(Architecture):
@@ -101,6 +106,14 @@ class SAE(Architecture):
             most = min(most, START * self.settings.sparsity)
         count = max(1, round(most * len(centred)))
         return pre.flatten().topk(count).values[-1].clamp_min(0)
+
+    def rate_factor(self, name: str) -> float:
+        """See `Architecture.rate_factor`."""
+        s = self.settings
+        if name != "threshold" or s.jumprelu_penalty != "target":
+            return 1.0
+        wanted = min(TRAVEL / s.steps, s.jumprelu_bandwidth / 10)
+        return max(1.0, wanted / s.peak_learning_rate)
 
     def after_update(self) -> None:
         """Decoder rows of norm 1, thresholds not below zero."""
