@@ -55,11 +55,13 @@ class Adam:
         for faster in sorted(set(self.factors)):
             alike = [i for i, own in enumerate(self.factors) if own == faster]
             lists = (self.weights, gradients, self.means, self.squares)
-            weights, *others = ([tensors[i] for i in alike] for tensors in lists)
+            weights, gradient, means, squares = ([tensors[i] for i in alike] for tensors in lists)
             steps = [torch.full((), float(self.steps), device=w.device) for w in weights]
             torch._fused_adam_(
                 weights,
-                *others,
+                gradient,
+                means,
+                squares,
                 [],
                 steps,
                 lr=faster * rate,
