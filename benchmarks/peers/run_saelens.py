@@ -31,7 +31,8 @@ def make(job: Job, d_in: int) -> tuple[Step, object]:
             f"{kind}_warm_up_steps": job.sparsity_warm_up,
         }
     else:
-        own = {"k": int(job.sparsity)}
+        # rows of norm 1, as ours start; from SAELens' 0.1 a step moves weights ten times as far
+        own = {"k": int(job.sparsity), "decoder_init_norm": 1.0}
     if job.architecture == "matryoshka":  # ours has the same nested widths by default
         own["matryoshka_widths"] = [round(share * job.d_sae) for share in job.levels]
     sae = made(config(d_in=d_in, d_sae=job.d_sae, device=job.device, dtype="float32", **own))
