@@ -123,10 +123,11 @@ def _plain(value: Any, lines: Lines, where: Key, path: Path) -> Any:
     for plain in (int, float):
         if isinstance(value, plain):
             return plain(value)
-    text = str(value)
-    if any("\ud800" <= letter <= "\udfff" for letter in text):
-        raise UserError(f"{lines[where]}: {where[-1]}: half a character of UTF-16 is no text")
-    return text
+    try:  # JSON escapes a character outside the basic plane as two halves: join them
+        return str(value).encode("utf-16", "surrogatepass").decode("utf-16")
+    except UnicodeDecodeError:
+        message = f"{lines[where]}: {where[-1]}: half a character of UTF-16 is no text"
+        raise UserError(message) from None
 
 
 def _explain(error: dict[str, Any], data: dict[str, Any], lines: Lines) -> str:
