@@ -1,6 +1,6 @@
 """From a sweep's configuration to the exact items, jobs and readable results it means.
 
-`items.py` writes every item's spec, `jobs.py` groups items into jobs, `build.py` puts the two
+`pipeline.py` writes every item's spec, `jobs.py` groups items into jobs, `build.py` puts the two
 together, `estimate.py` says what it will cost. Nothing here touches torch, numpy or data.
 """
 

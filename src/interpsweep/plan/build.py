@@ -10,8 +10,9 @@ from typing import Any
 
 from interpsweep.config.sweep import Sweep
 from interpsweep.lock import Lock, externals
-from interpsweep.plan.items import Items, PlannedItem, plan_items
+from interpsweep.plan.items import Items, PlannedItem
 from interpsweep.plan.jobs import Face, Job, faces, group_jobs, readable_name
+from interpsweep.plan.pipeline import plan_items
 from interpsweep.spec import DIGEST_IN_NAME, digest
 from interpsweep.store import Store
 from interpsweep.store.layout import MANIFEST
