@@ -123,6 +123,7 @@ class ByColumn:
 
     def __init__(self, codes: SparseCodes, d_sae: int) -> None:
         self.offsets = cumulative(torch.bincount(codes.columns, minlength=d_sae))
+        self.batch = len(codes.offsets) - 1
         if native.serves(codes.columns):
             self.rows, self.order = torch.empty_like(codes.columns), torch.empty_like(codes.columns)
             places = (codes.offsets, codes.columns, self.offsets, self.rows, self.order)
@@ -145,8 +146,7 @@ class ByColumn:
 
     def column_sums(self, values: Tensor) -> Tensor:
         """Sum of `values` over each latent's entries, (d_sae,)."""
-        ones = values.new_ones(int(self.rows.max()) + 1 if len(self.rows) else 1, 1)
-        return self.transposed_product(values, ones)[:, 0]
+        return self.transposed_product(values, values.new_ones(self.batch, 1))[:, 0]
 
 
 def _bag(indices: Tensor, table: Tensor, offsets: Tensor, weights: Tensor) -> Tensor:

@@ -20,6 +20,18 @@ def dot(
 
 
 @compiled
+def add_scaled(
+    target: Array,
+    value: np.floating,
+    source: Array,
+) -> None:
+    """target += value * source; a chosen latent that is silent costs nothing."""
+    if value != 0:
+        for i in range(len(target)):
+            target[i] += value * source[i]
+
+
+@compiled
 def products_at(
     start: int,
     stop: int,
@@ -51,10 +63,7 @@ def decode_rows(
         target = out[row]
         target[:] = 0
         for e in range(offsets[row], offsets[row + 1]):
-            value, source = values[e], decoder[columns[e]]
-            if value != 0:
-                for i in range(len(target)):
-                    target[i] += value * source[i]
+            add_scaled(target, values[e], decoder[columns[e]])
 
 
 @compiled
@@ -78,10 +87,7 @@ def reconstruct_rows(
         for i in range(len(residual)):
             residual[i] = -target[row, i]
         for e in range(offsets[row], offsets[row + 1]):
-            value, source = values[e], decoder[columns[e]]
-            if value != 0:
-                for i in range(len(residual)):
-                    residual[i] += value * source[i]
+            add_scaled(residual, values[e], decoder[columns[e]])
         for e in range(offsets[row], offsets[row + 1]):
             upstream[e] = dot(residual, decoder[columns[e]])
 
@@ -120,7 +126,4 @@ def transposed_rows(
         target = out[column]
         target[:] = 0
         for e in range(offsets[column], offsets[column + 1]):
-            value, source = values[order[e]], right[rows[e]]
-            if value != 0:
-                for i in range(len(target)):
-                    target[i] += value * source[i]
+            add_scaled(target, values[order[e]], right[rows[e]])
