@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -37,6 +37,18 @@ class Export:
     tensors: dict[str, Tensor]
     extra: dict[str, Any]
     metadata: dict[str, Any] = field(default_factory=dict)  # for cfg.json
+
+
+class Products(Protocol):
+    """Products of the transpose of a (batch, d_sae) matrix, given by its values at some places."""
+
+    def transposed_product(self, values: Tensor, right: Tensor, out: Tensor) -> Tensor:
+        """``values.T @ right``, (d_sae, d), into `out` where that is faster."""
+        ...
+
+    def column_sums(self, values: Tensor) -> Tensor:
+        """Sum over the batch, (d_sae,)."""
+        ...
 
 
 class Architecture(ABC):
@@ -116,6 +128,32 @@ class Architecture(ABC):
         of the pre-activations (d_sae,)."""
         direct = upstream.sum(0)
         return direct if self.transcodes else direct - to_pre @ self.parameters["encoder"]
+
+    def weight_gradients(
+        self, entries: Products, acts: Tensor, to_pre: Tensor, centred: Tensor, upstream: Tensor
+    ) -> dict[str, Tensor]:
+        """Gradients of the weights and biases that every SAE has.
+
+        `acts` and `to_pre` (the loss by the pre-activations) have a value for each entry; `centred`
+        (batch, d_in) is what the encoder reads, `upstream` (batch, d_out) the loss by the output.
+        """
+        b_enc = entries.column_sums(to_pre)
+        return {
+            "encoder": entries.transposed_product(to_pre, centred, self.gradient_of("encoder")),
+            "decoder": entries.transposed_product(acts, upstream, self.gradient_of("decoder")),
+            "b_enc": b_enc,
+            "b_dec": self.bias_gradient(upstream, b_enc),
+        }
+
+    def unscaled(self, scale: float) -> dict[str, Tensor]:
+        """Weights and biases for unscaled activations, under the names of the field."""
+        p = self.parameters
+        return {
+            "W_enc": p["encoder"].T,
+            "W_dec": p["decoder"],
+            "b_enc": p["b_enc"] / scale,
+            "b_dec": p["b_dec"] / scale,
+        }
 
     def coefficient(self, progress: float) -> float:
         """Share in [0, 1] of the sparsity penalty that counts at this point of the training."""

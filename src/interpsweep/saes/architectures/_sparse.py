@@ -33,17 +33,7 @@ class SparseArchitecture(Architecture):
         upstream, to_pre = error * (2 / batch), products * active * (2 / batch)
 
         by_column = ByColumn(codes, self.d_sae)
-        b_enc = by_column.column_sums(to_pre)
-        gradients = {
-            "encoder": by_column.transposed_product(
-                to_pre, centred, out=self.gradient_of("encoder")
-            ),
-            "decoder": by_column.transposed_product(
-                codes.values, upstream, out=self.gradient_of("decoder")
-            ),
-            "b_enc": b_enc,
-            "b_dec": self.bias_gradient(upstream, b_enc),
-        }
+        gradients = self.weight_gradients(by_column, codes.values, to_pre, centred, upstream)
         loss = squared
         if dead is not None:
             loss = loss + self.auxiliary(centred, -error, dead, gradients)

@@ -58,12 +58,5 @@ class SAE(SparseArchitecture):
 
     def export(self, scale: float) -> Export:
         """See `Architecture.export`."""
-        p = self.parameters
-        tensors = {
-            "W_enc": p["encoder"].T,
-            "W_dec": p["decoder"],
-            "b_enc": p["b_enc"] / scale,
-            "b_dec": p["b_dec"] / scale,
-            "threshold": (self.buffers["threshold"] / scale).float().expand(self.d_sae),
-        }
-        return Export("jumprelu", tensors, {})
+        threshold = (self.buffers["threshold"] / scale).float().expand(self.d_sae)
+        return Export("jumprelu", {**self.unscaled(scale), "threshold": threshold}, {})

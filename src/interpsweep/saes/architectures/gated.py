@@ -52,12 +52,8 @@ class SAE(Architecture):
         to_projected = to_magnitude * entries.of(scale) + to_gate
 
         gradients = {
-            "encoder": entries.transposed_product(
-                to_projected, centred, self.gradient_of("encoder")
-            ),
-            "decoder": entries.transposed_product(acts, upstream, self.gradient_of("decoder")),
-            "b_enc": entries.column_sums(to_gate),
-            "b_dec": self.bias_gradient(upstream, entries.column_sums(to_projected)),
+            **self.weight_gradients(entries, acts, to_projected, centred, upstream),
+            "b_enc": entries.column_sums(to_gate),  # the gate's alone
             "r_mag": entries.column_sums(to_magnitude * projected) * scale,
             "b_mag": entries.column_sums(to_magnitude),
         }
@@ -72,13 +68,7 @@ class SAE(Architecture):
 
     def export(self, scale: float) -> Export:
         """See `Architecture.export`."""
-        p = self.parameters
-        tensors = {
-            "W_enc": p["encoder"].T,
-            "W_dec": p["decoder"],
-            "b_gate": p["b_enc"] / scale,
-            "r_mag": p["r_mag"],
-            "b_mag": p["b_mag"] / scale,
-            "b_dec": p["b_dec"] / scale,
-        }
-        return Export("gated", tensors, {})
+        p, tensors = self.parameters, self.unscaled(scale)
+        tensors["b_gate"] = tensors.pop("b_enc")
+        magnitude = {"r_mag": p["r_mag"], "b_mag": p["b_mag"] / scale}
+        return Export("gated", {**tensors, **magnitude}, {})

@@ -70,14 +70,8 @@ class SAE(Architecture):
         to_threshold = entries.where(near, (theta * to_acts + per_firing) * (-1 / width))
         to_pre = entries.where(active, to_acts)
 
-        b_enc = entries.column_sums(to_pre)
-        gradients = {
-            "encoder": entries.transposed_product(to_pre, centred, self.gradient_of("encoder")),
-            "decoder": entries.transposed_product(acts, upstream, self.gradient_of("decoder")),
-            "b_enc": b_enc,
-            "b_dec": self.bias_gradient(upstream, b_enc),
-            "threshold": entries.column_sums(to_threshold),
-        }
+        gradients = self.weight_gradients(entries, acts, to_pre, centred, upstream)
+        gradients["threshold"] = entries.column_sums(to_threshold)
         squared = error.square().sum() / batch
         loss = squared + penalty
         if dead is not None:
@@ -122,12 +116,5 @@ class SAE(Architecture):
 
     def export(self, scale: float) -> Export:
         """See `Architecture.export`."""
-        p = self.parameters
-        tensors = {
-            "W_enc": p["encoder"].T,
-            "W_dec": p["decoder"],
-            "b_enc": p["b_enc"] / scale,
-            "b_dec": p["b_dec"] / scale,
-            "threshold": p["threshold"] / scale,
-        }
-        return Export("jumprelu", tensors, {})
+        threshold = self.parameters["threshold"] / scale
+        return Export("jumprelu", {**self.unscaled(scale), "threshold": threshold}, {})

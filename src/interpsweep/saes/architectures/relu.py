@@ -34,13 +34,7 @@ class SAE(Architecture):
 
         to_pre = entries.products(upstream, decoder)
         to_pre = entries.where(active, to_pre.add_(entries.of(norms * (c / batch))))
-        b_enc = entries.column_sums(to_pre)
-        gradients = {
-            "encoder": entries.transposed_product(to_pre, centred, self.gradient_of("encoder")),
-            "decoder": entries.transposed_product(acts, upstream, self.gradient_of("decoder")),
-            "b_enc": b_enc,
-            "b_dec": self.bias_gradient(upstream, b_enc),
-        }
+        gradients = self.weight_gradients(entries, acts, to_pre, centred, upstream)
         outward = c * mean_acts / norms.clamp_min(1e-12)  # the penalty on the norms themselves
         gradients["decoder"].addcmul_(decoder, outward[:, None])
         squared = error.square().sum() / batch

@@ -25,11 +25,4 @@ class SAE(SparseArchitecture):
 
     def export(self, scale: float) -> Export:
         """See `Architecture.export`."""
-        p = self.parameters
-        tensors = {
-            "W_enc": p["encoder"].T,
-            "W_dec": p["decoder"],
-            "b_enc": p["b_enc"] / scale,
-            "b_dec": p["b_dec"] / scale,
-        }
-        return Export("topk", tensors, {"k": self.settings.k})
+        return Export("topk", self.unscaled(scale), {"k": self.settings.k})
