@@ -10,6 +10,8 @@ import zarr
 from safetensors.numpy import save_file
 
 from interpsweep.activations.artifact import ARRAY, ROWS, SPLITS, STATISTICS, create_array
+from interpsweep.config.models import Architecture
+from interpsweep.models import native
 from interpsweep.tables import write_json
 
 D_IN, D_OUT = 12, 9
@@ -96,3 +98,14 @@ class Made:
 
     def publish(self, metrics):
         self.metrics = metrics
+
+
+def make_model(folder: Path) -> Path:
+    """A checkpoint of two untrained blocks for the corpus of `make_world`."""
+    architecture = Architecture(n_layers=2, d_model=D_IN, n_heads=2, d_mlp=24, n_ctx=20)
+    config = native.native_config(architecture, 30, 0)
+    module = native.build(config)
+    for parameter in module.parameters():  # far from uniform predictions
+        parameter.data *= 4
+    native.save(module, config, ["w"] * 30, folder)
+    return folder

@@ -53,8 +53,10 @@ def no_room(place: Path, when: str = "") -> UserError:
 
 def out_of_memory(error: BaseException) -> bool:
     """Whether an allocation failed, of main memory (numpy, torch) or of a GPU's."""
-    return (
-        isinstance(error, MemoryError)
-        or type(error).__name__ == "OutOfMemoryError"  # torch's, which may not be imported
-        or "DefaultCPUAllocator" in str(error)
-    )
+    # torch's own error, by name: torch may not be imported
+    return out_of_main_memory(error) or type(error).__name__ == "OutOfMemoryError"
+
+
+def out_of_main_memory(error: BaseException) -> bool:
+    """Whether an allocation of main memory failed (not of a GPU's)."""
+    return isinstance(error, MemoryError) or "DefaultCPUAllocator" in str(error)

@@ -6,14 +6,12 @@ import numpy as np
 import pytest
 
 from interpsweep.config.inference import EvaluateSettings
-from interpsweep.config.models import Architecture
 from interpsweep.context import Context
 from interpsweep.errors import UserError
-from interpsweep.models import native
 from interpsweep.saes import evaluate
 from interpsweep.saes.artifact import write_dictionary
 from interpsweep.tables import read_json, read_parquet
-from saes_world import D_IN, Made, make_world
+from saes_world import D_IN, Made, make_model, make_world
 
 
 @pytest.fixture(scope="module")
@@ -23,14 +21,7 @@ def world(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("model")
-    architecture = Architecture(n_layers=2, d_model=D_IN, n_heads=2, d_mlp=24, n_ctx=20)
-    config = native.native_config(architecture, 30, 0)
-    module = native.build(config)
-    for parameter in module.parameters():  # far from uniform predictions
-        parameter.data *= 4
-    native.save(module, config, ["w"] * 30, folder)
-    return folder
+    return make_model(tmp_path_factory.mktemp("model"))
 
 
 def saes(root):

@@ -12,11 +12,9 @@ from interpsweep.activations.artifact import ROWS, Activations
 from interpsweep.activations.reader import check_paired
 from interpsweep.arrays import array_in
 from interpsweep.config.inference import EncodeSettings, EvaluateSettings
-from interpsweep.config.models import Architecture
 from interpsweep.config.saes import ARCHITECTURES, TrainSettings
 from interpsweep.context import Context
 from interpsweep.errors import UserError
-from interpsweep.models import native
 from interpsweep.models.forward import forward_logits, forward_sites, forward_with_replacement
 from interpsweep.models.load import load_model
 from interpsweep.saes import encode, evaluate
@@ -26,7 +24,7 @@ from interpsweep.saes.codes import Codes
 from interpsweep.saes.load import load
 from interpsweep.saes.splice import CleanLosses, Losses, batches
 from interpsweep.tables import read_json, read_parquet
-from saes_world import D_IN, D_OUT, Made, make_world
+from saes_world import D_IN, D_OUT, Made, make_model, make_world
 
 D_SAE = 24
 NAMES = {
@@ -150,14 +148,7 @@ SITES = {"site": "blocks.0.hook_resid_post", "output_site": "blocks.1.hook_resid
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("model")
-    architecture = Architecture(n_layers=2, d_model=D_IN, n_heads=2, d_mlp=24, n_ctx=20)
-    config = native.native_config(architecture, 30, 0)
-    module = native.build(config)
-    for parameter in module.parameters():  # far from uniform predictions
-        parameter.data *= 4
-    native.save(module, config, ["w"] * 30, folder)
-    return folder
+    return make_model(tmp_path_factory.mktemp("model"))
 
 
 def test_a_transcoder_stands_in_for_the_site_it_predicts(tmp_path, world, model):

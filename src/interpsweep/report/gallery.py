@@ -12,7 +12,8 @@ from markupsafe import Markup
 from interpsweep.figures.registry import FIGURES, Figure
 from interpsweep.figures.sources import Source
 from interpsweep.report.text import paragraphs
-from interpsweep.tables import read_json
+from interpsweep.store.layout import MANIFEST
+from interpsweep.store.seal import read_manifest
 
 _LARGEST_SVG = 600_000  # bytes; a larger drawing is embedded as PNG
 _LARGEST_CSV = 100_000  # bytes; a larger table is named, not embedded
@@ -51,7 +52,7 @@ def _picture(source: Source) -> tuple[tuple, Picture]:
     keys = ("model", "site", "architecture", "sparsity", "seed")
     known = [(k, at[k]) for k in keys if at.get(k) is not None]
     shown = [f"{k} {v}" if k in ("sparsity", "seed") else str(v) for k, v in known]
-    rows = read_json(source.path / "manifest.json")["metrics"]["rows"]
+    rows = read_manifest(source.path / MANIFEST)["metrics"]["rows"]
     made = Picture(
         name=picture_name(source),
         figure=FIGURES[str(at["figure"])],

@@ -8,7 +8,7 @@ from typing import Any
 
 from interpsweep.spec import DIGEST_IN_NAME
 from interpsweep.store.layout import MANIFEST
-from interpsweep.tables import read_json
+from interpsweep.store.seal import read_manifest
 
 
 def ancestry(items: Iterable[Path]) -> dict[str, dict[str, Any]]:
@@ -23,7 +23,7 @@ def ancestry(items: Iterable[Path]) -> dict[str, dict[str, Any]]:
         path = waiting.pop()
         if not (path / MANIFEST).exists():
             continue
-        manifest = read_json(path / MANIFEST)
+        manifest = read_manifest(path / MANIFEST)
         if manifest["digest"] in found:
             continue
         found[manifest["digest"]] = manifest

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from interpsweep.tables import read_json
+from interpsweep.store.layout import MANIFEST
+from interpsweep.store.seal import read_manifest
 
 
 def describe(inputs: Mapping[str, Any]) -> dict[str, Any]:
@@ -51,5 +52,5 @@ def _corpus(path: Path) -> dict[str, Any]:
 
 def _settings(item: Path) -> dict[str, Any]:
     """Settings in the spec of a finished item; none for an artifact without a manifest."""
-    manifest = item / "manifest.json"
-    return read_json(manifest)["spec"]["settings"] if manifest.exists() else {}
+    manifest = item / MANIFEST
+    return read_manifest(manifest)["spec"]["settings"] if manifest.exists() else {}

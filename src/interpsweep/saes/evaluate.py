@@ -56,7 +56,9 @@ from interpsweep.saes.load import LoadedSAE, encode_parts, load
 from interpsweep.saes.metrics import METRICS_VERSION, Firing, Reconstruction, Truth
 from interpsweep.saes.splice import LossRecovered, Passes, batches
 from interpsweep.spec import canonical_json
-from interpsweep.tables import read_json, write_json, write_parquet
+from interpsweep.store.layout import MANIFEST
+from interpsweep.store.seal import read_manifest
+from interpsweep.tables import write_json, write_parquet
 
 READ_ROWS = 4096  # activations in memory at once, in float64
 GROUPS = {
@@ -137,9 +139,9 @@ class Judged:
 
 def run(items: list[Item], ctx: Context) -> None:
     """Evaluate the missing items of a site. Raises UserError after the others if any fails."""
-    native.use_threads(ctx.threads)
     failures: list[str] = []
     for shared in _alike(items):
+        native.use_threads(ctx.threads)  # the model of the group before has changed torch's
         settings = _settings(shared[0])
         activations = Activations.open(shared[0].inputs["activations"])
         wanted = activations
@@ -322,8 +324,8 @@ def _write(one: Judged, settings: EvaluateSettings) -> dict[str, Any]:
 
 def _training_window(one: Judged) -> tuple[int | None, float | None]:
     """Tokens of training's last dead window and the share dead in it; None for other SAEs."""
-    manifest = one.item.inputs["sae"] / "manifest.json"
-    noted = read_json(manifest).get("metrics", {}) if manifest.exists() else {}
+    manifest = one.item.inputs["sae"] / MANIFEST
+    noted = read_manifest(manifest).get("metrics", {}) if manifest.exists() else {}
     return noted.get("dead_window_tokens"), noted.get("dead_fraction")
 
 

@@ -22,6 +22,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
+from interpsweep.errors import out_of_main_memory
 from interpsweep.store.layout import Store, write_atomic
 from interpsweep.store.lease import me
 
@@ -55,7 +56,7 @@ class Record:
 
     def ended(self, error: BaseException | None, made: list[str]) -> None:
         """Write down how the attempt ended and which items it made."""
-        how = "done" if error is None else "memory" if out_of_memory(error) else "failed"
+        how = "done" if error is None else "memory" if out_of_main_memory(error) else "failed"
         self._me.update(ended=time.time(), how=how, made=made)
         self._save()
 
@@ -63,11 +64,6 @@ class Record:
         others = [a for a in attempts(self._store, self._job) if a["began"] != self._me["began"]]
         with suppress(OSError):  # no room to remember it in is no reason to fail
             write_atomic(self._path, json.dumps([*others, self._me][-KEPT:], sort_keys=True) + "\n")
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Whether an error is an allocation of main memory that failed (not of a GPU's)."""
-    return isinstance(error, MemoryError) or "DefaultCPUAllocator" in str(error)
 
 
 def granted() -> Attempt:
