@@ -1,5 +1,5 @@
 # Two commands: `make sweep` and `make test`. The rest is for maintainers.
-.PHONY: help sweep test lint types unit dag docs run-test test-interop test-faults test-cluster bench lock schema clean
+.PHONY: help sweep test lint types unit dag docs run-test test-science test-interop test-faults test-cluster bench lock schema clean
 
 BIN := .venv/bin
 
@@ -30,6 +30,9 @@ docs:  ## build the documentation into site/
 
 run-test:  ## the default sweep end to end, a second run, an added width, a new style
 	$(BIN)/pytest tests/run
+
+test-science:  ## worlds with known answers: full counts
+	$(BIN)/pytest tests/science
 
 test-interop:  ## SAELens, dictionary_learning and sparsify read ours and we read theirs
 	@scripts/interop-environment.sh

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from interpsweep.config.analysis import GeometrySettings
-from interpsweep.geometry import census, cloud, clusters, models, nulls, spectrum
+from interpsweep.geometry import census, cloud, clusters, models, nulls, spectrum, tegum
 from interpsweep.geometry.shapes import SHAPES
 
 DIM = 64
@@ -166,7 +166,7 @@ def test_reference_values_of_separability_and_mixture() -> None:
 
 def test_features_per_dimension_of_known_packings() -> None:
     t = 2 * np.pi * np.arange(7) / 7
-    np.testing.assert_allclose(spectrum.dimensionality(np.c_[np.cos(t), np.sin(t)]), 2 / 7)
+    np.testing.assert_allclose(tegum.dimensionality(np.c_[np.cos(t), np.sin(t)]), 2 / 7)
     digons = np.vstack([np.eye(3), -np.eye(3)])
-    np.testing.assert_allclose(spectrum.dimensionality(digons), 1 / 2)
+    np.testing.assert_allclose(tegum.dimensionality(digons), 1 / 2)
     assert spectrum.gram_eigenvalues(digons).sum() == pytest.approx(1)

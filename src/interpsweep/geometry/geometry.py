@@ -14,7 +14,7 @@ from interpsweep.config.analysis import GeometrySettings, own_fields
 from interpsweep.context import Context
 from interpsweep.corpora.artifact import Corpus
 from interpsweep.errors import UserError
-from interpsweep.geometry import census, cloud, clusters, cofiring, panels, spectrum
+from interpsweep.geometry import census, cloud, clusters, cofiring, panels, spectrum, tegum
 from interpsweep.geometry.clusters import Cluster
 from interpsweep.geometry.shapes import SHAPES
 from interpsweep.geometry.tokens import Tokens
@@ -201,7 +201,7 @@ def embedding_table(
             "density": density[alive].astype(np.float32),
             "mean": mean[alive].astype(np.float32),
             "count": count[alive],
-            "dimensionality": spectrum.dimensionality(unit).astype(np.float32),
+            "dimensionality": tegum.dimensionality(unit).astype(np.float32),
             "shape": [shape.get(number, "") for number in mine],
         }
     )

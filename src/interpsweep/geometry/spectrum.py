@@ -18,14 +18,6 @@ def gram_eigenvalues(unit: NDArray[np.floating]) -> Array:
     return np.maximum(values[::-1], 0.0)[: min(unit.shape)]
 
 
-def dimensionality(unit: NDArray[np.floating]) -> Array:
-    """Features per dimension D_i = 1 / sum_j cos(i, j)^2 of unit rows, (n,); their sum is at most
-    d.
-    """
-    second = unit.T.astype(np.float64) @ unit.astype(np.float64)
-    return 1 / np.einsum("ij,jk,ik->i", unit, second, unit, optimize=True)
-
-
 def table(unit: NDArray[np.float32], covariance: Array, seed: int) -> pd.DataFrame:
     """`spectrum.parquet`: dictionary, random directions of the same number, and activations."""
     rng = np.random.default_rng([seed, 6])
