@@ -159,6 +159,8 @@ def main() -> None:
     )
     parser.add_argument("--width", type=int, default=8192)
     parser.add_argument("--steps", type=int, default=250)
+    parser.add_argument("--batch", type=int, default=2048)
+    parser.add_argument("--rate", type=float, default=4e-4, help="peak learning rate of them all")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--device", default="cpu")
     parser.add_argument(
@@ -167,7 +169,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
     options = parser.parse_args()
 
-    batch, steps = 2048, options.steps
+    batch, steps = options.batch, options.steps
     rows = steps * batch + HELD_OUT
     values = stored(options.activations, rows) if options.activations else generated(rows)
     values *= values.shape[1] ** 0.5 / np.linalg.norm(values, axis=1).mean()
@@ -182,7 +184,7 @@ def main() -> None:
         np.save(work / "data.npy", values)
         common = {
             "data": str(work / "data.npy"), "d_sae": options.width, "steps": steps, "batch": batch,
-            "rate": 4e-4, "warm_up": max(1, steps // 20), "decay": max(1, steps // 5),
+            "rate": options.rate, "warm_up": max(1, steps // 20), "decay": max(1, steps // 5),
             "sparsity_warm_up": max(1, steps // 4), "threads": options.threads,
             "device": options.device,
         }  # fmt: skip

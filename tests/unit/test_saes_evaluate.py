@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from interpsweep.config.inference import EvaluateSettings
 from interpsweep.context import Context
 from interpsweep.errors import UserError
 from interpsweep.saes import evaluate
 from interpsweep.saes.artifact import write_dictionary
+from interpsweep.saes.evaluate import Judged
 from interpsweep.tables import read_json, read_parquet
 from saes_world import D_IN, Made, make_model, make_world
 
@@ -133,3 +135,34 @@ def test_alone_is_as_in_company(tmp_path, world, model):
         evaluate.run(items, Context())
         contents.append((items[-1].out / "metrics.json").read_bytes())
     assert contents[0] == contents[1]
+
+
+def test_out_of_memory_halves_the_batches_of_the_loss(tmp_path, world, model, monkeypatch):
+    """What was measured of a batch before it failed is not counted twice."""
+    settings = EvaluateSettings(contexts=5, batch_tokens=40, rows=70)
+    place = {"site": "blocks.0.hook_resid_post", "model": {"source": "trained"}}
+    spec = {"settings": {**settings.identity(), **place}, "inputs": {}}
+    given = {"model": model, **{role: world[role] for role in ("corpus", "activations")}}
+    found = saes(tmp_path)
+
+    def scores(folder: str, ctx: Context) -> dict:
+        (tmp_path / folder).mkdir()
+        made = {n: Made(tmp_path / folder / n, spec, {"sae": found[n], **given}) for n in found}
+        evaluate.run(list(made.values()), ctx)
+        return {name: read_json(item.out / "metrics.json") for name, item in made.items()}
+
+    plain, real, calls = scores("plain", Context()), Judged.splice, []
+
+    def small(self, passes, special):
+        calls.append(len(special))
+        if len(special) > 1 and len(calls) > 1:  # the first SAE has been through
+            raise torch.OutOfMemoryError("no room")
+        return real(self, passes, special)
+
+    monkeypatch.setattr(Judged, "splice", small)
+    ctx = Context()
+    halved = scores("halved", ctx)
+    assert ctx.record_["batch_halvings"] == 1
+    for name, expected in plain.items():
+        for metric in ("loss_tokens", "ce_clean.v2", "ce_ablated.v2", "ce_sae.v2", "kl_sae.v2"):
+            assert halved[name][metric] == pytest.approx(expected[metric], rel=1e-4, abs=1e-6)

@@ -24,10 +24,11 @@ from interpsweep.activations.writer import Background, ChunkWriter
 from interpsweep.config.activations import CaptureItem
 from interpsweep.context import Context, Stopped
 from interpsweep.corpora.artifact import Corpus
-from interpsweep.errors import UserError, out_of_memory
+from interpsweep.errors import UserError
 from interpsweep.models.batches import length_batches
 from interpsweep.models.forward import forward_sites
-from interpsweep.models.load import DTYPES, LoadedModel, load_model
+from interpsweep.models.halving import Halving
+from interpsweep.models.load import DTYPES, load_model
 from interpsweep.spec import canonical_json
 from interpsweep.tables import write_json
 
@@ -62,7 +63,7 @@ class Capture:
         self.corpus = Corpus.open(items[0].inputs["corpus"])
         self.model = load_model(common.model, items[0].inputs.get("model"), ctx)
         self.plan = RowPlan(self.corpus, common.window_tokens)
-        self.splitter = _Splitter(self.model, ctx)
+        self.halving = Halving(self.model.device, ctx)
         self._check()
         self.background = Background()
         self.writers = {item.digest: self._writer(item) for item in items}
@@ -153,7 +154,7 @@ class Capture:
         for item in items:
             settings = self.settings[item.digest]
             by_site.setdefault(settings.site, set()).add(settings.dtype)
-        found = self.splitter.forward(torch.from_numpy(tokens), by_site)
+        found = self._forward(torch.from_numpy(tokens), by_site)
         index = None if keep.all() else torch.from_numpy(chosen).to(self.model.device)
         kept = {
             item.digest: stored if index is None else stored.index_select(0, index)
@@ -167,6 +168,27 @@ class Capture:
                 self._refuse_unless_finite(tokens, self.settings[digest], stored, chosen, rows)
         for digest, stored in kept.items():
             self.writers[digest].put(rows, _as_numpy(stored))
+
+    def _forward(
+        self, tokens: torch.Tensor, wanted: dict[str, set[str]]
+    ) -> dict[str, dict[str, torch.Tensor]]:
+        """Activations (tokens, width) of each wanted site in each wanted number format."""
+
+        def keep(site: str, activations: torch.Tensor) -> dict[str, torch.Tensor]:
+            flat = activations.flatten(0, 1)
+            return {name: flat.to(DTYPES[name], copy=True) for name in sorted(wanted[site])}
+
+        parts = self.halving.map(
+            lambda part: forward_sites(self.model, tokens[part], list(wanted), keep),
+            len(tokens),
+            "lower corpus.context_length, or take a machine with more",
+        )
+        if len(parts) == 1:
+            return parts[0]
+        return {
+            site: {name: torch.cat([part[site][name] for part in parts]) for name in names}
+            for site, names in wanted.items()
+        }
 
     def _refuse_unless_finite(
         self,
@@ -226,51 +248,3 @@ def _as_numpy(stored: torch.Tensor) -> np.ndarray:
     if host.dtype == torch.bfloat16:
         return host.view(torch.int16).numpy().view(np.uint16)
     return host.numpy()
-
-
-class _Splitter:
-    """Forward passes that survive running out of memory, by halving the batch for good.
-
-    Smaller batches change the last bits of activations; the number of halvings goes into run.json.
-    """
-
-    def __init__(self, model: LoadedModel, ctx: Context) -> None:
-        self.model, self.ctx, self.halvings = model, ctx, 0
-
-    def forward(
-        self, tokens: torch.Tensor, wanted: dict[str, set[str]]
-    ) -> dict[str, dict[str, torch.Tensor]]:
-        """Activations (tokens, width) of each wanted site in each wanted number format."""
-
-        def keep(site: str, activations: torch.Tensor) -> dict[str, torch.Tensor]:
-            flat = activations.flatten(0, 1)
-            return {name: flat.to(DTYPES[name], copy=True) for name in sorted(wanted[site])}
-
-        size = max(1, math.ceil(len(tokens) / 2**self.halvings))
-        try:
-            parts = [
-                forward_sites(self.model, piece, list(wanted), keep) for piece in tokens.split(size)
-            ]
-        except (RuntimeError, MemoryError) as error:  # torch's own is a RuntimeError
-            if not out_of_memory(error):
-                raise
-            if size == 1:
-                raise UserError(
-                    f"capture: not even one context of {tokens.shape[1]} tokens fits into memory; "
-                    "lower corpus.context_length, or take a machine with more"
-                ) from error
-            self._halve()
-            return self.forward(tokens, wanted)
-        if len(parts) == 1:
-            return parts[0]
-        return {
-            site: {name: torch.cat([part[site][name] for part in parts]) for name in names}
-            for site, names in wanted.items()
-        }
-
-    def _halve(self) -> None:
-        self.halvings += 1
-        self.ctx.record(batch_halvings=self.halvings)
-        self.ctx.log(f"out of memory: batches are now split into {2**self.halvings}")
-        if self.model.device.startswith("cuda"):
-            torch.cuda.empty_cache()

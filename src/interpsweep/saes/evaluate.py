@@ -34,6 +34,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -48,13 +49,14 @@ from interpsweep.context import Context, Stopped
 from interpsweep.corpora.artifact import Corpus
 from interpsweep.errors import UserError
 from interpsweep.jobs import Item
-from interpsweep.models.load import load_model
+from interpsweep.models.halving import Halving
+from interpsweep.models.load import LoadedModel, load_model
 from interpsweep.saes import cosines
 from interpsweep.saes.breakdown import Groups, add, norm_edges, position_edges
 from interpsweep.saes.kernels import native
 from interpsweep.saes.load import LoadedSAE, encode_parts, load
 from interpsweep.saes.metrics import METRICS_VERSION, Firing, Reconstruction, Truth
-from interpsweep.saes.splice import LossRecovered, Passes, batches
+from interpsweep.saes.splice import Losses, LossRecovered, Passes, batches
 from interpsweep.spec import canonical_json
 from interpsweep.store.layout import MANIFEST
 from interpsweep.store.seal import read_manifest
@@ -124,17 +126,21 @@ class Judged:
         replaced[~kept] = torch.cat(hats).to(activations.dtype)
         return replaced
 
-    def splice(self, passes: Passes, special: Tensor) -> None:
-        """Measure the loss of one batch with reconstructions at all places but the marks."""
+    def splice(self, passes: Passes, special: Tensor) -> Losses:
+        """The loss of one batch with reconstructions at all places but the marks."""
         settings = self.item.spec["settings"]
         source = settings["site"] if "output_site" in settings else None
-        losses = passes.replaced(lambda here, read: self.replace(here, read, special), source)
-        if not math.isfinite(losses.ce + losses.kl):
+        return passes.replaced(lambda here, read: self.replace(here, read, special), source)
+
+    def add(self, passes: Passes, losses: dict[str, Losses]) -> None:
+        """Count the loss of one batch, out of those of all items."""
+        mine = losses[self.item.digest]
+        if not math.isfinite(mine.ce + mine.kl):
             raise Unsound(
                 f"{self.item.inputs['sae']}: the model's loss is not finite with this SAE's "
                 "reconstructions in place of the activations"
             )
-        self.loss.update(passes.clean, passes.ablated, losses)
+        self.loss.update(passes.clean, passes.ablated, mine)
 
 
 def run(items: list[Item], ctx: Context) -> None:
@@ -280,14 +286,33 @@ def _measure_loss(
         ctx.log(f"{site}: the loss recovered is not defined here; left out")
         return judged
     found = list(batches(Corpus.open(item.inputs["corpus"]), settings))
+    halving = Halving(ctx.device, ctx)
     with ctx.bar(len(found) * (len(judged) + 2), "loss recovered", unit="passes") as bar:
         for tokens, special in found:
-            marks = special.to(ctx.device)
-            passes = Passes(model, site, tokens.to(ctx.device), marks)
-            judged = _sound(judged, failures, lambda one: one.splice(passes, marks))  # noqa: B023
+            work = partial(_splice, judged, model, site, tokens, special)
+            # nothing is counted before all of a batch has been through
+            for passes, losses in halving.map(work, len(tokens), "take a machine with more"):
+                count = partial(Judged.add, passes=passes, losses=losses)
+                judged = _sound(judged, failures, count)
             bar.advance(len(judged) + 2)
             _stop_if_asked(ctx)
     return judged
+
+
+def _splice(
+    judged: list[Judged],
+    model: LoadedModel,
+    site: str,
+    tokens: Tensor,
+    special: Tensor,
+    part: slice,
+) -> tuple[Passes, dict[str, Losses]]:
+    """The passes over some contexts of a batch, and what they cost with each SAE, by item."""
+    marks = special[part].to(model.device)
+    passes = Passes(model, site, tokens[part].to(model.device), marks)
+    losses = {one.item.digest: one.splice(passes, marks) for one in judged}
+    passes.clean.parts.clear()  # predictions: large, and needed no more
+    return passes, losses
 
 
 # ---------------------------------------------------------------------- results
