@@ -121,15 +121,15 @@ def resolve(reference: str) -> str:
 
 def model_of(model: Any, lock: Lock) -> dict[str, Any]:
     """Identity of a model, as capture and evaluate see it."""
-    if model.source == "trained":
+    if model.source in ("trained", "world"):
         return model_identity(model)
     content = _locked(_model_reference(model), lock)
     return model_identity(model, weights=content, commit=content)
 
 
 def tokenizer_of(model: Any, lock: Lock) -> dict[str, Any] | None:
-    """Identity of the tokenizer that turns text into a model's tokens; None for trained models."""
-    if model.source == "trained":
+    """Identity of the tokenizer that turns text into a model's tokens; None for those made here."""
+    if model.source in ("trained", "world"):
         return None
     content = _locked(_model_reference(model), lock)
     if model.source == "path":

@@ -14,7 +14,7 @@ from interpsweep.errors import UserError
 
 ROOT = Path(__file__).parents[2]
 READY = sorted((ROOT / "config").glob("config.yaml")) + sorted(
-    (ROOT / "config/sweeps").glob("*.yaml")
+    (ROOT / "config/sweeps").rglob("*.yaml")
 )
 
 GOOD = """\

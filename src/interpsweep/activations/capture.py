@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from interpsweep.activations.artifact import ROWS, SPLITS
+from interpsweep.activations.planted import capture_world
 from interpsweep.activations.rows import RowPlan, Window
 from interpsweep.activations.statistics import write_statistics
 from interpsweep.activations.writer import Background, ChunkWriter
@@ -39,7 +40,12 @@ if TYPE_CHECKING:
 def run(items: list[Item], ctx: Context) -> None:
     """Capture the sites that `items` are, each published when the pass over the corpus is done."""
     for together in _passes(items):
-        Capture(together, ctx).run()
+        if CaptureItem(**together[0].spec["settings"]).model["source"] == "world":
+            for item in together:
+                settings = CaptureItem(**item.spec["settings"])
+                item.publish(capture_world(settings, item.inputs["corpus"], item.out, ctx))
+        else:
+            Capture(together, ctx).run()
 
 
 def _passes(items: Iterable[Item]) -> list[list[Item]]:

@@ -69,9 +69,11 @@ class LanguageSettings(Section):
 
 
 class GeneratedSource(Section):
-    """Sentences of the planted language that the model was trained on."""
+    """Sentences of the planted language that the model was trained on, or rows of a world."""
 
-    source: Literal["generated"] = field("generated", "The planted language of a trained model")
+    source: Literal["generated"] = field(
+        "generated", "The planted language of a trained model, or the rows of a world"
+    )
 
 
 class TextSource(Section):
@@ -177,7 +179,7 @@ class _Corpus(Section):
 
 
 class GeneratedCorpus(_Corpus, GeneratedSource):
-    """A corpus of the planted language."""
+    """A corpus of the planted language or of a world."""
 
     @property
     def labelled(self) -> bool:

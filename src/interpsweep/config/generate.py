@@ -111,9 +111,10 @@ def _page_of(section: type[Section], title: str, seen: list, lines: list[str]) -
 
 
 def _title(name: str, section: type[Section]) -> str:
-    source = section.model_fields.get("source")
-    if source is not None and isinstance(source.default, str):
-        return f"`{name}` with `source: {source.default}`"
+    for tag in ("source", "kind"):
+        info = section.model_fields.get(tag)
+        if info is not None and isinstance(info.default, str):
+            return f"`{name}` with `{tag}: {info.default}`"
     return f"`{name}`"
 
 

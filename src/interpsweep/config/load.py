@@ -221,5 +221,5 @@ def sections_in(annotation: Any) -> list[type[BaseModel]]:
 
 
 def _tag(model: type[BaseModel]) -> Any:
-    source = model.model_fields.get("source")
-    return source.default if source is not None else None
+    tag = model.model_fields.get("source") or model.model_fields.get("kind")
+    return tag.default if tag is not None else None

@@ -1,4 +1,4 @@
-"""Settings of models: trained here on the planted language, from a folder, or from the hub."""
+"""Settings of models: trained here, from a folder, from the hub, or a world in their place."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from interpsweep.config.base import Section, field
 from interpsweep.config.corpora import LanguageSettings
 from interpsweep.config.imports import ImportedSAE, ImportEntry
+from interpsweep.config.worlds import WorldSettings
 from interpsweep.errors import nearest
 from interpsweep.models.sites import expand_sites
 
@@ -181,17 +182,28 @@ class HubModel(_Named):
     dtype: Dtype = field("float32", "Numbers that the forward pass computes in")
 
 
-Model = Annotated[TrainedModel | PathModel | HubModel, Field(discriminator="source")]
+class WorldModel(_Named):
+    """No model but a world with known answers, whose activations are written straight to disk.
+
+    A site of layer 0 sees the world as planted; sites of further layers see the same rows, each
+    under a random rotation of its own.
+    """
+
+    source: Literal["world"] = field("world", "A world with known answers")
+    world: WorldSettings = field(description="What is planted")
+
+
+Model = Annotated[TrainedModel | PathModel | HubModel | WorldModel, Field(discriminator="source")]
 
 
 def model_identity(model: Model, *, weights: str = "", commit: str = "") -> dict[str, Any]:
     """What later stages know a model by: goes into ``settings["model"]`` of their specs.
 
     `weights` is the digest of a path model's checkpoint, `commit` that of a hub model; a trained
-    model is known by the digest among the spec's inputs.
+    model is known by the digest among the spec's inputs, a world by that of its corpus.
     """
     if isinstance(model, PathModel):
         return {"source": "path", "weights": weights, "dtype": model.dtype}
     if isinstance(model, HubModel):
         return {"source": "hub", "repo": model.repo, "commit": commit, "dtype": model.dtype}
-    return {"source": "trained"}
+    return {"source": model.source}

@@ -150,10 +150,11 @@ class Sweep(Overridable):
                         "the model"
                     )
             self._check_sites_have_saes(model)
-            if model.source != "trained" and sections.corpus.source == "generated":
+            made_here = model.source in ("trained", "world")
+            if not made_here and sections.corpus.source == "generated":
                 raise ValueError(
                     f"models: {model.name!r} is pretrained, so it needs a corpus of text: a "
-                    "`generated` corpus exists only for models of source `trained`"
+                    "`generated` corpus exists only for models of source `trained` or `world`"
                 )
             if (
                 model.source == "trained"
@@ -163,10 +164,14 @@ class Sweep(Overridable):
                     f"corpus: context_length {sections.corpus.context_length} is more than the "
                     f"n_ctx {model.architecture.n_ctx} of model {model.name!r}"
                 )
-            if model.source == "trained" and sections.corpus.source != "generated":
+            if made_here and sections.corpus.source != "generated":
+                why = (
+                    "is a world"
+                    if model.source == "world"
+                    else "is trained on a generated language"
+                )
                 raise ValueError(
-                    f"models: {model.name!r} is trained on a generated language, so its corpus "
-                    "must be `source: generated`"
+                    f"models: {model.name!r} {why}, so its corpus must be `source: generated`"
                 )
         return self
 

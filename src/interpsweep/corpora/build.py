@@ -13,6 +13,7 @@ from pydantic import Field, TypeAdapter
 from interpsweep.config.corpora import CorpusSettings, GeneratedCorpus, LanguageSettings
 from interpsweep.context import Context
 from interpsweep.corpora.identity import parts
+from interpsweep.corpora.planted import write_world
 from interpsweep.corpora.sources import docstrings, hub, templates, text
 from interpsweep.corpora.sources.document import Document
 from interpsweep.corpora.spool import Spool
@@ -20,8 +21,8 @@ from interpsweep.corpora.tokenizer import Encoded, Tokenizer, open_tokenizer
 from interpsweep.corpora.write import (
     CHUNK,
     TokenStore,
+    independent_contexts,
     order_spool,
-    split_contexts,
     write_meta,
     write_spool,
 )
@@ -39,9 +40,13 @@ def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str
     given = dict(spec["settings"])
     content = given.pop("content", {})
     tokenizer = given.pop("tokenizer", None)
-    planted = given.pop("language", None)
+    planted, world = given.pop("language", None), given.pop("world", None)
     settings = _SETTINGS.validate_python(_with_paths(given))
     if isinstance(settings, GeneratedCorpus):
+        if world is not None:
+            n, splits, made = write_world(settings, world, out, ctx)
+            tokens = n * settings.context_length
+            return _summary(tokens, n, n, splits, len(made.vocabulary))
         return _generated(settings, LanguageSettings(**planted), out, ctx)
     return _from_text(
         settings, content, open_tokenizer(tokenizer, ctx, settings.prepend_bos), out, ctx
@@ -62,16 +67,8 @@ def _generated(
     settings: GeneratedCorpus, planted: LanguageSettings, out: Path, ctx: Context
 ) -> dict[str, Any]:
     lang = language(planted)
-    length, n = settings.context_length, settings.n_tokens // settings.context_length
-    if n < 3:
-        raise UserError(
-            f"corpus: {settings.n_tokens} tokens make {n} contexts of {length}; a corpus needs at "
-            "least three, one for each split. Raise corpus.n_tokens"
-        )
-    # contexts are independent draws, so their order needs no shuffling
-    n_eval = max(1, round(n * settings.eval_share))
-    n_analysis = min(max(1, round(n * settings.analysis_share)), n - n_eval - 1)
-    split = np.repeat([0, 1, 2], [n - n_analysis - n_eval, n_analysis, n_eval])
+    length = settings.context_length
+    n, splits = independent_contexts(settings)
     store = TokenStore(out, n * length, lang.concepts)
     step = max(1, CHUNK // length)
     with ctx.bar(n * length, "generating", unit="tok") as bar:
@@ -86,7 +83,6 @@ def _generated(
                 store.put(f"labels/{name}", begin, values.ravel())
             bar.advance(count * length)
     store.finish(np.arange(n + 1, dtype=np.int64) * length, np.arange(n, dtype=np.int32))
-    splits = split_contexts(split)
     readable = [f" {word}" for word in lang.vocabulary]
     write_meta(out, splits, lang.concepts, length, readable, lang.truth())
     return _summary(n * length, n, n, splits, len(lang.vocabulary))

@@ -15,6 +15,7 @@ import numpy as np
 import zarr
 from zarr.codecs import ZstdCodec
 
+from interpsweep.config.corpora import GeneratedCorpus
 from interpsweep.corpora.spool import Spool
 from interpsweep.errors import UserError
 from interpsweep.tables import write_json
@@ -90,6 +91,20 @@ def assign_splits(tokens_of: np.ndarray, analysis: float, held_out: float) -> np
     split = np.zeros(d, np.int64)
     split[first:second], split[second:] = 1, 2
     return split
+
+
+def independent_contexts(settings: GeneratedCorpus) -> tuple[int, dict[str, list[int]]]:
+    """Number and splits of contexts that are independent draws: their order needs no shuffling."""
+    length, n = settings.context_length, settings.n_tokens // settings.context_length
+    if n < 3:
+        raise UserError(
+            f"corpus: {settings.n_tokens} tokens make {n} contexts of {length}; a corpus needs at "
+            "least three, one for each split. Raise corpus.n_tokens"
+        )
+    n_eval = max(1, round(n * settings.eval_share))
+    n_analysis = min(max(1, round(n * settings.analysis_share)), n - n_eval - 1)
+    sizes = [n - n_analysis - n_eval, n_analysis, n_eval]
+    return n, split_contexts(np.repeat([0, 1, 2], sizes))
 
 
 def split_contexts(split_of_context: np.ndarray) -> dict[str, list[int]]:

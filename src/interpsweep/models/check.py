@@ -29,6 +29,9 @@ def facts(question: dict[str, Any]) -> dict[str, Any]:
     from interpsweep.models import native
     from interpsweep.models.load import load_model
 
+    if question["model"]["source"] == "world":
+        widths = dict.fromkeys(question["sites"], question["width"])
+        return {"name": question["name"], "widths": widths, "parameters": 0, "vocabulary": 0}
     ctx = Context(device="cpu", externals=question["externals"])
     if question["model"]["source"] != "trained":
         return _facts(load_model(question["model"], None, ctx), question)

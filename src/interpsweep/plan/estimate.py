@@ -112,6 +112,8 @@ def model_shape(model: Any, plan: Plan, store: Store) -> Shape:
     if model.source == "trained":
         a = model.architecture
         return Shape(a.d_model, a.n_layers * (4 * a.d_model**2 + 2 * a.d_model * a.d_mlp))
+    if model.source == "world":
+        return Shape(model.world.d)
     answer = question_path(model_question(model, plan.lock), store)
     if answer.exists():
         known = json.loads(answer.read_text(encoding="utf-8"))
@@ -135,6 +137,7 @@ def model_question(model: Any, lock: dict[str, str]) -> dict[str, Any]:
         "model": model_of(model, lock),
         "architecture": model.architecture.identity() if model.source == "trained" else None,
         "sites": list(model.site_names),
+        **({"width": model.world.d} if model.source == "world" else {}),
     }
 
 

@@ -44,7 +44,7 @@ def _model_items(items: Items, sweep: Sweep, model: Any, lock: Lock) -> None:
             **sections.corpus.identity(),
             "content": content_of(sections.corpus, lock),
             "tokenizer": tokenizer_of(model, lock),
-            **({"language": model.language.identity()} if model.source == "trained" else {}),
+            **{name: getattr(model, name).identity() for name in _PLANTED.get(model.source, ())},
         },
         {},
         at,
@@ -65,6 +65,7 @@ def _model_items(items: Items, sweep: Sweep, model: Any, lock: Lock) -> None:
     layer_matches(items, sections, model.name)
 
 
+_PLANTED = {"trained": ("language",), "world": ("world",)}
 _TRAINED = ("source", "architecture", "training", "language", "seed")
 
 
@@ -80,7 +81,7 @@ def _site_items(
 ) -> None:
     at = _at(model, site)
     acts, corpus = captured[site], inputs["corpus"]
-    if sections.corpus.labelled:
+    if sections.corpus.labelled and (model.source != "world" or model.world.labelled):
         items.add(
             "concepts",
             sections.concepts.identity(),

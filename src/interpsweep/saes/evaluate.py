@@ -281,6 +281,9 @@ def _measure_loss(
     """Measure the loss recovered where it is defined; return the SAEs with finite losses."""
     place = item.spec["settings"]
     site = place.get("output_site", place["site"])
+    if item.spec["settings"]["model"]["source"] == "world":
+        ctx.log(f"{site}: a world has no model, so no loss recovered")
+        return judged
     model = load_model(item.spec["settings"]["model"], item.inputs.get("model"), ctx)
     if not (model.causal and model.replaceable(site)):
         ctx.log(f"{site}: the loss recovered is not defined here; left out")
