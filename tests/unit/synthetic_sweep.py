@@ -67,10 +67,11 @@ class SyntheticSweep:
         path = self.root / stage / f"made-{digest[:16]}"
         path.mkdir(parents=True)
         self.items[digest] = (path, {"stage": stage, **at})
+        self.finish(path, {}, {}, {})
         return path
 
     def finish(self, path: Path, settings: dict, inputs: dict, metrics: dict) -> None:
-        """Write the manifest of an item."""
+        """Write the manifest of an item; one that says nothing else is there from the start."""
         digest = next(d for d, (p, _) in self.items.items() if p == path)
         stage = self.items[digest][1]["stage"]
         spec = {"stage": stage, "version": 1, "settings": settings, "inputs": inputs}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import zipfile
 from html.parser import HTMLParser
 from pathlib import Path
@@ -14,10 +15,12 @@ from markupsafe import Markup
 from synthetic_sweep import SyntheticSweep
 
 from interpsweep.config.pictures import FigureStyle
+from interpsweep.errors import UserError
 from interpsweep.figures import draw
 from interpsweep.figures.registry import FIGURES
 from interpsweep.report import bundle, report
 from interpsweep.report.findings import findings
+from interpsweep.report.provenance import ancestry
 from interpsweep.report.text import listing, number, paragraphs, share
 
 HOSTILE = '<script>alert(1)</script> **bold** & "quotes"'
@@ -44,7 +47,7 @@ def with_figures(root: Path) -> SyntheticSweep:
 
 
 def make_report(sweep: SyntheticSweep, out: Path) -> dict[str, Any]:
-    out.mkdir(parents=True)
+    out.mkdir(parents=True, exist_ok=True)
     chosen = sweep.of("figures", "claims")
     settings = {"title": f"Calendar {HOSTILE}", "introduction": HOSTILE, "sweep": "calendar"}
     inputs = {"figures": sorted(chosen["figures"]), "claims": chosen["claims"][0]}
@@ -62,7 +65,7 @@ def make_bundle(sweep: SyntheticSweep, page: Path, out: Path) -> dict[str, Any]:
     inputs = {
         "figures": sorted(chosen["figures"]),
         "claims": chosen["claims"][0],
-        "report": "r" * 64,
+        "report": sweep.of("report")["report"][0],
     }
     paths = {
         "figures": [sweep.items[d][0] for d in inputs["figures"]],
@@ -80,8 +83,8 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> SyntheticSweep:
 
 
 @pytest.fixture(scope="module")
-def page(sweep: SyntheticSweep, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("report") / "report-0"
+def page(sweep: SyntheticSweep) -> Path:
+    out = sweep.item("report")
     make_report(sweep, out)
     return out / "index.html"
 
@@ -154,6 +157,14 @@ def test_the_bundle_holds_figures_tables_config_and_manifests(
     assert sum(n.startswith("manifests/train/") for n in names) == trained
     assert {"README.txt", "config.json", "lock.json", "tables/claims.parquet"} <= set(names)
     assert not any(n.endswith(("manifest.json", "run.json")) for n in names)
+
+
+def test_a_bundle_without_the_origin_of_a_figure_is_refused(tmp_path: Path) -> None:
+    sweep = with_figures(tmp_path / "store")
+    gone = sweep.items[sweep.of("evaluate")["evaluate"][0]][0]
+    shutil.rmtree(gone)
+    with pytest.raises(UserError, match=f"item {gone.name[5:]}, is no longer in the store"):
+        ancestry(path for path, at in sweep.items.values() if at["stage"] == "figures")
 
 
 def test_findings_of_an_empty_sweep_are_none() -> None:
