@@ -46,7 +46,7 @@ _ALL = (
         face="evaluations",
     ),
     Stage("encode", "codes", "interpsweep.saes.encode", version=2, gpu=True, face="codes"),
-    Stage("match", "matches", "interpsweep.matching.match", face="matches"),
+    Stage("match", "matches", "interpsweep.matching.match", version=2, face="matches"),
     Stage("tree", "trees", "interpsweep.matching.tree", version=2, face="trees"),
     Stage("geometry", "geometries", "interpsweep.geometry.geometry", face="geometry"),
     Stage("concepts", "concepts", "interpsweep.geometry.concepts", face="concepts"),

@@ -77,7 +77,7 @@ def test_assignment_recovers_a_permutation() -> None:
 def test_isotropic_null_has_its_known_size() -> None:
     rng = np.random.default_rng(1)
     a, b = (unit_rows(rng.standard_normal((768, 64))) for _ in range(2))
-    nulls = operators.null_matches(a, b, 3, rng, 512, with_mcc=False)
+    nulls = operators.null_matches(a, b, 3, rng, 768, 768)
     assert nulls.rotated_ab.mean() == pytest.approx(0.38, abs=0.01)
     assert nulls.covariance_ab.mean() == pytest.approx(0.38, abs=0.01)
 
@@ -92,7 +92,7 @@ def test_covariance_matched_keeps_the_covariance() -> None:
 def test_p_of_the_null_itself_is_uniform() -> None:
     rng = np.random.default_rng(3)
     a, b = (unit_rows(rng.standard_normal((400, 32))) for _ in range(2))
-    nulls = operators.null_matches(a, b, 4, rng, 512, with_mcc=False)
+    nulls = operators.null_matches(a, b, 4, rng, 400, 400)
     p = operators.upper_p(nearest(b, a, 1).cosine[:, 0], nulls.largest_b)
     assert abs(np.mean(p < 0.1) - 0.1) < 0.05
     assert abs(p.mean() - 0.5) < 0.07

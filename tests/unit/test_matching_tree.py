@@ -12,7 +12,8 @@ from interpsweep.config.analysis import MatchSettings, TreeSettings
 from interpsweep.matching import coactivation
 from interpsweep.matching.cosine import unit_rows
 from interpsweep.matching.edges import Level
-from interpsweep.matching.match import Side, match
+from interpsweep.matching.match import match
+from interpsweep.matching.sides import Side
 from interpsweep.matching.tree import Step, build
 from interpsweep.saes.firing import Firing
 

@@ -49,11 +49,15 @@ class MatchSettings(Section):
     )
     assignment_limit: int = field(
         4096,
-        "Largest width for which the dense Hungarian assignment is computed.",
+        "Largest width that is assigned by the dense Hungarian method; wider ones are assigned "
+        "among their nearest latents.",
         unit="latents",
         ge=0,
     )
     null_draws: int = field(39, "Random dictionaries drawn for each null.", unit="draws", ge=1)
+    null_latents: int = field(
+        2048, "Most latents of a null dictionary that look for a partner.", unit="latents", ge=16
+    )
     confidence: float = field(
         0.95,
         "One-sided level of the Wilson lower bounds of conditional frequencies.",

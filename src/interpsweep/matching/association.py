@@ -50,16 +50,21 @@ def scores(n_ab: NDArray, n_a: NDArray, n_b: NDArray, rows: int) -> dict[str, Fl
     }
 
 
-def log_upper_tail(n_ab: NDArray, n_a: NDArray, n_b: NDArray, rows: int) -> Floats:
+def log_upper_tail(
+    n_ab: NDArray, n_a: NDArray, n_b: NDArray, rows: int, effect: NDArray | float = 1.0
+) -> Floats:
     """Natural log of P(X >= n_ab) for the hypergeometric X: overlap of random sets of n_a and n_b
     rows.
 
     Sums the tail on the short side of the mode by the ratio of neighbouring terms, so it is exact
-    in log space where a p-value itself underflows. Tokens of one context are not independent: read
-    it as a ranking and use the shifted-codes null for a calibrated statement.
+    in log space where a p-value itself underflows. Rows that depend on each other count for less:
+    all counts are divided by the design `effect` of the pair (`matching.dependence`).
     """
-    k, a, b = (np.atleast_1d(np.asarray(x, float)) for x in (n_ab, n_a, n_b))
-    k, a, b = np.broadcast_arrays(k, a, b)
+    k, a, b, n = (
+        np.atleast_1d(np.asarray(x, float) / effect)
+        for x in (n_ab, n_a, n_b, np.asarray(rows, float))
+    )
+    k, a, b, rows = np.broadcast_arrays(k, a, b, n)
     low = np.maximum(0.0, a + b - rows)
     upper = k > (a + 1) * (b + 1) / (rows + 2)  # above the mode: sum upwards
     start = np.where(upper, k, k - 1)
@@ -70,25 +75,29 @@ def log_upper_tail(n_ab: NDArray, n_a: NDArray, n_b: NDArray, rows: int) -> Floa
     return np.where(k <= low, 0.0, np.minimum(result, 0.0))
 
 
-def _log_probability(k: Floats, a: Floats, b: Floats, rows: int) -> Floats:
+def _log_probability(k: Floats, a: Floats, b: Floats, rows: Floats) -> Floats:
     def choose(n: Floats, r: Floats) -> Floats:
         return gammaln(n + 1) - gammaln(r + 1) - gammaln(n - r + 1)
 
     inside = (k >= np.maximum(0.0, a + b - rows)) & (k <= np.minimum(a, b))
     safe = np.where(inside, k, np.maximum(0.0, a + b - rows))
-    value = choose(a, safe) + choose(rows - a, b - safe) - choose(np.full_like(a, rows), b)
+    value = choose(a, safe) + choose(rows - a, b - safe) - choose(rows, b)
     return np.where(inside, value, -np.inf)
 
 
-def _relative_tail(start: Floats, a: Floats, b: Floats, rows: int, step: Floats) -> Floats:
+def _relative_tail(start: Floats, a: Floats, b: Floats, rows: Floats, step: Floats) -> Floats:
     """Sum over the tail from `start` in direction `step` of P(j) / P(start)."""
     total, term, j = np.ones_like(start), np.ones_like(start), start.copy()
     active = np.arange(len(start))
     while len(active):
         ja, aa, ba, up = j[active], a[active], b[active], step[active] > 0
-        rise_bottom = (ja + 1) * (rows - aa - ba + ja + 1)
-        rise = (aa - ja) * (ba - ja) / np.where(rise_bottom > 0, rise_bottom, 1)
-        fall_top, fall_bottom = ja * (rows - aa - ba + ja), (aa - ja + 1) * (ba - ja + 1)
+        rest = rows[active] - aa - ba + ja
+        rise_bottom = (ja + 1) * (rest + 1)
+        # counts need not be whole: beyond the smaller set there is nothing
+        rise_top = np.maximum(aa - ja, 0) * np.maximum(ba - ja, 0)
+        rise = rise_top / np.where(rise_bottom > 0, rise_bottom, 1)
+        fall_top = np.maximum(ja, 0) * np.maximum(rest, 0)
+        fall_bottom = (aa - ja + 1) * (ba - ja + 1)
         fall = fall_top / np.where(fall_bottom > 0, fall_bottom, 1)
         term[active] *= np.maximum(np.where(up, rise, fall), 0.0)
         total[active] += term[active]

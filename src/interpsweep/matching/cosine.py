@@ -1,5 +1,9 @@
-"""Exact largest cosines between two dictionaries, block by block: memory never grows with n_a *
-n_b.
+"""Exact cosines between two dictionaries, block by block: memory never grows with n_a * n_b.
+
+One product of blocks serves everything that is asked about two dictionaries: the nearest latents
+both ways and all pairs above a floor. Each block is looked through once, and only values above
+what a latent has already found are handled one by one, so the product itself takes nearly all the
+time (`benchmarks/matching.py`).
 """
 
 from __future__ import annotations
@@ -10,8 +14,15 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from interpsweep.compiled import compiled
+from interpsweep.errors import UserError
+
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
+
+COLUMNS = 2048  # of one block of the product
+SCAN = 64  # values looked at together
+PAIRS_PER_LATENT = 512  # more pairs above the floor than this are no candidates but a crowd
 
 
 @dataclass(frozen=True)
@@ -30,10 +41,51 @@ class Pairs(NamedTuple):
     cosine: Floats
 
 
+class Comparison(NamedTuple):
+    """Two dictionaries compared: neighbours both ways, and all pairs above a floor."""
+
+    ab: Neighbours
+    ba: Neighbours
+    above: Pairs
+
+
 def unit_rows(vectors: NDArray[np.floating]) -> Floats:
     """Rows scaled to length one, float32; zero rows stay zero."""
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
     return (vectors / np.where(norms > 0, norms, 1)).astype(np.float32)
+
+
+def compare(a: Floats, b: Floats, k: int, floor: float = np.inf, block: int = 2048) -> Comparison:
+    """The `k` nearest rows both ways of `a` (n_a, d) and `b` (n_b, d), and all pairs >= `floor`.
+
+    Rows are unit vectors. Exact; among equal cosines the lower index comes first. Pairs are
+    ordered by a, then b. Raises UserError if there are too many of them to be candidates.
+    """
+    near_a, near_b = _Best(len(a), min(k, len(b))), _Best(len(b), min(k, len(a)))
+    found: list[tuple[Ints, Ints, Floats]] = []
+    product = np.empty(min(block, len(a)) * min(COLUMNS, len(b)), np.float32)
+    places = np.empty(product.size if np.isfinite(floor) else 1, np.int32)
+    most, held = PAIRS_PER_LATENT * (len(a) + len(b)), 0
+    for i in range(0, len(a), block):
+        rows = a[i : i + block]
+        for j in range(0, len(b), COLUMNS):
+            columns = b[j : j + COLUMNS]
+            here = product[: len(rows) * len(columns)].reshape(len(rows), len(columns))
+            np.matmul(rows, columns.T, out=here)
+            count = _scan(
+                here, i, j, np.float32(floor), near_a.index, near_a.cosine, near_b.index,
+                near_b.cosine, places,
+            )  # fmt: skip
+            if count:
+                row, column = np.divmod(places[:count].astype(np.int64), len(columns))
+                found.append((row + i, column + j, here[row, column]))
+                held += count
+            if held > most:
+                raise UserError(
+                    f"more than {PAIRS_PER_LATENT} pairs per latent have a decoder cosine of at "
+                    f"least {floor:g}; raise match.cosine_floor"
+                )
+    return Comparison(near_a.done(), near_b.done(), _pairs(found))
 
 
 def nearest(a: Floats, b: Floats, k: int, block: int = 2048) -> Neighbours:
@@ -41,42 +93,12 @@ def nearest(a: Floats, b: Floats, k: int, block: int = 2048) -> Neighbours:
 
     Rows are unit vectors. Exact; among equal cosines the lower index comes first.
     """
-    k = min(k, len(b))
-    index = np.empty((len(a), k), np.int64)
-    cosine = np.empty((len(a), k), np.float32)
-    for start in range(0, len(a), block):
-        rows = slice(start, start + block)
-        index[rows], cosine[rows] = _nearest_of_block(a[rows], b, k, block)
-    return Neighbours(index, cosine)
-
-
-def _nearest_of_block(a: Floats, b: Floats, k: int, block: int) -> tuple[Ints, Floats]:
-    best = np.full((len(a), 0), -np.inf, np.float32)
-    where = np.zeros((len(a), 0), np.int64)
-    for start in range(0, len(b), block):
-        piece = a @ b[start : start + block].T
-        columns = np.broadcast_to(np.arange(start, start + piece.shape[1]), piece.shape)
-        best, where = np.hstack([best, piece]), np.hstack([where, columns])
-        if best.shape[1] > 4 * k:  # a cheap cut before the exact sort
-            kept = np.sort(np.argpartition(-best, k - 1, axis=1)[:, : max(k, 1)], axis=1)
-            best, where = np.take_along_axis(best, kept, 1), np.take_along_axis(where, kept, 1)
-    order = np.argsort(-best, axis=1, kind="stable")[:, :k]
-    return np.take_along_axis(where, order, 1), np.take_along_axis(best, order, 1)
+    return compare(a, b, k, block=block).ab
 
 
 def pairs_above(a: Floats, b: Floats, floor: float, block: int = 2048) -> Pairs:
     """Every pair of unit rows whose cosine is at least `floor`, ordered by a, then b."""
-    found: list[tuple[Ints, Ints, Floats]] = []
-    for i in range(0, len(a), block):
-        for j in range(0, len(b), block):
-            piece = a[i : i + block] @ b[j : j + block].T
-            rows, columns = np.nonzero(piece >= floor)
-            found.append((rows + i, columns + j, piece[rows, columns]))
-    if not found:
-        return Pairs(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32))
-    rows, columns, values = (np.concatenate(part) for part in zip(*found, strict=True))
-    order = np.lexsort((columns, rows))
-    return Pairs(rows[order], columns[order], values[order])
+    return compare(a, b, 1, floor, block).above
 
 
 def cosines(a: Floats, b: Floats, rows: Ints, columns: Ints, block: int = 1 << 16) -> Floats:
@@ -86,3 +108,78 @@ def cosines(a: Floats, b: Floats, rows: Ints, columns: Ints, block: int = 1 << 1
         for s in range(0, len(rows), block)
     ]
     return np.concatenate(parts) if parts else np.zeros(0, np.float32)
+
+
+class _Best:
+    """The k best of every row so far, in order."""
+
+    def __init__(self, rows: int, k: int) -> None:
+        self.index = np.full((rows, k), -1, np.int64)
+        self.cosine = np.full((rows, k), -np.inf, np.float32)
+
+    def done(self) -> Neighbours:
+        return Neighbours(self.index, self.cosine)
+
+
+def _pairs(found: list[tuple[Ints, Ints, Floats]]) -> Pairs:
+    if not found:
+        return Pairs(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32))
+    rows, columns, values = (np.concatenate(part) for part in zip(*found, strict=True))
+    order = np.lexsort((columns, rows))
+    return Pairs(rows[order], columns[order], values[order])
+
+
+@compiled
+def _insert(index: Ints, cosine: Floats, place: int, value: float) -> None:
+    """Put a value larger than the last one into its place of a descending list."""
+    at = len(cosine) - 1
+    while at > 0 and cosine[at - 1] < value:
+        cosine[at] = cosine[at - 1]
+        index[at] = index[at - 1]
+        at -= 1
+    cosine[at] = value
+    index[at] = place
+
+
+@compiled
+def _scan(
+    product: Floats,
+    first_a: int,
+    first_b: int,
+    floor: float,
+    index_a: Ints,
+    cosine_a: Floats,
+    index_b: Ints,
+    cosine_b: Floats,
+    places: NDArray[np.int32],
+) -> int:
+    """Take what a block of the product improves; places and number of values from `floor` up."""
+    rows, columns = product.shape
+    last_a, last_b = cosine_a.shape[1] - 1, cosine_b.shape[1] - 1
+    bar = np.empty(columns, np.float32)  # what a column has found already
+    for j in range(columns):
+        bar[j] = cosine_b[first_b + j, last_b]
+    count = 0
+    for i in range(rows):
+        row = product[i]
+        best = cosine_a[first_a + i]
+        low = min(best[last_a], floor)
+        for start in range(0, columns, SCAN):
+            stop = min(start + SCAN, columns)
+            some = 0
+            for j in range(start, stop):
+                some |= (row[j] > low) | (row[j] > bar[j]) | (row[j] >= floor)
+            if not some:
+                continue
+            for j in range(start, stop):
+                value = row[j]
+                if value > best[last_a]:
+                    _insert(index_a[first_a + i], best, first_b + j, value)
+                if value > bar[j]:
+                    _insert(index_b[first_b + j], cosine_b[first_b + j], first_a + i, value)
+                    bar[j] = cosine_b[first_b + j, last_b]
+                if value >= floor:
+                    places[count] = i * columns + j
+                    count += 1
+            low = min(best[last_a], floor)
+    return count

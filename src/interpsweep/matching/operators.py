@@ -6,9 +6,13 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse as sp
 from scipy.optimize import linear_sum_assignment
+from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
-from interpsweep.matching.cosine import Floats, Ints, nearest, unit_rows
+from interpsweep.matching.cosine import Comparison, Floats, Ints, compare, nearest, unit_rows
+
+NEAR = 8  # nearest latents among which a wide dictionary is assigned
 
 
 class Assignment(NamedTuple):
@@ -30,6 +34,49 @@ def assignment(a: Floats, b: Floats) -> Assignment:
     dense = a @ b.T
     rows, columns = linear_sum_assignment(dense, maximize=True)
     return Assignment(rows, columns, dense[rows, columns])
+
+
+def sparse_assignment(found: Comparison) -> Assignment:
+    """The best one-to-one assignment among the nearest latents of both sides.
+
+    Every a may also stay alone, at the price of a cosine below every real one, so an assignment
+    always exists. Memory (n_a + n_b) * k; it is the Hungarian one wherever that pairs near latents.
+    """
+    (n_a, k_a), (n_b, k_b) = found.ab.index.shape, found.ba.index.shape
+    rows = np.concatenate([np.repeat(np.arange(n_a), k_a), found.ba.index.ravel()])
+    columns = np.concatenate([found.ab.index.ravel(), np.repeat(np.arange(n_b), k_b)])
+    values = np.concatenate([found.ab.cosine.ravel(), found.ba.cosine.ravel()])
+    keys, first = np.unique(rows * n_b + columns, return_index=True)
+    rows, columns, values = keys // n_b, keys % n_b, values[first]
+    alone = np.arange(n_a)
+    graph = sp.csr_matrix(
+        (
+            np.concatenate([2.0 - values.astype(np.float64), np.full(n_a, 3.5)]),
+            (np.concatenate([rows, alone]), np.concatenate([columns, n_b + alone])),
+        ),
+        (n_a, n_b + n_a),
+    )
+    left, right = min_weight_full_bipartite_matching(graph)
+    paired = right < n_b
+    left, right = left[paired].astype(np.int64), right[paired].astype(np.int64)
+    return Assignment(left, right, values[np.searchsorted(keys, left * n_b + right)])
+
+
+def assign(
+    a: Floats, b: Floats, limit: int, block: int = 2048, found: Comparison | None = None
+) -> Assignment:
+    """Dense assignment up to `limit` latents a side, above it the sparse one.
+
+    `found` spares the sparse one the search for near latents.
+    """
+    if max(len(a), len(b)) <= limit:
+        return assignment(a, b)
+    return sparse_assignment(found or compare(a, b, NEAR, block=block))
+
+
+def mcc(pairs: Assignment, n_a: int, n_b: int) -> float:
+    """Mean cosine of a one-to-one assignment, over the smaller dictionary."""
+    return float(np.sum(pairs.cosine, dtype=np.float64) / max(1, min(n_a, n_b)))
 
 
 def mmcs(largest: Floats) -> float:
@@ -74,30 +121,51 @@ class Nulls(NamedTuple):
 
 
 def null_matches(
-    a: Floats, b: Floats, draws: int, rng: np.random.Generator, block: int, with_mcc: bool
+    a: Floats,
+    b: Floats,
+    draws: int,
+    rng: np.random.Generator,
+    latents: int,
+    limit: int,
+    block: int = 2048,
 ) -> Nulls:
-    """Rotated and covariance-matched nulls of all matching statistics."""
-    turned, mcc, twins_a, twins_b = [], [], [], []
+    """Rotated and covariance-matched nulls of all matching statistics.
+
+    At most `latents` latents of each side, chosen at random, look for their nearest one among all
+    of the other side. Assignments are drawn rarely: three times, above `limit` latents once.
+    """
+    turned, assigned, twins_a, twins_b = [], [], [], []
+    some_a, some_b = (rng.permutation(len(side))[:latents] for side in (a, b))
+    drawn = 3 if max(len(a), len(b)) <= limit else 1
     for draw in range(draws):
         spun = rotated(a, rng)
         turned.append(
-            (mmcs(nearest(spun, b, 1, block).cosine), mmcs(nearest(b, spun, 1, block).cosine))
+            (
+                mmcs(nearest(spun[some_a], b, 1, block).cosine),
+                mmcs(nearest(b[some_b], spun, 1, block).cosine),
+            )
         )
-        if with_mcc and draw < 3:
-            mcc.append(mmcs(assignment(spun, b).cosine))
-        twins_a.append(nearest(covariance_matched(a, len(a), rng), b, 1, block).cosine[:, 0])
-        twins_b.append(nearest(covariance_matched(b, len(b), rng), a, 1, block).cosine[:, 0])
+        if draw < drawn:
+            assigned.append(mcc(assign(spun, b, limit, block), len(a), len(b)))
+        twins_a.append(_twins(a, b, latents, rng, block))
+        twins_b.append(_twins(b, a, latents, rng, block))
     both = np.array(turned)
     return Nulls(
         rotated_ab=both[:, 0],
         rotated_ba=both[:, 1],
-        rotated_mcc=np.array(mcc),
+        rotated_mcc=np.array(assigned),
         covariance_ab=np.array([mmcs(t) for t in twins_a]),
         covariance_ba=np.array([mmcs(t) for t in twins_b]),
         largest_b=np.sort(np.concatenate(twins_b)),
         largest_a=np.sort(np.concatenate(twins_a)),
         typical=float(np.mean(np.abs(covariance_matched(b, 1024, rng) @ a[:4096].T))),
     )
+
+
+def _twins(a: Floats, b: Floats, most: int, rng: np.random.Generator, block: int) -> Floats:
+    """Largest cosines with b of Gaussian twins of a's latents, at most `most` of them."""
+    twins = covariance_matched(a, min(len(a), most), rng)
+    return nearest(twins, b, 1, block).cosine[:, 0]
 
 
 def upper_p(observed: NDArray | float, sorted_null: NDArray) -> NDArray[np.float64]:

@@ -74,6 +74,7 @@ def _match(
         "codes_a": codes[a.digest],
         "codes_b": codes[b.digest],
         "activations": space_of(a),
+        "corpus": a.spec["inputs"]["corpus"],
     }
     settings = {**sections.match.identity(), "direction": direction}
     items.add("match", settings, inputs, {**at, "direction": direction, "a": a.at, "b": b.at})

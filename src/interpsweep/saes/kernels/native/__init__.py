@@ -16,14 +16,8 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import Any
 
-import numpy as np
 import torch
-from numba import njit
 
-Array = np.ndarray
-
-# sums may be reordered (that is what makes them vector instructions); NaN and inf stay themselves
-FAST = {"reassoc", "contract", "nsz", "arcp"}
 BLOCK_ROWS = 256  # of matrix products: part of the result
 _SMALL_WORK = 64  # rows or latents below which threads cost more than they save
 
@@ -31,11 +25,6 @@ _SMALL_WORK = 64  # rows or latents below which threads cost more than they save
 def serves(tensor: torch.Tensor) -> bool:
     """Whether the compiled loops are what works on a tensor; if not, torch's own kernels are."""
     return tensor.device.type == "cpu"
-
-
-def compiled(function: Callable) -> Callable:
-    """Compile at first use, keep the machine code beside the module, release the GIL."""
-    return njit(function, nogil=True, cache=True, fastmath=FAST, error_model="numpy")
 
 
 _threads = 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from interpsweep.saes.kernels.native import Array, compiled
+from interpsweep.compiled import Array, compiled
 
 
 @compiled

@@ -2,21 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from interpsweep.saes.kernels.native import Array, compiled
-
-
-@compiled
-def dot(
-    a: Array,
-    b: Array,
-) -> np.floating:
-    """Scalar product of two vectors."""
-    total = np.float32(0)
-    for i in range(len(a)):
-        total += a[i] * b[i]
-    return total
+from interpsweep.compiled import Array, compiled, dot
 
 
 @compiled

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from interpsweep.saes.kernels.native import Array, compiled
-from interpsweep.saes.kernels.native.products import dot
+from interpsweep.compiled import Array, compiled, dot
 
 GUESS_MARGIN = np.float32(0.1)  # below what the row before suggests
 
