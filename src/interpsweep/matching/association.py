@@ -60,17 +60,15 @@ def log_upper_tail(
     in log space where a p-value itself underflows. Rows that depend on each other count for less:
     all counts are divided by the design `effect` of the pair (`matching.dependence`).
     """
-    k, a, b, n = (
-        np.atleast_1d(np.asarray(x, float) / effect)
-        for x in (n_ab, n_a, n_b, np.asarray(rows, float))
+    k, a, b, n = np.broadcast_arrays(
+        *(np.atleast_1d(np.asarray(x, float) / effect) for x in (n_ab, n_a, n_b, rows))
     )
-    k, a, b, rows = np.broadcast_arrays(k, a, b, n)
-    low = np.maximum(0.0, a + b - rows)
-    upper = k > (a + 1) * (b + 1) / (rows + 2)  # above the mode: sum upwards
+    low = np.maximum(0.0, a + b - n)
+    upper = k > (a + 1) * (b + 1) / (n + 2)  # above the mode: sum upwards
     start = np.where(upper, k, k - 1)
-    terms = _relative_tail(start, a, b, rows, np.where(upper, 1.0, -1.0))
+    terms = _relative_tail(start, a, b, n, np.where(upper, 1.0, -1.0))
     with np.errstate(divide="ignore"):
-        log_tail = _log_probability(start, a, b, rows) + np.log(terms)
+        log_tail = _log_probability(start, a, b, n) + np.log(terms)
         result = np.where(upper, log_tail, np.log1p(-np.minimum(np.exp(log_tail), 1.0)))
     return np.where(k <= low, 0.0, np.minimum(result, 0.0))
 

@@ -96,9 +96,8 @@ def pair_sums(work: PairWork, block_map: BlockMap) -> Sums:
 
 def stripes(documents: NDArray[np.int32], rows: int) -> list[tuple[int, int]]:
     """Pieces of about `rows` rows that never cut a document."""
-    begins = np.flatnonzero(np.r_[True, np.diff(documents) != 0]) if len(documents) else []
     cuts = [0]
-    for begin in begins:
+    for begin in np.flatnonzero(np.diff(documents) != 0) + 1:
         if begin - cuts[-1] >= rows:
             cuts.append(int(begin))
     return [(s, e) for s, e in zip(cuts, [*cuts[1:], len(documents)], strict=True) if s < e]
@@ -129,10 +128,9 @@ def _stripe_sums(work: PairWork, stripe: tuple[int, int]) -> Sums:
         )
     back = np.empty(len(order), np.int64)
     back[order] = np.arange(len(order))
-    return Sums(
-        *np.ascontiguousarray(table[back].T), sums_a[:, 0], sums_a[:, 1], added,
-        np.array([error]), np.array([stripe[1] - stripe[0]], np.float64),
-    )  # fmt: skip
+    of_pairs = np.ascontiguousarray(table[back].T)
+    whole = (np.array([error]), np.array([stripe[1] - stripe[0]], np.float64))
+    return Sums(*[*of_pairs, *np.ascontiguousarray(sums_a.T), added, *whole])
 
 
 def _sorted(codes: sp.spmatrix) -> sp.csr_matrix:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from interpsweep.compiled import Array, compiled, dot
 
 
