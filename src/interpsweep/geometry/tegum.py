@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+from scipy.sparse.csgraph import connected_components
 
 Array = NDArray[np.float64]
 RANK_SHARE = 0.05  # a factor's dimension counts from this share of its largest eigenvalue on
@@ -35,6 +37,26 @@ def dimensionality(rows: NDArray[np.floating]) -> Array:
     norms = np.einsum("ij,ij->i", rows, rows)
     shared = np.einsum("ij,jk,ik->i", rows, rows.T @ rows, rows, optimize=True)
     return np.divide(norms**2, shared, out=np.zeros(len(rows)), where=shared > 0)
+
+
+def factors(unit: NDArray[np.floating], threshold: float) -> NDArray[np.int64]:
+    """Connected components (n,) of the graph of pairs with |cosine| above `threshold`.
+
+    A direction alone in its component belongs to no factor: -1. A polytope that is itself a tegum
+    product, like the triangular bipyramid, comes back as its factors.
+    """
+    linked = np.abs(unit @ unit.T) > threshold
+    _, label = connected_components(csr_matrix(linked), directed=False)
+    label[np.bincount(label)[label] < 2] = -1
+    return label.astype(np.int64)
+
+
+def null_threshold(n: int, dim: int, quantile: float, rng: np.random.Generator) -> float:
+    """That quantile of |cosine| among `n` (at most 2,048) random directions in R^dim."""
+    n = min(n, 2048)
+    rows = rng.standard_normal((n, dim))
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    return float(np.quantile(np.abs((rows @ rows.T)[np.triu_indices(n, 1)]), quantile))
 
 
 def span(rows: NDArray[np.floating]) -> Array:

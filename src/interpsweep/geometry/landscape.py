@@ -1,0 +1,205 @@
+"""Stage `landscape`: one dictionary as a whole, beyond its clusters.
+
+Every number in `measures.parquet` has a null beside it; docs/methods.md says which and why.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from interpsweep.config.landscape import LandscapeSettings
+from interpsweep.context import Context
+from interpsweep.errors import UserError
+from interpsweep.geometry import cofired, isotropy, lobes, slope, tegum
+from interpsweep.geometry.measures import Measure, against
+from interpsweep.matching.coactivation import firing_statistics
+from interpsweep.matching.cosine import unit_rows
+from interpsweep.matching.operators import covariance_matched
+from interpsweep.saes.artifact import Dictionary
+from interpsweep.saes.codes import Codes
+from interpsweep.saes.firing import Firing
+from interpsweep.spec import Spec
+from interpsweep.tables import write_json, write_parquet
+
+Array = NDArray[np.float64]
+FRACTIONS = (2 / 7, 3 / 8, 2 / 5, 1 / 2, 2 / 3, 3 / 4)  # D of a vertex of small polytopes
+NEAR = 0.01  # distance at which D counts as a polytope's
+
+
+def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str, Any]:
+    """Measure one SAE; write measures.parquet, dimensions.parquet and summary.json."""
+    settings = LandscapeSettings(**spec["settings"])
+    codes = Codes.open(inputs["codes"])
+    directions = unit_rows(np.asarray(Dictionary.open(inputs["sae"]).W_dec))
+    count, _ = firing_statistics(codes, ctx.block_map)
+    alive = np.flatnonzero(count >= max(settings.min_firings, 1))
+    if len(alive) < 16:
+        raise UserError(
+            f"{inputs['sae']}: only {len(alive)} latents fire at least {settings.min_firings} "
+            "times on the analysis split; train longer or lower landscape.min_firings"
+        )
+    unit = directions[alive].astype(np.float64)
+    rng = np.random.default_rng([settings.seed, 0])
+    few = np.sort(rng.permutation(len(alive))[: settings.latents])  # for what needs all pairs
+    firing = Firing.above(codes, settings.firing_level, ctx.block_map)
+    alone = cofired.count(firing, alive[few], ctx)
+    blocks = cofired.count(firing, alive[few], ctx, settings.block)
+    measures = [
+        *directions_alone(unit, settings),
+        *with_firings(unit[few], alone, settings),
+        *with_lobes(unit[few], blocks, settings),
+    ]
+    dimensions = pd.DataFrame(
+        {
+            "feature": alive.astype(np.int32),
+            "dimensionality": tegum.dimensionality(unit),
+            "count": count[alive],
+        }
+    )
+    table = pd.DataFrame(measures, columns=Measure._fields)
+    write_parquet(table.astype({"draws": np.int32, "size": np.int64}), out / "measures.parquet")
+    write_parquet(dimensions, out / "dimensions.parquet")
+    made = {"latents": len(directions), "alive": len(alive), "measured": len(few)}
+    write_json(made, out / "summary.json")
+    shown = ("spectrum_slope", "filled_dimensions", "gram_explained")
+    return made | {m.measure: _number(m.value) for m in measures if m.measure in shown}
+
+
+def _number(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+# ---------------------------------------------------------------------------- directions
+
+
+def directions_alone(unit: Array, settings: LandscapeSettings) -> list[Measure]:
+    """Spectrum, packing, isotropy and hubs of unit rows, against random dictionaries."""
+    even = [_isotropic(unit.shape, settings, i) for i in range(settings.dictionaries)]
+    alike = [_matched(unit, settings, i) for i in range(settings.dictionaries)]
+    fitted = slope.fit(unit)
+    n, k = len(unit), settings.neighbours
+
+    def of(rows: list[Array], statistic: Any) -> Array:
+        return np.array([statistic(twin) for twin in rows])
+
+    isotropic, matched = "isotropic", "covariance"
+    return [
+        against(
+            "spectrum_slope",
+            fitted.slope,
+            isotropic,
+            of(even, lambda rows: slope.fit(rows).slope),
+            fitted.ranks,
+            "lower",
+            (fitted.low, fitted.high),
+        ),
+        against("filled_dimensions", filled(unit), matched, of(alike, filled), n, "both"),
+        against("polytope_share", near_polytopes(unit), matched, of(alike, near_polytopes), n),
+        against(
+            "isotropy",
+            isotropy.partition_ratio(unit),
+            isotropic,
+            of(even, isotropy.partition_ratio),
+            n,
+            "lower",
+        ),
+        against(
+            "mean_cosine",
+            isotropy.mean_cosine(unit),
+            isotropic,
+            of(even, isotropy.mean_cosine),
+            n,
+            "both",
+        ),
+        against(
+            "hubness",
+            isotropy.hubness(unit, k),
+            matched,
+            of(alike, lambda rows: isotropy.hubness(rows, k)),
+            n,
+        ),
+    ]
+
+
+def _isotropic(shape: tuple[int, ...], settings: LandscapeSettings, draw: int) -> Array:
+    rng = np.random.default_rng([settings.seed, 1, draw])
+    rows = rng.standard_normal(shape)
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def _matched(unit: Array, settings: LandscapeSettings, draw: int) -> Array:
+    rng = np.random.default_rng([settings.seed, 2, draw])
+    return covariance_matched(unit.astype(np.float32), len(unit), rng).astype(np.float64)
+
+
+def filled(unit: Array) -> float:
+    """Sum of D_i over the number of dimensions: 1 if every dimension is used up."""
+    return float(tegum.dimensionality(unit).sum() / min(unit.shape))
+
+
+def near_polytopes(unit: Array) -> float:
+    """Share of rows whose D_i is within NEAR of the fraction of a small polytope."""
+    apart = np.abs(tegum.dimensionality(unit)[:, None] - np.array(FRACTIONS))
+    return float(np.mean(apart.min(axis=1) < NEAR))
+
+
+# ---------------------------------------------------------------------------- with codes
+
+
+def with_firings(
+    unit: Array, firings: cofired.Cofiring, settings: LandscapeSettings
+) -> list[Measure]:
+    """What co-firing on the same token says about the angles of unit rows (n, d)."""
+    rng = np.random.default_rng([settings.seed, 3])
+    n, d = unit.shape
+    cosines, phi = unit @ unit.T, firings.phi()
+    found = cofired.explained(cosines, firings, settings.draws, rng)
+    threshold = tegum.null_threshold(n, d, settings.factor_quantile, rng)
+    opposite = cofired.antipodal_exclusive(
+        cosines, phi, firings.count, -threshold, settings.draws, rng
+    )
+    factor = tegum.factors(unit, threshold)
+    if np.bincount(factor + 1)[1:].max(initial=0) > n / 2:
+        factor = np.full(n, -1)  # one giant component is no decomposition
+    shared = cofired.shared_factor(factor, phi, firings.count, settings.draws, rng)
+    permuted, drawn = "permuted latents", "partners of like frequency"
+    return [
+        against("gram_explained", found.value, permuted, found.null, found.size),
+        against("antipodal_exclusive", opposite.value, drawn, opposite.null, opposite.size),
+        against("anticorrelated_share_factor", shared.value, drawn, shared.null, shared.size, "both"),
+    ]
+
+
+def with_lobes(
+    unit: Array, firings: cofired.Cofiring, settings: LandscapeSettings
+) -> list[Measure]:
+    """Functional against geometric clusterings into few lobes."""
+    rng, made, phi = np.random.default_rng([settings.seed, 4]), [], firings.phi()
+    for k in settings.lobes:
+        if len(unit) < 8 * k:
+            continue
+        found = lobes.measure(
+            unit, phi, k, settings.draws, settings.dictionaries, settings.seed, rng
+        )
+        made += [
+            against(
+                f"lobes_{k}_agreement",
+                found.agreement,
+                "permuted lobes",
+                found.agreement_null,
+                found.smallest,
+            ),
+            against(
+                f"lobes_{k}_accuracy",
+                found.accuracy,
+                "isotropic",
+                found.accuracy_null,
+                found.smallest,
+            ),
+        ]
+    return made
