@@ -35,6 +35,7 @@ localrules:
     matches,
     trees,
     geometry,
+    landscape,
     concepts,
     claims,
     figures,
@@ -57,6 +58,7 @@ include: "workflow/rules/encode.smk"
 include: "workflow/rules/match.smk"
 include: "workflow/rules/tree.smk"
 include: "workflow/rules/geometry.smk"
+include: "workflow/rules/landscape.smk"
 include: "workflow/rules/concepts.smk"
 include: "workflow/rules/claims.smk"
 include: "workflow/rules/figures.smk"

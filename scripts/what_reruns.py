@@ -79,6 +79,7 @@ NOUNS = {
     "match": "matches",
     "tree": "trees",
     "geometry": "geometries",
+    "landscape": "landscapes",
     "concepts": "concepts",
     "claims": "claims",
     "figures": "figures",

@@ -49,6 +49,7 @@ _ALL = (
     Stage("match", "matches", "interpsweep.matching.match", version=2, face="matches"),
     Stage("tree", "trees", "interpsweep.matching.tree", version=2, face="trees"),
     Stage("geometry", "geometries", "interpsweep.geometry.geometry", face="geometry"),
+    Stage("landscape", "landscapes", "interpsweep.geometry.landscape", face="landscape"),
     Stage("concepts", "concepts", "interpsweep.geometry.concepts", face="concepts"),
     Stage("claims", "claims", "interpsweep.claims.claims", version=2, face="claims"),
     Stage("figures", "figures", "interpsweep.figures.draw", version=2, face="figures"),

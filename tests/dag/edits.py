@@ -157,7 +157,7 @@ READS = {
     "forest": {"tree", "encode"},
     **{name: {"geometry"} for name in ("panels", "embedding", "spectrum")},
 }
-_FROM_EVALUATE = ("evaluate", "encode", "geometry", "match", "tree", "claims")
+_FROM_EVALUATE = ("evaluate", "encode", "geometry", "landscape", "match", "tree", "claims")
 SAE_STAGES = ("train", *_FROM_EVALUATE)
 
 
@@ -206,7 +206,7 @@ def of_saes(where: Where, trees: Where | None = None, made: str = "train") -> Re
     families = where if trees is None else trees
     pairs = Where(where.words, lambda at: where(at["a"]) or where(at["b"]))
     return {
-        **dict.fromkeys((made, "evaluate", "encode", "geometry"), where),
+        **dict.fromkeys((made, "evaluate", "encode", "geometry", "landscape"), where),
         "match": pairs,
         "tree": families,
         **TOP,

@@ -47,7 +47,8 @@ class State:
     seeds: tuple[int, ...] = (0, 1)
     learning_rate: float = 1e-3
     directions: tuple[str, ...] = ("width", "seed")
-    # numbers of analysis stages: evaluate, encode, match, tree, geometry, concepts, claims, style
+    # numbers of analysis stages: evaluate, encode, match, tree, geometry, landscape,
+    # concepts, claims, style
     numbers: dict[str, int] = field(default_factory=lambda: dict.fromkeys(NUMBERS, 0))
     title: str = ""
     # what changes no result
@@ -62,6 +63,7 @@ NUMBERS: dict[str, tuple[str, str, tuple[Any, ...]]] = {
     "match": ("match", "top_k", (3, 5)),
     "tree": ("tree", "min_firings", (20, 40)),
     "geometry": ("geometry", "draws", (199, 299)),
+    "landscape": ("landscape", "draws", (199, 299)),
     "concepts": ("concepts", "draws", (999, 1999)),
     "claims": ("claims", "q", (0.05, 0.01)),
     "figures": ("figures", "style", ({"dpi": 90}, {"dpi": 120})),
@@ -162,6 +164,7 @@ class _Sweep:
                         self._add("evaluate", here, sae)
                         codes = self._add("encode", here, sae)
                         self._add("geometry", here, sae, codes)
+                        self._add("landscape", here, sae, codes)
                         saes.append((here, sae, codes))
         steps = {}
         if "width" in s.directions:

@@ -45,7 +45,7 @@ from edits import (
 
 FROM_SAES = of_saes(everything)
 FROM_SITES = of_sites()
-FROM_CODES = below("encode", "geometry", "match", "tree")
+FROM_CODES = below("encode", "geometry", "landscape", "match", "tree")
 FROM_MATCHES = below("match", "tree")
 WORLD = {"corpus": everything, **FROM_SITES}
 MODEL = {"model": everything, **FROM_SITES}
@@ -129,6 +129,7 @@ SETTINGS = (
     Row(_SETTINGS, "`match.top_k`", put("match", {"top_k": 3}), FROM_MATCHES),
     Row(_SETTINGS, "`tree.min_firings`", put("tree", {"min_firings": 99}), below("tree")),
     Row(_SETTINGS, "`geometry.draws`", put("geometry", {"draws": 299}), below("geometry")),
+    Row(_SETTINGS, "`landscape.draws`", put("landscape", {"draws": 299}), below("landscape")),
     Row(_SETTINGS, "`concepts.draws`", put("concepts", {"draws": 999}), below("concepts")),
     Row(_SETTINGS, "`claims.q`", put("claims", {"q": 0.01}), below()),
     Row(_SETTINGS, "`figures.style`", put("figures", {"style": {"dpi": 90}}), {"figures": everything, **ATLAS}),

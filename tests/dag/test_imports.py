@@ -55,7 +55,7 @@ def test_imported_saes_are_matched_among_themselves_and_with_trained_ones(folder
     assert ("width", 64, 5, 128, 5) in pairs(plan)  # their own family
     assert ("seed", 64, 1, 64, 5) in pairs(plan)  # a trained twin of the same width, k and kind
     assert len(plan.items.of("tree")) == 3  # two trained seeds, and theirs
-    for stage in ("evaluate", "encode", "geometry"):
+    for stage in ("evaluate", "encode", "geometry", "landscape"):
         assert len(plan.items.of(stage)) == 6
     shown = plan.face[f"results/tiny/one/{SITE}/saes.json"]
     assert len(shown.items) == 6 and len({name for name, _ in shown.items}) == 6

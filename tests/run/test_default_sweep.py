@@ -66,7 +66,15 @@ def test_a_new_width_trains_the_new_saes_only(finished: Place) -> None:
     assert {name: after[name] for name in before} == before
     made = finished.stages(set(after) - set(before))
     # 2 sites x 2 seeds of one new width; its pairs with both neighbours and between the seeds
-    counts = {"train": 4, "evaluate": 4, "encode": 4, "geometry": 4, "match": 10, "tree": 4}
+    counts = {
+        "train": 4,
+        "evaluate": 4,
+        "encode": 4,
+        "geometry": 4,
+        "landscape": 4,
+        "match": 10,
+        "tree": 4,
+    }
     assert {stage: made.count(stage) for stage in counts} == counts
     assert not {"model", "corpus", "capture", "concepts"} & set(made)
     assert len([line for line in said.splitlines() if line.startswith("train ")]) == 4

@@ -60,7 +60,15 @@ def test_nothing_is_trained_and_everything_else_is_made(place: Place) -> None:
     made = place.stages(set(place.items()))
     assert made.count("train") == 2  # of the first sweep
     assert made.count("capture") == 1  # both sweeps read the same activations
-    counts = {"import": 2, "evaluate": 4, "encode": 2, "geometry": 2, "match": 1, "tree": 1}
+    counts = {
+        "import": 2,
+        "evaluate": 4,
+        "encode": 2,
+        "geometry": 2,
+        "landscape": 2,
+        "match": 1,
+        "tree": 1,
+    }
     assert {stage: made.count(stage) for stage in counts} == counts
     shown = json.loads((place.root / f"results/given/calendar/{SITE}/saes.json").read_text())
     assert [item["name"] for item in shown["items"]] == [

@@ -79,6 +79,11 @@ rule geometry:
         sweep.target("geometry"),
 
 
+rule landscape:
+    input:
+        sweep.target("landscape"),
+
+
 rule concepts:
     input:
         sweep.target("concepts"),

@@ -84,6 +84,7 @@ def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str
     claims = rows.assemble(
         [
             clusters,
+            rows.of_landscapes(found["landscapes"], settings),
             rows.of_concepts(concepts),
             rows.of_matches(matching, settings),
             rows.of_trees(found["trees"], settings),

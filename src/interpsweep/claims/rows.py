@@ -58,6 +58,25 @@ def of_clusters(
     return claims, census
 
 
+def of_landscapes(landscapes: list[Source], s: ClaimsSettings) -> pd.DataFrame:
+    """Claims about dictionaries as wholes: every measure that has a p."""
+    table = stacked(landscapes, "measures")
+    table = table[table["p"].notna()] if len(table) else table
+    if not len(table):
+        return pd.DataFrame()
+    table = with_q(table.rename(columns={"measure": "test"}), ["test"])
+    groups = table.groupby(["model", "site", "architecture", "sparsity", "d_sae", "test"])["p"]
+    return table.assign(
+        kind="dictionary",
+        subject=table["d_sae"].astype(str),
+        effect=table["value"],
+        null_effect=table["null_mean"],
+        members=table["size"],
+        seeds=groups.transform("size"),
+        replicated_seeds=groups.transform(lambda p: (p <= s.q).sum()),
+    )
+
+
 def of_concepts(concepts: pd.DataFrame) -> pd.DataFrame:
     """Claims about labelled concepts; `concepts` is the sweep's table with its q-values."""
     if not len(concepts):

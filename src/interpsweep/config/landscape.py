@@ -33,6 +33,6 @@ class LandscapeSettings(Section):
     )
     draws: int = field(199, "Permutations behind each p.", unit="draws", ge=19)
     dictionaries: int = field(
-        19, "Random dictionaries behind each p of directions alone.", unit="draws", ge=3
+        39, "Random dictionaries behind each p of directions alone.", unit="draws", ge=3
     )
     seed: int = field(0, "Seed of all draws.", ge=0)

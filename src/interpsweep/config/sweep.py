@@ -18,6 +18,7 @@ from interpsweep.config.analysis import (
 from interpsweep.config.base import Section, field
 from interpsweep.config.corpora import CorpusSettings, GeneratedCorpus
 from interpsweep.config.inference import EncodeSettings, EvaluateSettings
+from interpsweep.config.landscape import LandscapeSettings
 from interpsweep.config.models import Model
 from interpsweep.config.pictures import FiguresSection, ReportSection
 from interpsweep.config.saes import TrainSection
@@ -115,6 +116,7 @@ class Overridable(Section):
     match: MatchSettings = field(MatchSettings, "Similarity between dictionaries")
     tree: TreeSettings = field(TreeSettings, "Splitting and absorption trees")
     geometry: GeometrySettings = field(GeometrySettings, "Census of feature geometry")
+    landscape: LandscapeSettings = field(LandscapeSettings, "A dictionary as a whole")
     concepts: ConceptsSettings = field(ConceptsSettings, "Geometry of labelled concepts")
 
 

@@ -26,14 +26,14 @@ class Cofiring(NamedTuple):
     """Tokens on which pairs of chosen latents fire: joint (n, n), single (n,), of `tokens`."""
 
     joint: Array
-    count: Array
+    single: Array
     tokens: int
 
     def phi(self) -> Array:
         """Phi coefficients (n, n); 0 where a latent never or always fires; diagonal 0."""
-        variance = self.count * (self.tokens - self.count)
+        variance = self.single * (self.tokens - self.single)
         scale = np.sqrt(np.outer(variance, variance))
-        phi = (self.tokens * self.joint - np.outer(self.count, self.count)) / np.where(
+        phi = (self.tokens * self.joint - np.outer(self.single, self.single)) / np.where(
             scale > 0, scale, np.inf
         )
         np.fill_diagonal(phi, 0.0)
@@ -41,7 +41,7 @@ class Cofiring(NamedTuple):
 
 
 def count(codes: Any, latents: Ints, ctx: Any, block: int = 1) -> Cofiring:
-    """Co-firing of `latents` (n,): on one token, or within blocks of `block` neighbouring tokens."""
+    """Co-firing of `latents` (n,): on one token, or in blocks of `block` neighbouring tokens."""
     work = partial(_joint, codes=codes, latents=latents, block=block)
     joint = np.zeros((len(latents), len(latents)))
     seen = 0
@@ -70,9 +70,7 @@ class Tested(NamedTuple):
     size: int
 
 
-def explained(
-    cosines: Array, cofiring: Cofiring, draws: int, rng: np.random.Generator
-) -> Tested:
+def explained(cosines: Array, cofiring: Cofiring, draws: int, rng: np.random.Generator) -> Tested:
     """Share of the variance of the cosines (n, n) of pairs that co-firing explains, out of sample.
 
     The predictors are phi, log lift and the two frequencies; the share is the squared correlation
@@ -103,7 +101,7 @@ def explained(
 
 def _features(cofiring: Cofiring) -> Array:
     """(4, n, n): phi, log lift (with half a token added), smaller and larger log frequency."""
-    rate = np.log((cofiring.count + 0.5) / cofiring.tokens)
+    rate = np.log((cofiring.single + 0.5) / cofiring.tokens)
     lift = np.log((cofiring.joint + 0.5) / cofiring.tokens) - rate[:, None] - rate[None]
     smaller, larger = np.minimum(*np.meshgrid(rate, rate)), np.maximum(*np.meshgrid(rate, rate))
     return np.stack([cofiring.phi(), lift, smaller, larger])

@@ -19,7 +19,6 @@ from interpsweep.geometry import cofired, isotropy, lobes, slope, tegum
 from interpsweep.geometry.measures import Measure, against
 from interpsweep.matching.coactivation import firing_statistics
 from interpsweep.matching.cosine import unit_rows
-from interpsweep.matching.operators import covariance_matched
 from interpsweep.saes.artifact import Dictionary
 from interpsweep.saes.codes import Codes
 from interpsweep.saes.firing import Firing
@@ -27,8 +26,6 @@ from interpsweep.spec import Spec
 from interpsweep.tables import write_json, write_parquet
 
 Array = NDArray[np.float64]
-FRACTIONS = (2 / 7, 3 / 8, 2 / 5, 1 / 2, 2 / 3, 3 / 4)  # D of a vertex of small polytopes
-NEAR = 0.01  # distance at which D counts as a polytope's
 
 
 def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str, Any]:
@@ -51,6 +48,7 @@ def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str
     blocks = cofired.count(firing, alive[few], ctx, settings.block)
     measures = [
         *directions_alone(unit, settings),
+        hubs(unit[few], settings),
         *with_firings(unit[few], alone, settings),
         *with_lobes(unit[few], blocks, settings),
     ]
@@ -78,16 +76,16 @@ def _number(value: float) -> float | None:
 
 
 def directions_alone(unit: Array, settings: LandscapeSettings) -> list[Measure]:
-    """Spectrum, packing, isotropy and hubs of unit rows, against random dictionaries."""
+    """Spectrum, packing and isotropy of unit rows, against random dictionaries."""
     even = [_isotropic(unit.shape, settings, i) for i in range(settings.dictionaries)]
     alike = [_matched(unit, settings, i) for i in range(settings.dictionaries)]
     fitted = slope.fit(unit)
-    n, k = len(unit), settings.neighbours
+    n = len(unit)
 
     def of(rows: list[Array], statistic: Any) -> Array:
         return np.array([statistic(twin) for twin in rows])
 
-    isotropic, matched = "isotropic", "covariance"
+    isotropic, matched = "isotropic", "same spectrum"
     return [
         against(
             "spectrum_slope",
@@ -98,8 +96,14 @@ def directions_alone(unit: Array, settings: LandscapeSettings) -> list[Measure]:
             "lower",
             (fitted.low, fitted.high),
         ),
-        against("filled_dimensions", filled(unit), matched, of(alike, filled), n, "both"),
-        against("polytope_share", near_polytopes(unit), matched, of(alike, near_polytopes), n),
+        against("filled_dimensions", filled(unit), isotropic, of(even, filled), n, "both"),
+        against(
+            "polytope_excess",
+            tegum.polytope_excess(unit),
+            matched,
+            of(alike, tegum.polytope_excess),
+            n,
+        ),
         against(
             "isotropy",
             isotropy.partition_ratio(unit),
@@ -116,14 +120,15 @@ def directions_alone(unit: Array, settings: LandscapeSettings) -> list[Measure]:
             n,
             "both",
         ),
-        against(
-            "hubness",
-            isotropy.hubness(unit, k),
-            matched,
-            of(alike, lambda rows: isotropy.hubness(rows, k)),
-            n,
-        ),
     ]
+
+
+def hubs(unit: Array, settings: LandscapeSettings) -> Measure:
+    """Hubs among unit rows, against dictionaries with the same centre and spectrum."""
+    k = settings.neighbours
+    twins = (_matched(unit, settings, i) for i in range(settings.dictionaries))
+    null = np.array([isotropy.hubness(twin, k) for twin in twins])
+    return against("hubness", isotropy.hubness(unit, k), "same spectrum", null, len(unit))
 
 
 def _isotropic(shape: tuple[int, ...], settings: LandscapeSettings, draw: int) -> Array:
@@ -133,19 +138,37 @@ def _isotropic(shape: tuple[int, ...], settings: LandscapeSettings, draw: int) -
 
 
 def _matched(unit: Array, settings: LandscapeSettings, draw: int) -> Array:
-    rng = np.random.default_rng([settings.seed, 2, draw])
-    return covariance_matched(unit.astype(np.float32), len(unit), rng).astype(np.float64)
+    return twin(unit, np.random.default_rng([settings.seed, 2, draw]))
+
+
+def twin(unit: Array, rng: np.random.Generator, rounds: int = 5) -> Array:
+    """Random unit rows with the centre and covariance of the rows of `unit` (n, d).
+
+    Gaussian rows with that covariance would not do: their own spectrum is spread further, by as
+    much as that of `unit` is by its finite number of rows, and bringing them to length one changes
+    it again. So covariance and length are imposed in turn until they agree.
+    """
+    mean, root = unit.mean(axis=0), _powers(unit)[0]
+    rows = rng.standard_normal(unit.shape)
+    for _ in range(rounds):
+        rows = (rows - rows.mean(axis=0)) @ _powers(rows)[1] @ root + mean
+        rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-300)
+    return rows
+
+
+def _powers(rows: Array) -> tuple[Array, Array]:
+    """Square root of the covariance of the rows, and the inverse of it on its range, (d, d)."""
+    centred = rows - rows.mean(axis=0)
+    values, vectors = np.linalg.eigh(centred.T @ centred / len(rows))
+    kept = values > values[-1] * 1e-10
+    root = np.sqrt(values[kept])
+    axes = vectors[:, kept]
+    return (axes * root) @ axes.T, (axes / root) @ axes.T
 
 
 def filled(unit: Array) -> float:
     """Sum of D_i over the number of dimensions: 1 if every dimension is used up."""
     return float(tegum.dimensionality(unit).sum() / min(unit.shape))
-
-
-def near_polytopes(unit: Array) -> float:
-    """Share of rows whose D_i is within NEAR of the fraction of a small polytope."""
-    apart = np.abs(tegum.dimensionality(unit)[:, None] - np.array(FRACTIONS))
-    return float(np.mean(apart.min(axis=1) < NEAR))
 
 
 # ---------------------------------------------------------------------------- with codes
@@ -161,17 +184,19 @@ def with_firings(
     found = cofired.explained(cosines, firings, settings.draws, rng)
     threshold = tegum.null_threshold(n, d, settings.factor_quantile, rng)
     opposite = cofired.antipodal_exclusive(
-        cosines, phi, firings.count, -threshold, settings.draws, rng
+        cosines, phi, firings.single, -threshold, settings.draws, rng
     )
     factor = tegum.factors(unit, threshold)
     if np.bincount(factor + 1)[1:].max(initial=0) > n / 2:
         factor = np.full(n, -1)  # one giant component is no decomposition
-    shared = cofired.shared_factor(factor, phi, firings.count, settings.draws, rng)
+    shared = cofired.shared_factor(factor, phi, firings.single, settings.draws, rng)
     permuted, drawn = "permuted latents", "partners of like frequency"
     return [
         against("gram_explained", found.value, permuted, found.null, found.size),
         against("antipodal_exclusive", opposite.value, drawn, opposite.null, opposite.size),
-        against("anticorrelated_share_factor", shared.value, drawn, shared.null, shared.size, "both"),
+        against(
+            "anticorrelated_share_factor", shared.value, drawn, shared.null, shared.size, "both"
+        ),
     ]
 
 

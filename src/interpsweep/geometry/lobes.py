@@ -42,7 +42,7 @@ def angular(unit: Array) -> Array:
 def measure(
     unit: Array, phi: Array, k: int, draws: int, refits: int, seed: int, rng: np.random.Generator
 ) -> Lobes:
-    """Compare `k` lobes by phi (n, n) of block co-firing with `k` by the angles of unit rows (n, d).
+    """Compare `k` lobes by block co-firing, phi (n, n), with `k` by the angles of unit rows (n, d).
 
     Phi is moved to phi + 1, which is never negative. Accuracy is that of a logistic regression from
     direction to functional lobe on a held-out fifth, all lobes counting alike.
@@ -66,7 +66,7 @@ def measure(
 
 
 def _accuracy(unit: Array, lobe: Ints, held: NDArray[np.bool_]) -> float:
-    model = LogisticRegression(max_iter=500, class_weight="balanced", C=10.0)
+    model = LogisticRegression(max_iter=200, class_weight="balanced", C=10.0)
     known = np.isin(lobe, np.unique(lobe[~held])) & held
     if len(np.unique(lobe[~held])) < 2 or not known.any():
         return float("nan")

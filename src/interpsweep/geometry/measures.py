@@ -1,4 +1,4 @@
-"""One measure of a dictionary as a whole, beside what its null gives: a row of `measures.parquet`."""
+"""One measure of a dictionary as a whole, beside what its null gives: `measures.parquet`."""
 
 from __future__ import annotations
 

@@ -15,6 +15,9 @@ from scipy.sparse.csgraph import connected_components
 
 Array = NDArray[np.float64]
 RANK_SHARE = 0.05  # a factor's dimension counts from this share of its largest eigenvalue on
+# D of a vertex of the heptagon, square antiprism, pentagon, digon, triangle and tetrahedron
+POLYTOPE_FRACTIONS = (2 / 7, 3 / 8, 2 / 5, 1 / 2, 2 / 3, 3 / 4)
+NEAR = 0.005
 
 
 class TegumShape(NamedTuple):
@@ -37,6 +40,17 @@ def dimensionality(rows: NDArray[np.floating]) -> Array:
     norms = np.einsum("ij,ij->i", rows, rows)
     shared = np.einsum("ij,jk,ik->i", rows, rows.T @ rows, rows, optimize=True)
     return np.divide(norms**2, shared, out=np.zeros(len(rows)), where=shared > 0)
+
+
+def polytope_excess(unit: NDArray[np.floating]) -> float:
+    """Share of rows whose D_i is at the fraction of a small polytope, minus that right beside it.
+
+    At: within NEAR of one of `POLYTOPE_FRACTIONS`. Beside: at NEAR to 2 NEAR, which is as wide. A
+    smooth distribution of D gives 0 wherever its bulk lies.
+    """
+    found = dimensionality(unit)[:, None]
+    apart = np.abs(found - np.array(POLYTOPE_FRACTIONS)).min(axis=1)
+    return float(np.mean(apart < NEAR) - np.mean((apart >= NEAR) & (apart < 2 * NEAR)))
 
 
 def factors(unit: NDArray[np.floating], threshold: float) -> NDArray[np.int64]:

@@ -19,6 +19,7 @@ _CLAIM_ROLES = {
     "matches": ("match",),
     "trees": ("tree",),
     "geometries": ("geometry",),
+    "landscapes": ("landscape",),
     "concepts": ("concepts",),
 }
 

@@ -21,7 +21,17 @@ _TOGETHER: dict[str, tuple[str, ...]] = {
     "corpus": ("model",),
     "capture": ("model",),
     **dict.fromkeys(
-        ("train", "import", "evaluate", "encode", "match", "tree", "geometry", "concepts"),
+        (
+            "train",
+            "import",
+            "evaluate",
+            "encode",
+            "match",
+            "tree",
+            "geometry",
+            "landscape",
+            "concepts",
+        ),
         ("model", "site"),
     ),
 }
