@@ -58,7 +58,7 @@ def test_statistics_of_a_tegum_product():
     rng = np.random.default_rng(0)
     world = polytopes.tegum(TEGUM, rng)
     found = tegum.measure(world.unit, world.factor)
-    assert found.block_share == pytest.approx(1) and found.filled == pytest.approx(1)
+    assert found.block_share == pytest.approx(1) and found.filled_rank == pytest.approx(1)
     assert found.rank == 34 and found.largest_cosine < 1e-12
     noisy = polytopes.tegum(TEGUM, rng, noise=0.2)
     found = tegum.measure(noisy.unit, noisy.factor)

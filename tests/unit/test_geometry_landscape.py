@@ -161,5 +161,7 @@ def test_twins_have_the_centre_and_spectrum_of_their_original():
     unit = structureless.anisotropic(300, 32, rng())
     twin = landscape.twin(unit, rng(1))
     assert np.linalg.norm(twin, axis=1) == pytest.approx(1)
-    assert np.linalg.eigvalsh(np.cov(twin.T)) == pytest.approx(np.linalg.eigvalsh(np.cov(unit.T)), rel=0.02)
+    assert np.linalg.eigvalsh(np.cov(twin.T)) == pytest.approx(
+        np.linalg.eigvalsh(np.cov(unit.T)), rel=0.02
+    )
     assert np.abs(np.sum(twin * unit, axis=1)).mean() < 0.4  # other directions

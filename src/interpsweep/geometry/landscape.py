@@ -5,6 +5,7 @@ Every number in `measures.parquet` has a null beside it; docs/methods.md says wh
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from interpsweep.config.landscape import LandscapeSettings
 from interpsweep.context import Context
 from interpsweep.errors import UserError
 from interpsweep.geometry import cofired, isotropy, lobes, slope, tegum
-from interpsweep.geometry.measures import Measure, against
+from interpsweep.geometry.measures import Measure, Tail, against
 from interpsweep.matching.coactivation import firing_statistics
 from interpsweep.matching.cosine import unit_rows
 from interpsweep.saes.artifact import Dictionary
@@ -75,73 +76,49 @@ def _number(value: float) -> float | None:
 # ---------------------------------------------------------------------------- directions
 
 
+STATISTICS: dict[str, tuple[Callable[[Array], float], str, Tail]] = {
+    "spectrum_slope": (lambda unit: slope.fit(unit).slope, "isotropic", "lower"),
+    "filled_dimensions": (tegum.filled, "isotropic", "both"),
+    "isotropy": (isotropy.partition_ratio, "isotropic", "lower"),
+    "mean_cosine": (isotropy.mean_cosine, "isotropic", "both"),
+    "polytope_excess": (tegum.polytope_excess, "same spectrum", "upper"),
+}
+
+
 def directions_alone(unit: Array, settings: LandscapeSettings) -> list[Measure]:
-    """Spectrum, packing and isotropy of unit rows, against random dictionaries."""
-    even = [_isotropic(unit.shape, settings, i) for i in range(settings.dictionaries)]
-    alike = [_matched(unit, settings, i) for i in range(settings.dictionaries)]
+    """Spectrum, packing and isotropy of unit rows (n, d), against random dictionaries."""
+    drawn: dict[str, list[float]] = {name: [] for name in STATISTICS}
+    for draw in range(settings.dictionaries):
+        rng = np.random.default_rng([settings.seed, 1, draw])
+        twins = {"isotropic": isotropic(unit.shape, rng), "same spectrum": twin(unit, rng)}
+        for name, (statistic, null, _) in STATISTICS.items():
+            drawn[name].append(statistic(twins[null]))
     fitted = slope.fit(unit)
-    n = len(unit)
-
-    def of(rows: list[Array], statistic: Any) -> Array:
-        return np.array([statistic(twin) for twin in rows])
-
-    isotropic, matched = "isotropic", "same spectrum"
-    return [
-        against(
-            "spectrum_slope",
-            fitted.slope,
-            isotropic,
-            of(even, lambda rows: slope.fit(rows).slope),
-            fitted.ranks,
-            "lower",
-            (fitted.low, fitted.high),
-        ),
-        against("filled_dimensions", filled(unit), isotropic, of(even, filled), n, "both"),
-        against(
-            "polytope_excess",
-            tegum.polytope_excess(unit),
-            matched,
-            of(alike, tegum.polytope_excess),
-            n,
-        ),
-        against(
-            "isotropy",
-            isotropy.partition_ratio(unit),
-            isotropic,
-            of(even, isotropy.partition_ratio),
-            n,
-            "lower",
-        ),
-        against(
-            "mean_cosine",
-            isotropy.mean_cosine(unit),
-            isotropic,
-            of(even, isotropy.mean_cosine),
-            n,
-            "both",
-        ),
-    ]
+    made = []
+    for name, (statistic, null, tail) in STATISTICS.items():
+        about = against(name, statistic(unit), null, np.array(drawn[name]), len(unit), tail)
+        if name == "spectrum_slope":
+            about = about._replace(low=fitted.low, high=fitted.high, size=fitted.ranks)
+        made.append(about)
+    return made
 
 
 def hubs(unit: Array, settings: LandscapeSettings) -> Measure:
     """Hubs among unit rows, against dictionaries with the same centre and spectrum."""
-    k = settings.neighbours
-    twins = (_matched(unit, settings, i) for i in range(settings.dictionaries))
-    null = np.array([isotropy.hubness(twin, k) for twin in twins])
-    return against("hubness", isotropy.hubness(unit, k), "same spectrum", null, len(unit))
+    k, null = settings.neighbours, []
+    for draw in range(settings.dictionaries):
+        rng = np.random.default_rng([settings.seed, 2, draw])
+        null.append(isotropy.hubness(twin(unit, rng), k))
+    return against("hubness", isotropy.hubness(unit, k), "same spectrum", np.array(null), len(unit))
 
 
-def _isotropic(shape: tuple[int, ...], settings: LandscapeSettings, draw: int) -> Array:
-    rng = np.random.default_rng([settings.seed, 1, draw])
+def isotropic(shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+    """Uniformly random unit rows of that shape."""
     rows = rng.standard_normal(shape)
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
-def _matched(unit: Array, settings: LandscapeSettings, draw: int) -> Array:
-    return twin(unit, np.random.default_rng([settings.seed, 2, draw]))
-
-
-def twin(unit: Array, rng: np.random.Generator, rounds: int = 5) -> Array:
+def twin(unit: Array, rng: np.random.Generator, rounds: int = 3) -> Array:
     """Random unit rows with the centre and covariance of the rows of `unit` (n, d).
 
     Gaussian rows with that covariance would not do: their own spectrum is spread further, by as
@@ -164,11 +141,6 @@ def _powers(rows: Array) -> tuple[Array, Array]:
     root = np.sqrt(values[kept])
     axes = vectors[:, kept]
     return (axes * root) @ axes.T, (axes / root) @ axes.T
-
-
-def filled(unit: Array) -> float:
-    """Sum of D_i over the number of dimensions: 1 if every dimension is used up."""
-    return float(tegum.dimensionality(unit).sum() / min(unit.shape))
 
 
 # ---------------------------------------------------------------------------- with codes

@@ -24,7 +24,7 @@ class TegumShape(NamedTuple):
     """How far a dictionary is a tegum product of given factors."""
 
     block_share: float  # off-diagonal squared cosines within factors / all of them; 1: a product
-    filled: float  # sum of D_i / rank; 1 if every factor is a tight frame of its own subspace
+    filled_rank: float  # sum of D_i / rank; 1 if every factor is a tight frame of its own subspace
     rank: int  # dimensions of the span of all rows
     largest_cosine: float  # of the first principal angle between two factors' subspaces; 0: product
     mean_cosine: float  # mean over pairs of factors of that cosine
@@ -40,6 +40,11 @@ def dimensionality(rows: NDArray[np.floating]) -> Array:
     norms = np.einsum("ij,ij->i", rows, rows)
     shared = np.einsum("ij,jk,ik->i", rows, rows.T @ rows, rows, optimize=True)
     return np.divide(norms**2, shared, out=np.zeros(len(rows)), where=shared > 0)
+
+
+def filled(unit: NDArray[np.floating]) -> float:
+    """Sum of D_i over the dimensions there are: 1 if every dimension is used up; unit (n, d)."""
+    return float(dimensionality(unit).sum() / min(unit.shape))
 
 
 def polytope_excess(unit: NDArray[np.floating]) -> float:

@@ -166,6 +166,8 @@ class Requests:
         if item.stage == "tree":
             return 16.0 * cells + 200 * MB + 2000.0 * sum(widths)
         settings: dict[str, Any] = item.spec["settings"]
+        if item.stage == "landscape":
+            return 64.0 * cells + 200.0 * min(settings["latents"], max(widths)) ** 2 + 200 * MB
         linked = min(settings["linkage_limit"], max(widths)) ** 2
         profiles = max(widths) * 2 * min(settings["profile_latents"], max(widths))
         return 32.0 * cells + 24.0 * linked + 24.0 * profiles + 12.0 * entries
