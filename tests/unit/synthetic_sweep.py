@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from interpsweep.claims.planted import SCORE_COLUMNS
+from interpsweep.claims.sources import typed
 from interpsweep.tables import write_json, write_parquet
 
 DAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
@@ -191,6 +193,7 @@ class SyntheticSweep:
         families["fraction_mean"] = by.transform("mean")
         families["fraction_sd"] = by.transform("std")
         write_parquet(families, out / "families.parquet")
+        write_parquet(typed([], SCORE_COLUMNS), out / "edge_scores.parquet")
         matching = pd.DataFrame([r for site in self.sites for r in self._matching(site)])
         write_parquet(matching, out / "matching.parquet")
         for path, coordinates in list(self.items.values()):
@@ -592,7 +595,7 @@ def recovery_rows(at: dict[str, Any]) -> list[dict[str, Any]]:
             "shape_p": 0.01,
             "shape_exact": True,
             "tree_f1": 0.9 if shape == "tree" else np.nan,
-            "edge_recall": np.nan,
+            **dict.fromkeys(("edge_precision", "edge_recall", "edge_f1"), np.nan),
             "verdict": verdict,
         }
         for c, shape, n, held, verdict in rows

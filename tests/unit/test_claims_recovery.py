@@ -180,7 +180,9 @@ def test_forest_ancestors_count_as_edges() -> None:
         }
     )
     ladder = [holding, holding]
-    assert recovery.edge_recall("species", CONCEPTS, ladder, nodes, SETTINGS) == 0.75
+    scores = recovery.edge_scores("species", CONCEPTS, ladder, nodes, SETTINGS)
+    assert scores["edge_recall"] == 0.75 and scores["edge_precision"] == 1
+    assert np.isclose(scores["edge_f1"], 6 / 7)
 
 
 def test_q_values() -> None:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from interpsweep.claims import recovery, rows, sweep_tables
+from interpsweep.claims import planted, recovery, rows, sweep_tables
 from interpsweep.claims.holders import Holding, cofiring, hold, row_labels
 from interpsweep.claims.multiplicity import with_q
 from interpsweep.claims.sources import (
@@ -49,7 +49,8 @@ RECOVERY_COLUMNS = {
     "cluster_share": "float64",
     "cluster_shape": str,
     "cluster_p": "float64",
-    **dict.fromkeys(("tree_precision", "tree_recall", "tree_f1", "edge_recall"), "float64"),
+    **dict.fromkeys(("tree_precision", "tree_recall", "tree_f1"), "float64"),
+    **dict.fromkeys(("edge_precision", "edge_recall", "edge_f1"), "float64"),
     "false_clusters": "int32",
     "verdict": str,
 }
@@ -94,8 +95,11 @@ def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str
     labelled = [one for sae in found["saes"] if (one := label(sae, found, settings, ctx))]
     recovered = recover_all(labelled, found, concepts, census, settings, ctx)
     values = [row for one in labelled for row in value_rows(one)]
+    edge_scores, confusion = planted.score_trees(found, ctx)
     for name, table in (
         ("claims", claims),
+        ("edge_scores", edge_scores),
+        ("edge_confusion", confusion),
         ("recovery", typed(recovered, RECOVERY_COLUMNS)),
         ("values", typed(values, VALUE_COLUMNS)),
         ("families", sweep_tables.families(found["trees"])),
@@ -171,11 +175,7 @@ def recover_all(
                 name, one.concepts, supervised(concepts, one.source, name), sae, settings
             )
             nodes = trees.get(family)
-            row["edge_recall"] = (
-                np.nan
-                if nodes is None
-                else recovery.edge_recall(name, one.concepts, ladder, nodes, settings)
-            )
+            row |= recovery.edge_scores(name, one.concepts, ladder, nodes, settings)
             verdict = recovery.verdict(row, settings)
             made.append({**place(one.source.at), **row, "verdict": verdict})
     return made

@@ -14,8 +14,15 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from interpsweep.claims.sources import FAMILY, PLACE, Source, place, typed
+from interpsweep.claims.sources import TYPES as PLACE_TYPES
+from interpsweep.corpora.planted import Planted
+from interpsweep.matching.cosine import unit_rows
 from interpsweep.matching.edges import TYPES
-from interpsweep.saes.firing import BlockMap, firings
+from interpsweep.saes.artifact import Dictionary
+from interpsweep.saes.codes import Codes
+from interpsweep.saes.firing import BlockMap, Firing, firings
+from interpsweep.worlds.planted import rotation
 
 HELD = 0.5  # F1 with which a latent holds a feature
 PURE, ALONG = 0.8, 0.8  # or: share of its firings within the feature's, and cosine with it
@@ -23,6 +30,16 @@ SAME = 0.9  # recall relative to the narrow latent's from which a feature surviv
 BESIDE = 0.5  # share of the child's firings on which the parent's latent is on
 CHILD = ("absorption", "split", "specialisation")
 TRUTHS = ("identity", "identity_with_holes", *CHILD, "composition", "novel", "none", "rare")
+
+_PLACE = {name: PLACE_TYPES[name] for name in PLACE if name != "d_sae"}
+SCORE_COLUMNS = {
+    **_PLACE,
+    "level": "int32",
+    "type": str,
+    **dict.fromkeys(("true", "found", "right"), "int64"),
+    **dict.fromkeys(("precision", "recall", "f1"), "float64"),
+}
+CONFUSION_COLUMNS = {**_PLACE, "level": "int32", "truth": str, "type": str, "count": "int64"}
 
 Floats = NDArray[np.float64]
 
@@ -35,7 +52,7 @@ class Held(NamedTuple):
     recall: Floats  # share of the feature's firings on which the latent fires
     pairs: NDArray[np.bool_]  # fires within the firings of two features that are not related
     joint: Floats  # (d_sae, features) rows on which both are on
-    count: Floats
+    fired: Floats  # rows on which the latent is on
 
 
 class World(NamedTuple):
@@ -54,9 +71,40 @@ class World(NamedTuple):
         return found
 
 
-def holds(
-    fired: Any, decoder: NDArray[np.float32], world: World, block_map: BlockMap
-) -> Held:
+def score_trees(found: dict[str, list[Source]], ctx: Any) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """`edge_scores` and `edge_confusion` of all trees on worlds; empty where there are none."""
+    corpora = {c.at.get("model"): c.path for c in found["corpora"] if Planted.there(c.path)}
+    codes = {item.at["sae"]: item.path for item in found["codes"]}
+    scores, confusion = [], []
+    for tree in found["trees"]:
+        if tree.at.get("model") not in corpora:
+            continue
+        summary = tree.summary()
+        world = _world(Planted(corpora[tree.at["model"]]), int(tree.at["layer"]))
+        ladder = [sae for sae in found["saes"] if sae.key(FAMILY) == tree.key(FAMILY)]
+        held = []
+        for sae in sorted(ladder, key=lambda sae: sae.at["d_sae"]):
+            reader = Codes.open(codes[sae.digest])
+            fired = Firing.above(reader, summary["firing_level"], ctx.block_map)
+            decoder = unit_rows(np.asarray(Dictionary.open(sae.path).W_dec))
+            held.append(holds(fired, decoder, world, ctx.block_map))
+        mixed, scored = score(tree.table("edges"), held, world, summary["min_firings"])
+        scores.append(scored.assign(**place(tree.at)))
+        confusion.append(mixed.assign(**place(tree.at)))
+    return (
+        typed(pd.concat(scores) if scores else [], SCORE_COLUMNS),
+        typed(pd.concat(confusion) if confusion else [], CONFUSION_COLUMNS),
+    )
+
+
+def _world(truth: Planted, layer: int) -> World:
+    """The planted features as the site of a layer sees them."""
+    turned = rotation(truth.settings.seed, layer, truth.settings.d)
+    directions = truth.directions if turned is None else truth.directions @ turned
+    return World(truth.codes, truth.features["parent"].to_numpy(np.int64), directions)
+
+
+def holds(fired: Any, decoder: NDArray[np.float32], world: World, block_map: BlockMap) -> Held:
     """What every latent of a dictionary holds.
 
     `fired` reads the codes above the firing level, `decoder` (d_sae, d) has unit rows. A latent
@@ -105,7 +153,7 @@ def _unrelated(within: NDArray[np.bool_], world: World) -> NDArray[np.bool_]:
     found = np.zeros(len(within), bool)
     for latent in np.flatnonzero(within.sum(1) >= 2):
         several = np.flatnonzero(within[latent])
-        chain = max(([f, *world.ancestors(f)] for f in several), key=len)
+        chain = max(([f, *world.ancestors(f)] for f in several.tolist()), key=len)
         found[latent] = not set(several) <= set(chain)
     return found
 
@@ -119,16 +167,16 @@ def true_types(narrow: Held, wide: Held, world: World, least: int) -> list[tuple
     """
     above = {int(f): _recall(narrow, int(f)) for f in np.unique(narrow.feature) if f >= 0}
     made = []
-    for w, c in enumerate(wide.feature):
-        if wide.count[w] < least:
+    for w, c in enumerate(wide.feature.tolist()):
+        if wide.fired[w] < least:
             made.append(("rare", -1))
         elif c < 0:
             made.append(("composition" if wide.pairs[w] else "none", -1))
-        elif int(c) in above:
-            whole = wide.recall[w] >= SAME * above[int(c)]
-            made.append(("identity" if whole else "identity_with_holes", int(c)))
+        elif c in above:
+            whole = wide.recall[w] >= SAME * above[c]
+            made.append(("identity" if whole else "identity_with_holes", c))
         else:
-            parents = [p for p in world.ancestors(int(c)) if p in above]
+            parents = [p for p in world.ancestors(c) if p in above]
             kind = _child(w, parents[0], wide) if parents else "novel"
             made.append((kind, parents[0] if parents else -1))
     return made
@@ -175,11 +223,12 @@ def score(
                     "level": int(level),
                     "truth": kind,
                     "type": edge.type,
+                    "unmixed": edge.subtype == "unmixed",
                     "placed": source >= 0 and source == parent,
                     "below": child >= 0 and source in world.ancestors(child),
                 }
             )
-    table = pd.DataFrame(rows, columns=["level", "truth", "type", "placed", "below"])
+    table = pd.DataFrame(rows, columns=["level", "truth", "type", "unmixed", "placed", "below"])
     confusion = table.groupby(["level", "truth", "type"]).size().rename("count").reset_index()
     scores = [
         row
@@ -195,7 +244,7 @@ def _scores(table: pd.DataFrame, level: int) -> list[dict[str, Any]]:
     for name in (t for t in TYPES if t not in ("rare", "merge", "other")):
         right = (table["type"] == name) & (table["truth"] == name) & (table["placed"] | free)
         made.append(_score(level, name, table["truth"] == name, table["type"] == name, right))
-    true, found = table["truth"].isin(CHILD), table["type"].isin(CHILD)
+    true, found = table["truth"].isin(CHILD), table["type"].isin(CHILD) & ~table["unmixed"]
     made.append(_score(level, "parent_child", true, found, found & table["below"]))
     return made
 

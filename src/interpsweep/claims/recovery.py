@@ -159,21 +159,21 @@ def planted_pairs(name: str, concepts: dict[str, Any]) -> NDArray[np.int64]:
     return np.column_stack([parent, np.arange(len(parent))])
 
 
-def edge_recall(
+def edge_scores(
     name: str,
     concepts: dict[str, Any],
     ladder: list[Holding],
-    nodes: pd.DataFrame,
+    nodes: pd.DataFrame | None,
     s: ClaimsSettings,
-) -> float:
-    """Share of planted pairs for which the forest has a latent of the child below one of the
-    parent.
+) -> dict[str, float]:
+    """Planted pairs of values against the forest: a pair is found if it has a latent of the child
+    below one of the parent.
 
     `ladder` holds the family's SAEs from narrow to wide, so position is level.
     """
     pairs = planted_pairs(name, concepts)
-    if not len(pairs):
-        return float("nan")
+    if not len(pairs) or nodes is None:
+        return dict.fromkeys(("edge_precision", "edge_recall", "edge_f1"), float("nan"))
     above = concepts[name]["parent"]
     parent_of = dict(zip(nodes["node"], nodes["parent"], strict=True))
 
@@ -181,11 +181,17 @@ def edge_recall(
         found = ((level, held.concepts[concept]) for level, held in enumerate(ladder))
         return {f"{level}:{h.latent[value]}" for level, h in found if h.f1[value] >= s.f1}
 
-    hits = 0
-    for p, c in pairs:
-        wanted = names(above, p)
-        hits += any(wanted & _ancestors(node, parent_of) for node in names(name, c))
-    return hits / len(pairs)
+    planted, found = {(int(p), int(c)) for p, c in pairs}, set()
+    upper = {p: names(above, p) for p in range(len(concepts[above]["values"]))}
+    for c in range(len(concepts[name]["values"])):
+        over = set().union(*(_ancestors(node, parent_of) for node in names(name, c)))
+        found |= {(p, c) for p, wanted in upper.items() if wanted & over}
+    right = len(found & planted)
+    return {
+        "edge_precision": right / len(found) if found else np.nan,
+        "edge_recall": right / len(planted),
+        "edge_f1": 2 * right / (len(found) + len(planted)),
+    }
 
 
 def _ancestors(node: str, parent_of: dict[str, str]) -> set[str]:

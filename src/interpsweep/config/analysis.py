@@ -86,7 +86,11 @@ class TreeSettings(Section):
         le=1,
     )
     silent: float = field(
-        0.1, "Largest P(match|child) at which the parent's match counts as absorbed.", ge=0, lt=1
+        0.5,
+        "P(match|child) below which the parent's match is off beside the child (absorption or "
+        "split), and from which it fires with it (specialisation).",
+        ge=0,
+        lt=1,
     )
     projection_share: float = field(
         0.4,
@@ -94,13 +98,13 @@ class TreeSettings(Section):
         ge=0,
         le=1,
     )
-    discriminator_tolerance: float = field(
-        0.1,
-        "Largest |R_match - 1| of an absorbing child (its contribution holds the match's whole).",
+    asymmetry: float = field(
+        0.5,
+        "From which asymmetry (R_match - R_child) / (1 - R_child) a child holds its match's whole "
+        "contribution, as an absorbing one does (1), rather than sharing a part with it, as "
+        "siblings of a split do (0).",
         gt=0,
-    )
-    discriminator_gap: float = field(
-        0.15, "Smallest R_match - R_child of an absorbing child.", gt=0
+        lt=1,
     )
     attenuation: float = field(
         0.8,
@@ -109,7 +113,10 @@ class TreeSettings(Section):
         le=1,
     )
     coverage: float = field(
-        0.9, "Share of the parent's firings that the children of a split must cover.", gt=0, le=1
+        0.9,
+        "Share of the parent's firings that the children of a split cover; else it is incomplete.",
+        gt=0,
+        le=1,
     )
     composition_r2: float = field(
         0.8, "Smallest R2 of a wide direction as a sum of narrow parents.", gt=0, le=1

@@ -26,7 +26,7 @@ _COLUMNS_MOST = 24  # most dictionaries drawn; the table holds all
 _SAE = ["model", "site", "architecture", "sparsity", "d_sae"]
 _COLUMNS = ["seed", "concept", "shape", "values", "values_held", "held_share", "mean_f1",
             "supervised_statistic", "supervised_p", "shape_statistic", "shape_p", "tree_f1",
-            "edge_recall", "verdict"]  # fmt: skip
+            "edge_f1", "verdict"]  # fmt: skip
 
 
 def table(sources: Sources) -> pd.DataFrame:

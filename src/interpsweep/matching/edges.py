@@ -63,7 +63,9 @@ def evidence(pairs: pd.DataFrame, narrow: Level, wide: Level) -> pd.DataFrame:
     """The match table in the words of the ladder (n, w), with what the rules are stated in.
 
     `r_match` and `r_child` are the split discriminator: with v = mean activation * direction,
-    R_i = (v_w . v_i) / |v_i|^2 and R_w = (v_i . v_w) / |v_w|^2, where i is the match of n.
+    R_i = (v_w . v_i) / |v_i|^2 and R_w = (v_i . v_w) / |v_w|^2, where i is the match of n. Their
+    `asymmetry` (R_i - R_w) / (1 - R_w) is 1 where w contributes all that i does and something
+    orthogonal to it, and 0 where both share a part and add as much of their own.
     """
     table = pairs.rename(
         columns={
@@ -93,6 +95,10 @@ def evidence(pairs: pd.DataFrame, narrow: Level, wide: Level) -> pd.DataFrame:
     table["r_child"] = np.where(
         has & (strength_w > 0), between * _over(strength_i, strength_w), nan
     )
+    with np.errstate(invalid="ignore", divide="ignore"):
+        contained = (table["r_match"] - table["r_child"]) / (1 - table["r_child"])
+    table["asymmetry"] = np.where(table["r_child"] < 1, contained, np.nan)
+    table["sibling_cosine"] = np.where(has, between, nan)
     table["attenuation"] = np.where(
         has & (table["mean_match_without_b"] > 0),
         _over(table["mean_match_with_b"], table["mean_match_without_b"]),
@@ -167,11 +173,22 @@ def classify(
     edges[["n", "match"]] = edges[["n", "match"]].fillna(-1).astype(np.int64)
     chosen = pd.DataFrame(named, columns=["w", "type", "primary", "related", *EXTRA])
     edges = pd.concat([edges, chosen], axis=1)
-    partial = edges["type"].eq("specialisation") & (edges["attenuation"] < settings.attenuation)
-    edges["subtype"] = np.where(partial, "partial_absorption", "")
+    edges["subtype"] = _subtypes(edges, settings)
+    edges["type"] = edges["type"].replace("unmixed", "split")
     edges["delta_mse"] = delta_mse[edges["w"].to_numpy()].astype(np.float32)
     edges["cosine_null"] = np.float32(cosine_null)
     return _families(edges)
+
+
+def _subtypes(edges: pd.DataFrame, s: TreeSettings) -> pd.Series:
+    """What a type leaves open: weaker beside the child, part of a mixture, moved."""
+    partial = edges["type"].eq("specialisation") & (edges["attenuation"] < s.attenuation)
+    drift = edges["type"].eq("other") & edges["mutual"].fillna(False).astype(bool)
+    names = {"partial_absorption": partial, "unmixed": edges["type"].eq("unmixed"), "drift": drift}
+    made = pd.Series("", index=edges.index)
+    for name, rows in names.items():
+        made[rows] = name
+    return made
 
 
 def _places(mine: pd.DataFrame | None, parents: list[int]) -> list[int]:
@@ -192,26 +209,20 @@ def _rules(table: pd.DataFrame, cosine_null: float, dim: int, s: TreeSettings) -
     t["is_parent"] = covered
     child = covered & ~covers & ~t["mutual"]
     matched = t["match"] >= 0
+    beside = matched & (t["p_match_given_w"] >= s.silent)
     share_above = t["projection_share"] - t["projection_share_null"]
-    t["is_absorption"] = (
-        child
-        & matched
-        & (t["p_match_given_w"] <= s.silent)
-        & (share_above >= s.projection_share)
-        & ((t["r_match"] - 1).abs() <= s.discriminator_tolerance)
-        & (t["r_match"] - t["r_child"] >= s.discriminator_gap)
-    )
-    symmetric = (t["r_match"] < 1 - s.discriminator_tolerance) | (
-        t["r_match"] - t["r_child"] < s.discriminator_gap
-    )
-    beside = matched & (t["p_match_given_w"] >= s.covered)
-    alone = matched & ~beside
-    t["is_split"] = child & (t["cosine"] > cosine_null) & (~matched | (alone & symmetric))
-    t["is_split"] |= covered & ~covers & t["mutual"] & (t["cosine"] > cosine_null) & ~t["is_holes"]
-    # A latent that fires almost everywhere covers every other one: firing must be specific, and the
-    # child must point towards its parent by more than random directions do.
-    related = (t["npmi"] >= s.novel_npmi) & (t["cosine"] >= 2 / np.sqrt(dim))
-    t["is_specialisation"] = child & beside & related
+    holds = (share_above >= s.projection_share) & (t["asymmetry"] >= s.asymmetry)
+    alone = child & matched & ~beside
+    t["is_absorption"] = alone & holds
+    part = ((child & ~matched) | (alone & ~holds)) & (t["cosine"] > cosine_null)
+    part |= covered & ~covers & t["mutual"] & (t["cosine"] > cosine_null) & ~t["is_holes"]
+    # Children of one parent share its direction. Where w and the match share nothing, n was a
+    # mixture of unrelated features.
+    t["is_unmixed"] = part & matched & ~t["mutual"] & (t["sibling_cosine"] < 2 / np.sqrt(dim))
+    t["is_split"] = part & ~t["is_unmixed"]
+    # A latent that fires almost everywhere covers every other one: firing must be specific. No
+    # cosine is asked for, as a child that fires beside its parent need not repeat its direction.
+    t["is_specialisation"] = child & beside & (t["npmi"] >= s.novel_npmi)
     return t
 
 
@@ -250,9 +261,11 @@ def _name(
         extra = {"nnls_r2_single": single, "nnls_r2": together}
         if together >= s.composition_r2 and together - single >= s.composition_gain:
             return "composition", [int(parents[k]) for k in order], extra
-    for rule in ("absorption", "split", "specialisation"):
-        if mine[f"is_{rule}"].any():
-            return rule, [_best(mine[mine[f"is_{rule}"]])], extra
+    for rule in ("absorption", "split", "specialisation", "unmixed"):
+        found = mine[mine[f"is_{rule}"]]
+        if len(found):
+            parent = _nearest(found) if rule == "specialisation" else _best(found)
+            return rule, [parent], extra
     if mine["cosine"].max() <= threshold and delta_mse[w] < 0 and mine["npmi"].max() < s.novel_npmi:
         return "novel", [], extra
     if w in merged:
@@ -269,11 +282,17 @@ def _best(rows: pd.DataFrame) -> int:
     return int(n[np.lexsort((n, -npmi, -score))[0]])
 
 
+def _nearest(rows: pd.DataFrame) -> int:
+    """The most specific of several parents that fire beside a latent: the largest NPMI."""
+    npmi, score, n = (rows[name].to_numpy() for name in ("npmi", "score", "n"))
+    return int(n[np.lexsort((n, -score, -npmi))[0]])
+
+
 def _families(edges: pd.DataFrame) -> pd.DataFrame:
     """A match with holes whose siblings are split children and none absorbing is itself a split
     child.
     """
-    split = set(edges.loc[edges["type"] == "split", "n"])
+    split = set(edges.loc[edges["type"].eq("split") & edges["subtype"].eq(""), "n"])
     absorbed = set(edges.loc[edges["type"] == "absorption", "n"])
     victims = edges["type"].eq("identity_with_holes") & edges["n"].isin(split - absorbed)
     edges.loc[victims, "type"] = "split"

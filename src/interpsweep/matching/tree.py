@@ -25,7 +25,8 @@ from interpsweep.tables import read_json, read_parquet, write_json, write_parque
 EDGE_COLUMNS = [
     *("source", "target", "level", "d_narrow", "d_wide", "n", "w", "type", "subtype", "primary"),
     *("related", "score", *rules.EVIDENCE, "p", "p_n_given_w_null", "cosine_null", "match"),
-    *("p_match_given_w", "r_match", "r_child", "attenuation", "conservation", "holes"),
+    *("p_match_given_w", "r_match", "r_child", "asymmetry", "sibling_cosine", "attenuation"),
+    *("conservation", "holes"),
     *("coverage", "nnls_r2_single", "nnls_r2", "delta_mse"),
 ]
 WIDE_FLOATS = ("log_p", "p")
@@ -51,6 +52,7 @@ def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str
         levels.append(rules.Level(unit_rows(np.asarray(Dictionary.open(path).W_dec)), count, mean))
     steps = [read_step(path) for path in inputs["matches"]]
     nodes, edges, summary = build(levels, codes, steps, settings, ctx)
+    summary["firing_level"], summary["min_firings"] = level, settings.min_firings
     write_parquet(nodes.drop(columns="rare"), out / "nodes.parquet")
     write_parquet(edges, out / "edges.parquet")
     write_json(summary, out / "summary.json")
@@ -83,7 +85,7 @@ def build(
             table, narrow, wide, step.delta_mse, step.cosine_null, step.novel_threshold, settings
         )
         cover = cover_step(edges, table, codes[level - 1], codes[level], narrow, wide, ctx)
-        all_edges.append(_label(accept_splits(edges, cover, settings), level, narrow, wide))
+        all_edges.append(_label(judge_splits(edges, cover, settings), level, narrow, wide))
         children = children_of(all_edges[-1], table, narrow, wide)
         measured.append(
             covering.measure(codes[level - 1], codes[level], children, narrow.count, ctx.block_map)
@@ -125,16 +127,14 @@ def children_of(
     )
 
 
-def accept_splits(
+def judge_splits(
     edges: pd.DataFrame, cover: covering.Coverage, settings: TreeSettings
 ) -> pd.DataFrame:
-    """Keep a split family only if its children cover the parent; else they become "other"."""
+    """Say which split families do not cover their parent: some of what it was is elsewhere."""
     n = edges["n"].to_numpy(int)
     edges = edges.assign(coverage=np.where(n >= 0, cover.split_coverage[np.maximum(n, 0)], np.nan))
-    refused = (edges["type"] == "split") & (edges["coverage"] < settings.coverage)
-    edges.loc[refused, "type"] = "other"
-    edges.loc[refused, "subtype"] = "coverage_refused"
-    edges.loc[refused, "related"] = False
+    lacking = edges["type"].eq("split") & (edges["coverage"] < settings.coverage)
+    edges.loc[lacking & edges["subtype"].eq(""), "subtype"] = "incomplete"
     return edges
 
 

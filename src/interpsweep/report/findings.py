@@ -13,6 +13,7 @@ from interpsweep.report.text import listing, number, plural, share
 
 Tone = Literal["good", "mixed", "miss", "fact"]
 CONTROL = ("concept", "order")  # labelled categories without a shape: nothing should be claimed
+GOOD = 0.8  # F1 of edges
 Tables = Mapping[str, pd.DataFrame]
 
 
@@ -29,6 +30,7 @@ def findings(tables: Tables, most: int) -> list[Finding]:
     """The sweep's results in words, calibration first; at most `most`."""
     made = [
         *_recovery(tables["recovery"]),
+        *_edges(tables["edge_scores"]),
         *_claimed(tables["claims"]),
         *_matching(tables["matching"]),
         *_families(tables["families"]),
@@ -71,6 +73,22 @@ def _recovery(found: pd.DataFrame) -> list[Finding]:
         )
         made.append(Finding("miss" if false else "good", "Controls", text))
     return made
+
+
+def _edges(scores: pd.DataFrame) -> list[Finding]:
+    """Parent-child edges against the planted trees of worlds."""
+    if scores.empty:
+        return []
+    all_steps = scores[(scores["level"] == -1) & (scores["type"] == "parent_child")]
+    true, found, right = (int(all_steps[name].sum()) for name in ("true", "found", "right"))
+    if true + found == 0:
+        return []
+    f1 = 2 * right / (true + found)
+    text = (
+        f"{plural(true, 'child', 'children')} of a planted parent, {plural(found, 'edge')} of "
+        f"parent and child found, {right} of them right: F1 {number(f1)}."
+    )
+    return [Finding("good" if f1 >= GOOD else "miss", "Planted trees", text)]
 
 
 def _claimed(claims: pd.DataFrame) -> list[Finding]:

@@ -12,6 +12,7 @@ from interpsweep.report.text import number
 MOST_ROWS = 300
 
 _PLACE = ["model", "site", "architecture", "sparsity", "d_sae", "seed"]
+_FAMILY = [name for name in _PLACE if name != "d_sae"]
 _TREES = ["model", "site", "architecture", "sparsity", "seed", "d_narrow", "d_wide"]
 _NAMES = {
     "d_sae": "width",
@@ -52,7 +53,9 @@ def listings(tables: Mapping[str, pd.DataFrame], census: pd.DataFrame) -> list[L
                   "q", "replicated_seeds", "seeds"]),
         _listing("recovery", "Planted structure", _RECOVERY_NOTE, tables["recovery"],
                  ["concept", "shape", "verdict", *_PLACE, "values_held", "values", "mean_f1",
-                  "supervised_p", "shape_p", "tree_f1", "edge_recall"]),
+                  "supervised_p", "shape_p", "tree_f1", "edge_f1"]),
+        _listing("edges", "Edges against the planted tree", _EDGES_NOTE, _edges(tables),
+                 [*_FAMILY, "type", "true", "found", "right", "precision", "recall", "f1"]),
         _listing("saes", "Dictionaries", _SAES_NOTE, tables["saes"],
                  [*_PLACE, *_metrics(tables["saes"])]),
         _listing("matching", "Matches", _MATCHING_NOTE, tables["matching"],
@@ -73,6 +76,11 @@ _CLAIMS_NOTE = (
 _RECOVERY_NOTE = (
     "What the corpus was made with, against what was found. A value is held when some feature "
     "has an F1 above the level for it. In concepts without a shape nothing should be claimed."
+)
+_EDGES_NOTE = (
+    "Over all width steps of a family. True counts the latents whose relation to the planted tree "
+    "is of that type, found the edges so named, right those that are and hang where they belong. "
+    "parent child: any of absorption, split and specialisation, below any true ancestor."
 )
 _SAES_NOTE = "Metrics on held-out tokens; names carry the version of their definition."
 _MATCHING_NOTE = (
@@ -106,6 +114,14 @@ def _best_first(claims: pd.DataFrame) -> pd.DataFrame:
     if claims.empty:
         return claims
     return claims.sort_values(["q", "p", "kind", "subject"], kind="stable")
+
+
+def _edges(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Scores over all steps of the types that occur."""
+    scores = tables["edge_scores"]
+    if scores.empty:
+        return scores
+    return scores[(scores["level"] == -1) & (scores["true"] + scores["found"] > 0)]
 
 
 def _wide(families: pd.DataFrame) -> pd.DataFrame:
