@@ -47,13 +47,13 @@ _ALL = (
     ),
     Stage("encode", "codes", "interpsweep.saes.encode", version=2, gpu=True, face="codes"),
     Stage("match", "matches", "interpsweep.matching.match", version=2, face="matches"),
-    Stage("tree", "trees", "interpsweep.matching.tree", version=2, face="trees"),
+    Stage("tree", "trees", "interpsweep.matching.tree", version=3, face="trees"),
     Stage("geometry", "geometries", "interpsweep.geometry.geometry", face="geometry"),
     Stage("landscape", "landscapes", "interpsweep.geometry.landscape", face="landscape"),
     Stage("concepts", "concepts", "interpsweep.geometry.concepts", face="concepts"),
-    Stage("claims", "claims", "interpsweep.claims.claims", version=2, face="claims"),
-    Stage("figures", "figures", "interpsweep.figures.draw", version=2, face="figures"),
-    Stage("report", "reports", "interpsweep.report.report", version=2, face="report"),
+    Stage("claims", "claims", "interpsweep.claims.claims", version=3, face="claims"),
+    Stage("figures", "figures", "interpsweep.figures.draw", version=3, face="figures"),
+    Stage("report", "reports", "interpsweep.report.report", version=3, face="report"),
     Stage("bundle", "bundles", "interpsweep.report.bundle", face="bundle"),
 )
 STAGES: dict[str, Stage] = {stage.name: stage for stage in _ALL}
