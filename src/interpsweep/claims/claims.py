@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from interpsweep.claims import planted, recovery, rows, sweep_tables
+from interpsweep.claims import match_tables, planted, recovery, rows, sweep_tables
 from interpsweep.claims.holders import Holding, cofiring, hold, row_labels
 from interpsweep.claims.multiplicity import with_q
 from interpsweep.claims.sources import (
@@ -81,7 +81,7 @@ def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str
     concepts = stacked(found["concepts"], "concepts")
     concepts = with_q(concepts, ["test"]) if len(concepts) else concepts
     clusters, census = rows.of_clusters(found["geometries"], found["matches"], settings)
-    matching = sweep_tables.matching(found["matches"])
+    matching = match_tables.matching(found["matches"])
     claims = rows.assemble(
         [
             clusters,
@@ -104,6 +104,7 @@ def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str
         ("values", typed(values, VALUE_COLUMNS)),
         ("families", sweep_tables.families(found["trees"])),
         ("matching", matching),
+        ("contrasts", match_tables.contrasts(matching)),
         ("saes", sweep_tables.saes(found["evaluations"], found["geometries"])),
     ):
         write_parquet(table, out / f"{name}.parquet")

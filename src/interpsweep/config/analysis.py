@@ -45,7 +45,7 @@ class MatchSettings(Section):
         0.5, "Every pair with P(a|b) or P(b|a) above this share is kept as well.", gt=0.0, le=1.0
     )
     block: int = field(
-        2048, "Rows of one block of the cosine product.", unit="latents", ge=16, identity=False
+        512, "Rows of one block of the cosine product.", unit="latents", ge=16, identity=False
     )
     assignment_limit: int = field(
         4096,

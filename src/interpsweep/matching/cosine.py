@@ -20,7 +20,8 @@ from interpsweep.errors import UserError
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 
-COLUMNS = 2048  # of one block of the product
+BLOCK = 512  # rows of one block of the product
+COLUMNS = 1024  # of one block of the product: what is looked through is still in cache
 SCAN = 64  # values looked at together
 PAIRS_PER_LATENT = 512  # more pairs above the floor than this are no candidates but a crowd
 
@@ -55,7 +56,7 @@ def unit_rows(vectors: NDArray[np.floating]) -> Floats:
     return (vectors / np.where(norms > 0, norms, 1)).astype(np.float32)
 
 
-def compare(a: Floats, b: Floats, k: int, floor: float = np.inf, block: int = 2048) -> Comparison:
+def compare(a: Floats, b: Floats, k: int, floor: float = np.inf, block: int = BLOCK) -> Comparison:
     """The `k` nearest rows both ways of `a` (n_a, d) and `b` (n_b, d), and all pairs >= `floor`.
 
     Rows are unit vectors. Exact; among equal cosines the lower index comes first. Pairs are
@@ -65,6 +66,7 @@ def compare(a: Floats, b: Floats, k: int, floor: float = np.inf, block: int = 20
     found: list[tuple[Ints, Ints, Floats]] = []
     product = np.empty(min(block, len(a)) * min(COLUMNS, len(b)), np.float32)
     places = np.empty(product.size if np.isfinite(floor) else 1, np.int32)
+    below = np.nextafter(np.float32(floor), np.float32(-np.inf))
     most, held = PAIRS_PER_LATENT * (len(a) + len(b)), 0
     for i in range(0, len(a), block):
         rows = a[i : i + block]
@@ -73,7 +75,7 @@ def compare(a: Floats, b: Floats, k: int, floor: float = np.inf, block: int = 20
             here = product[: len(rows) * len(columns)].reshape(len(rows), len(columns))
             np.matmul(rows, columns.T, out=here)
             count = _scan(
-                here, i, j, np.float32(floor), near_a.index, near_a.cosine, near_b.index,
+                here, i, j, below, near_a.index, near_a.cosine, near_b.index,
                 near_b.cosine, places,
             )  # fmt: skip
             if count:
@@ -88,7 +90,7 @@ def compare(a: Floats, b: Floats, k: int, floor: float = np.inf, block: int = 20
     return Comparison(near_a.done(), near_b.done(), _pairs(found))
 
 
-def nearest(a: Floats, b: Floats, k: int, block: int = 2048) -> Neighbours:
+def nearest(a: Floats, b: Floats, k: int, block: int = BLOCK) -> Neighbours:
     """The `k` rows of `b` (n_b, d) with the largest cosine to each row of `a` (n_a, d).
 
     Rows are unit vectors. Exact; among equal cosines the lower index comes first.
@@ -96,7 +98,7 @@ def nearest(a: Floats, b: Floats, k: int, block: int = 2048) -> Neighbours:
     return compare(a, b, k, block=block).ab
 
 
-def pairs_above(a: Floats, b: Floats, floor: float, block: int = 2048) -> Pairs:
+def pairs_above(a: Floats, b: Floats, floor: float, block: int = BLOCK) -> Pairs:
     """Every pair of unit rows whose cosine is at least `floor`, ordered by a, then b."""
     return compare(a, b, 1, floor, block).above
 
@@ -146,14 +148,14 @@ def _scan(
     product: Floats,
     first_a: int,
     first_b: int,
-    floor: float,
+    below: float,
     index_a: Ints,
     cosine_a: Floats,
     index_b: Ints,
     cosine_b: Floats,
     places: NDArray[np.int32],
 ) -> int:
-    """Take what a block of the product improves; places and number of values from `floor` up."""
+    """Take what a block of the product improves; places and number of values above `below`."""
     rows, columns = product.shape
     last_a, last_b = cosine_a.shape[1] - 1, cosine_b.shape[1] - 1
     bar = np.empty(columns, np.float32)  # what a column has found already
@@ -161,25 +163,24 @@ def _scan(
         bar[j] = cosine_b[first_b + j, last_b]
     count = 0
     for i in range(rows):
-        row = product[i]
-        best = cosine_a[first_a + i]
-        low = min(best[last_a], floor)
+        index, best = index_a[first_a + i], cosine_a[first_a + i]
         for start in range(0, columns, SCAN):
-            stop = min(start + SCAN, columns)
-            some = 0
-            for j in range(start, stop):
-                some |= (row[j] > low) | (row[j] > bar[j]) | (row[j] >= floor)
+            row, over = product[i, start : start + SCAN], bar[start : start + SCAN]
+            low = min(best[last_a], below)
+            some = np.int32(0)
+            for j in range(len(row)):
+                some |= np.int32(row[j] > min(over[j], low))
             if not some:
                 continue
-            for j in range(start, stop):
-                value = row[j]
+            for j in range(len(row)):
+                value, place = row[j], start + j
                 if value > best[last_a]:
-                    _insert(index_a[first_a + i], best, first_b + j, value)
-                if value > bar[j]:
-                    _insert(index_b[first_b + j], cosine_b[first_b + j], first_a + i, value)
-                    bar[j] = cosine_b[first_b + j, last_b]
-                if value >= floor:
-                    places[count] = i * columns + j
+                    _insert(index, best, first_b + place, value)
+                if value > over[j]:
+                    other = first_b + place
+                    _insert(index_b[other], cosine_b[other], first_a + i, value)
+                    over[j] = cosine_b[other, last_b]
+                if value > below:
+                    places[count] = i * columns + place
                     count += 1
-            low = min(best[last_a], floor)
     return count

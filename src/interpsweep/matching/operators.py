@@ -10,7 +10,7 @@ from scipy import sparse as sp
 from scipy.optimize import linear_sum_assignment
 from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
-from interpsweep.matching.cosine import Comparison, Floats, Ints, compare, nearest, unit_rows
+from interpsweep.matching.cosine import BLOCK, Comparison, Floats, Ints, compare, nearest, unit_rows
 
 NEAR = 8  # nearest latents among which a wide dictionary is assigned
 
@@ -63,7 +63,7 @@ def sparse_assignment(found: Comparison) -> Assignment:
 
 
 def assign(
-    a: Floats, b: Floats, limit: int, block: int = 2048, found: Comparison | None = None
+    a: Floats, b: Floats, limit: int, block: int = BLOCK, found: Comparison | None = None
 ) -> Assignment:
     """Dense assignment up to `limit` latents a side, above it the sparse one.
 
@@ -127,7 +127,7 @@ def null_matches(
     rng: np.random.Generator,
     latents: int,
     limit: int,
-    block: int = 2048,
+    block: int = BLOCK,
 ) -> Nulls:
     """Rotated and covariance-matched nulls of all matching statistics.
 
