@@ -5,7 +5,7 @@ Beside the codes (see `saes.codes`) it writes
 ``features.parquet``
     One row per latent: ``feature``, ``count`` (rows where it fires), ``density`` (their share),
     ``mean``, ``max`` and quantiles ``q10``, ``q50``, ``q90``, ``q99`` of its positive activations
-    (NaN if it never fires; quantiles over the leading QUANTILE_ENTRIES entries), ``decoder_norm``.
+    (NaN if it never fires; quantiles over a sample, see `saes.activity`), ``decoder_norm``.
 ``contexts.parquet``
     The contexts in which a latent fires most, one row each: ``feature``, ``rank`` (0 = strongest),
     ``row`` (of the activations), ``context``, ``position``, ``activation``, ``token``, ``text``
@@ -35,6 +35,7 @@ from interpsweep.config.inference import EncodeSettings
 from interpsweep.context import Context, Stopped
 from interpsweep.corpora.artifact import Corpus
 from interpsweep.errors import UserError
+from interpsweep.saes.activity import Activity
 from interpsweep.saes.codes import BLOCK_ROWS, CONTEXTS, FEATURES, CodesWriter
 from interpsweep.saes.kernels import native
 from interpsweep.saes.load import LoadedSAE, encode_parts, load
@@ -42,7 +43,6 @@ from interpsweep.spec import Spec
 from interpsweep.tables import write_parquet
 
 BLOCKS = "blocks"  # scratch folder: one file per encoded block, so a killed run resumes there
-QUANTILE_ENTRIES = 20_000_000
 QUANTILES = (0.1, 0.5, 0.9, 0.99)
 
 
@@ -216,12 +216,9 @@ def rank_within(groups: np.ndarray) -> np.ndarray:
 
 @dataclass
 class Gathered:
-    """Statistics over all blocks; arrays over latents."""
+    """What all blocks together say about the latents."""
 
-    count: np.ndarray
-    total: np.ndarray
-    largest: np.ndarray
-    quantiles: np.ndarray  # (len(QUANTILES), d_sae)
+    activity: Activity
     best: Best
 
 
@@ -235,58 +232,37 @@ def _gather(
 ) -> Gathered:
     """Write the codes in order and reduce the blocks' statistics."""
     writer = CodesWriter(out, (blocks[0][0], blocks[-1][1]), sae.d_sae, counts, sae.fixed or 0)
-    count = np.zeros(sae.d_sae, np.int64)
-    total, largest = np.zeros(sae.d_sae), np.zeros(sae.d_sae, np.float32)
-    sample: list[tuple[np.ndarray, np.ndarray]] = []
-    sampled, waiting = 0, []
+    activity, waiting = Activity(sae.d_sae), []
     for start, stop in blocks:
         held = load_file(scratch / f"{start}.safetensors")
         indices, values = held["indices"], held["values"]
         shape = (stop - start, sae.d_sae)
         writer.append(csr_matrix((values, indices, held["indptr"]), shape=shape))
-        count += np.bincount(indices, minlength=sae.d_sae)
-        total += np.bincount(indices, weights=values, minlength=sae.d_sae)
-        np.maximum.at(largest, indices, values)
-        if sampled < QUANTILE_ENTRIES:
-            sample.append((indices, values))
-            sampled += len(values)
+        activity.add(start, held["indptr"], indices, values)
         waiting.append(
             Best(*(held[f"best.{name}"] for name in ("feature", "context", "row", "value")))
         )
         if sum(len(b.feature) for b in waiting[1:]) > 2 * top * sae.d_sae:
             waiting = [strongest(Best.join(waiting), top)]
     writer.close()
-    indices, values = (np.concatenate(part) for part in zip(*sample, strict=True))
-    quantiles = _quantiles(indices, values, sae.d_sae)
-    return Gathered(count, total, largest, quantiles, strongest(Best.join(waiting), top))
-
-
-def _quantiles(features: np.ndarray, values: np.ndarray, d_sae: int) -> np.ndarray:
-    """Quantiles (lower value, no interpolation) of the entries of each latent, NaN without any."""
-    # one entry per row: as csc the entries are grouped by latent in linear time
-    entries = csr_matrix((values, features, np.arange(len(values) + 1)), (len(values), d_sae))
-    by_latent = entries.tocsc()
-    found = np.full((len(QUANTILES), d_sae), np.nan, np.float32)
-    for latent in np.flatnonzero(np.diff(by_latent.indptr)):
-        mine = np.sort(by_latent.data[by_latent.indptr[latent] : by_latent.indptr[latent + 1]])
-        found[:, latent] = mine[np.floor(np.array(QUANTILES) * (len(mine) - 1)).astype(np.int64)]
-    return found
+    return Gathered(activity, strongest(Best.join(waiting), top))
 
 
 # ---------------------------------------------------------------------- tables
 
 
 def _feature_table(gathered: Gathered, rows: int, sae: LoadedSAE) -> pd.DataFrame:
-    fires = gathered.count > 0
-    mean = np.where(fires, gathered.total / np.maximum(gathered.count, 1), np.nan)
+    fired = gathered.activity
+    fires = fired.count > 0
+    mean = np.where(fires, fired.total / np.maximum(fired.count, 1), np.nan)
     table = {
         "feature": np.arange(sae.d_sae, dtype=np.int32),
-        "count": gathered.count,
-        "density": gathered.count / rows,
+        "count": fired.count,
+        "density": fired.count / rows,
         "mean": mean.astype(np.float32),
-        "max": np.where(fires, gathered.largest, np.nan).astype(np.float32),
+        "max": np.where(fires, fired.largest, np.nan).astype(np.float32),
     }
-    for share, values in zip(QUANTILES, gathered.quantiles, strict=True):
+    for share, values in zip(QUANTILES, fired.quantiles(QUANTILES), strict=True):
         table[f"q{round(100 * share)}"] = values
     return pd.DataFrame({**table, "decoder_norm": sae.norms.cpu().numpy()})
 
