@@ -91,8 +91,16 @@ def sae(ring_order: np.ndarray, shape_of_filler: str = "unresolved") -> tuple[re
     )
     joint = together([reader], [nested])
     clusters = pd.DataFrame({"cluster": [0] * 7 + [1] * 6, "feature": [*range(7), *range(13, 19)]})
+    clusters = clusters.assign(source="cosine", token_id=-1, concept="", value=-1)
     rows = [
-        {"cluster": c, "test": t, "best_model": m, "p_selected": 0.01, "q": 0.02}
+        {
+            "cluster": c,
+            "source": "cosine",
+            "test": t,
+            "best_model": m,
+            "p_selected": 0.01,
+            "q": 0.02,
+        }
         for c, m in ((0, "circle"), (1, shape_of_filler))
         for t in ("circle", "line", "tree", "simplex")
     ]
@@ -220,5 +228,46 @@ def test_clusters_replicate_through_mutual_latents(tmp_path: Any) -> None:
     assert partners == {("A", 0): [("B", 5)], ("B", 5): [("A", 0)], ("B", 6): [("A", -1)]}
     census = pd.DataFrame(
         {"sae": ["A", "B", "B"], "cluster": [0, 5, 6], "test": "circle", "p": [0.01, 0.03, 0.2]}
-    )
+    ).assign(object="directions")
     assert multiplicity.replicate(census, partners, 0.05) == ([2, 2, 2], [2, 2, 0])
+
+
+def test_q_of_tests_inside_selected_clusters() -> None:
+    """Simes and BH select two of three clusters; inside, tests face BH at 2/3 of the level."""
+    table = pd.DataFrame(
+        {
+            "source": "cosine",
+            "cluster": [0, 0, 1, 1, 2, 2],
+            "p": [0.001, 0.9, 0.01, 0.02, 0.6, 0.8],
+        }
+    )
+    q = multiplicity.selected_q(table, ["source"], ["cluster"])
+    # Simes: .002, .02, .8; BH over clusters: .006, .03, .8
+    # the second test of the first cluster: no level below .9 would do
+    np.testing.assert_allclose(q[:4], [0.006, 0.9, 0.03, 0.03])
+    assert (q[4:] >= 0.8).all()
+    table.loc[1, "p"] = np.nan  # no power: not a test
+    assert np.isnan(multiplicity.selected_q(table, ["source"], ["cluster"])[1])
+
+
+def test_few_clusters_are_selected_without_structure() -> None:
+    rng = np.random.default_rng(8)
+    wrong = 0
+    for _ in range(200):
+        table = pd.DataFrame(
+            {"source": "a", "cluster": np.repeat(range(15), 4), "p": rng.random(60)}
+        )
+        wrong += bool((multiplicity.selected_q(table, ["source"], ["cluster"]) <= 0.05).any())
+    assert wrong / 200 < 0.05 + 3 * np.sqrt(0.05 * 0.95 / 200)
+
+
+def test_a_cluster_of_kinds_of_tokens_counts_by_its_labels() -> None:
+    made, _ = sae(np.arange(7))
+    kinds = pd.DataFrame({"feature": -1, "token_id": range(20, 27), "value": range(7)})
+    kinds = kinds.assign(cluster=2, source="tokens", concept="day")
+    rows = made.census[made.census["cluster"] == 0].assign(cluster=2, source="tokens", q=0.001)
+    more = made._replace(
+        clusters=pd.concat([made.clusters, kinds]), census=pd.concat([made.census, rows])
+    )
+    row = recovery.recover("day", CONCEPTS, {"least": 20}, more, SETTINGS)
+    assert (row["cluster"], row["cluster_source"], row["cluster_share"]) == (2, "tokens", 1.0)

@@ -98,23 +98,50 @@ def test_only_neighbours_of_one_context_count_whatever_the_chunks() -> None:
     assert not alone.any()  # contexts of one token have no neighbours
 
 
-def test_a_circle_gathered_by_codes_passes_the_census() -> None:
-    unit, gathered = directions(), found(*world())
-    pool = census.subset_pool(unit, gathered, SETTINGS, Plain)
-    table = census.take(
-        unit, np.arange(len(unit)), gathered, pool, SETTINGS, Plain, "cofiring", first=5
+def survey(token: np.ndarray, context: np.ndarray) -> census.Survey:
+    return census.survey(
+        directions(), SETTINGS, Plain, codes=one_hot(token), context=context, ids=token
     )
-    assert set(table["source"]) == {"cofiring"} and table["cluster"].min() == 5
-    circle = table[(table["test"] == "circle") & (table["size"] == RING)]
-    assert circle["p_selected"].min() < 0.001
-    assert "circle" in set(circle["best_model"])
+
+
+def test_a_circle_gathered_by_codes_passes_the_census() -> None:
+    made = survey(*world())
+    for source in ("cofiring", "tokens"):
+        table = made.table[made.table["source"] == source]
+        circle = table[(table["test"] == "circle") & (table["size"] == RING)]
+        assert circle["p_selected"].min() < 0.001
+        assert "circle" in set(circle["best_model"])
+
+
+def test_kinds_of_tokens_bring_their_latents_and_means() -> None:
+    made = survey(*world())
+    assert made.kinds is not None
+    days = next(g for g in made.groups if set(made.kinds.ids[g.kinds]) == set(range(RING)))
+    assert set(days.members) == set(range(RING))  # one latent is on per token
+    np.testing.assert_allclose(made.kinds.means(days.kinds, directions()), directions()[:RING])
+
+
+def test_two_latents_of_one_value_are_one_point() -> None:
+    """A dictionary that spends two latents on every day still shows the circle."""
+    token, context = world()
+    n = RING + LINE + REST
+    second = (token < RING) & (np.random.default_rng(2).random(len(token)) < 0.4)
+    latent = np.where(second, token + n, token)
+    on = (np.ones(len(token), np.float32), (np.arange(len(token)), latent))
+    codes = Matrix(sp.csr_matrix(on, (len(token), n + RING)))
+    unit = directions()
+    extra = unit[:RING] + 0.3 * np.random.default_rng(3).standard_normal((RING, DIM))
+    unit = np.vstack([unit, extra / np.linalg.norm(extra, axis=1, keepdims=True)])
+    made = census.survey(
+        unit.astype(np.float32), SETTINGS, Plain, codes=codes, context=context, ids=token
+    )
+    days = made.table[(made.table["source"] == "tokens") & (made.table["size"] == RING)]
+    assert days.loc[days["test"] == "circle", "p_selected"].min() < 0.001
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_shuffled_codes_give_no_circle(seed: int) -> None:
     token, context = world()
-    token = np.random.default_rng(seed).permutation(token)
-    unit, gathered = directions(), found(token, context)
-    pool = census.subset_pool(unit, gathered, SETTINGS, Plain)
-    table = census.take(unit, np.arange(len(unit)), gathered, pool, SETTINGS, Plain, "cofiring")
-    assert (table["p_selected"] > 0.05 / max(len(table), 1)).all()
+    table = survey(np.random.default_rng(seed).permutation(token), context).table
+    of_codes = table[table["source"] != "cosine"]
+    assert (of_codes["p_selected"].dropna() > 0.05 / max(len(of_codes), 1)).all()

@@ -38,13 +38,44 @@ def simes(p: NDArray[np.floating]) -> float:
     return float(np.min(p * len(p) / np.arange(1, len(p) + 1))) if len(p) else float("nan")
 
 
+def selected_q(
+    table: pd.DataFrame, by: list[str], unit: list[str], level: str = "p"
+) -> NDArray[np.float64]:
+    """q of several tests within each of many clusters, (rows,); NaN p is no test.
+
+    Simes' p per cluster (`unit`), Benjamini-Hochberg over the clusters of a family (`by`), and
+    inside a selected cluster Benjamini-Hochberg at q R / K, with R of K clusters selected
+    (Benjamini and Bogomolov 2014). A row's q is the smallest level at which both hold.
+    """
+    table = table.reset_index(drop=True)
+    q = np.full(len(table), np.nan)
+    known = table[table[level].notna()]
+    for _, family in known.groupby(by, sort=True):
+        clusters = [rows.index for _, rows in family.groupby(unit, sort=True)]
+        p = family[level].to_numpy(float)
+        at = {row: place for place, row in enumerate(family.index)}
+        within = [p[[at[row] for row in rows]] for rows in clusters]
+        outer = q_values(np.array([simes(part) for part in within]))
+        edges = np.unique(outer)
+        selected = np.searchsorted(np.sort(outer), edges, side="right")
+        for rows, part, mine in zip(clusters, within, outer, strict=True):
+            # at a level in [edge, next edge) as many clusters are selected as at the edge
+            needed = len(clusters) * q_values(part)[:, None] / selected
+            reached = np.where(edges >= mine, np.maximum(needed, edges), np.inf)
+            later = np.append(edges[1:], np.inf)
+            reached = np.where(reached < later, reached, np.inf)
+            q[rows] = np.minimum(reached.min(axis=1), 1.0)
+    return q
+
+
 def cluster_partners(
     matches: list[Source], members: dict[str, pd.DataFrame], overlap: float
 ) -> dict[tuple[str, int], list[tuple[str, int]]]:
     """For each (sae digest, cluster), the same cluster in SAEs of other seeds.
 
-    Latents correspond by mutual nearest neighbours of the stored seed matches; clusters correspond
-    if they have one source and at least `overlap` of the larger one's members do. An SAE without a
+    Latents correspond by mutual nearest neighbours of the stored seed matches, kinds of tokens by
+    their id; clusters correspond if they have one source and at least `overlap` of the larger one's
+    members do. An SAE without a
     counterpart is listed with cluster -1, so that the list's length is the number of seeds that
     could have replicated it.
     """
@@ -71,12 +102,13 @@ def _partner(
     theirs = members[right]
     size = theirs.groupby("cluster").size().to_dict()
     homes = {
-        source: dict(zip(rows["feature"], rows["cluster"], strict=True))
+        source: dict(zip(rows[_name(source)], rows["cluster"], strict=True))
         for source, rows in theirs.groupby("source")
     }
     for (source, cluster), rows in members[left].groupby(["source", "cluster"]):
-        home = homes.get(source, {})
-        mapped = [home.get(to.get(int(f), -1), -1) for f in rows["feature"]]
+        home, names = homes.get(source, {}), rows[_name(source)].tolist()
+        there = names if source == "tokens" else [to.get(int(f), -1) for f in names]
+        mapped = [home.get(name, -1) for name in there]
         votes: dict[int, int] = {}
         for where in mapped:
             if where >= 0:
@@ -86,21 +118,29 @@ def _partner(
         found.setdefault((left, int(cluster)), []).append((right, best if enough else -1))
 
 
+def _name(source: str) -> str:
+    """The column of `clusters.parquet` that names the members of a cluster of this source."""
+    return "token_id" if source == "tokens" else "feature"
+
+
 def replicate(
     census: pd.DataFrame, partners: dict[tuple[str, int], list[tuple[str, int]]], level: float
 ) -> tuple[list[int], list[int]]:
     """Per row of the census: seeds that could replicate it, and seeds in which p is at most
     `level`.
 
-    Both include the row's own SAE; `census` has columns sae, cluster, test, p.
+    Both include the row's own SAE; `census` has columns sae, cluster, object, test, p.
     """
     p: dict[Any, float] = {
-        (row.sae, row.cluster, row.test): row.p for row in census.itertuples(index=False)
+        (row.sae, row.cluster, row.object, row.test): row.p
+        for row in census.itertuples(index=False)
     }
     seeds, replicated = [], []
     for row in census.itertuples(index=False):
         others = partners.get((row.sae, row.cluster), [])
-        hits = sum(p.get((sae, cluster, row.test), 1.0) <= level for sae, cluster in others)
+        hits = sum(
+            p.get((sae, cluster, row.object, row.test), 1.0) <= level for sae, cluster in others
+        )
         seeds.append(1 + len(others))
         replicated.append(int(row.p <= level) + hits)
     return seeds, replicated

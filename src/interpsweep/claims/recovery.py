@@ -17,7 +17,6 @@ from interpsweep.geometry import orders
 
 COMPONENTS, EXACT, DRAWS = 6, 8, 9999  # of the order tests on decoder directions
 ENOUGH = {"circle": 5, "line": 5}  # fewer distinct latents cannot show an order
-NAMED = 3  # fewer latents in a cluster do not tie its name to a concept
 MOST, HALF = 0.8, 0.5  # shares of values or pairs for "recovered" and "partly"
 
 
@@ -58,7 +57,7 @@ def recover(
         "mean_f1": float(held.f1[known].mean()) if known.any() else 0.0,
         "latents": len(np.unique(held.latent[good])),
         **shape,
-        **cluster_of(np.unique(held.latent[good]), concept["shape"], sae.clusters, sae.census),
+        **cluster_of(name, concept["shape"], np.flatnonzero(known), held, sae),
         **tree,
         "false_clusters": false_clusters(name, sae, s) if concept["shape"] == "categories" else 0,
     }
@@ -102,22 +101,43 @@ def direction_shape(
 
 
 def cluster_of(
-    latents: NDArray[np.int64], shape: str, clusters: pd.DataFrame, census: pd.DataFrame
+    name: str, shape: str, values: NDArray[np.int64], held: Held, sae: Sae
 ) -> dict[str, Any]:
-    """The census cluster with most of these latents, and what the census says of it."""
-    nothing = {"cluster": -1, "cluster_share": 0.0, "cluster_shape": "", "cluster_p": np.nan}
-    if not len(latents) or not len(clusters):
+    """The census cluster that is most nearly these values, and what the census says of it.
+
+    A member stands for a value if it is a kind of token that carries the value's label, or the best
+    latent of the value (F1 of at least a half). Clusters are ranked by 2 s u / (s + u), with s the
+    share of the values that they have and u the share of their members that stand for one; among
+    equals by the q of the declared shape. Its q and p are the smallest over the cluster's objects.
+    """
+    nothing = {"cluster": -1, "cluster_source": "", "cluster_share": 0.0, "cluster_shape": ""}
+    nothing |= {"cluster_p": np.nan, "cluster_q": np.nan}
+    if not len(values) or not len(sae.clusters):
         return nothing
-    among = clusters.loc[clusters["feature"].isin(latents), "cluster"].value_counts()
-    if not len(among):
+    best_of = {int(held.latent[v]): int(v) for v in values if held.f1[v] >= HALF}
+    own = sae.clusters["concept"].eq(name) & (sae.clusters["token_id"] >= 0)
+    value = sae.clusters["value"].where(own, sae.clusters["feature"].map(best_of))
+    ranked = []
+    for cluster, mine in value.groupby(sae.clusters["cluster"]):
+        if mine.notna().any():
+            share, purity = mine.nunique() / len(values), mine.notna().mean()
+            rows = sae.census[sae.census["cluster"] == cluster]
+            of = rows[rows["test"] == shape]
+            q = float(of["q"].min())
+            score = 2 * share * purity / (share + purity)
+            ranked.append((-score, 1.0 if np.isnan(q) else q, cluster, share, rows, of))
+    if not ranked:
         return nothing
-    most = int(among[among == among.max()].index.min())
-    rows = census[census["cluster"] == most].set_index("test")
+    _, _, cluster, share, rows, of = min(ranked, key=lambda one: one[:3])
     return {
-        "cluster": most,
-        "cluster_share": float(among.max() / len(latents)),
+        "cluster": int(cluster),
+        "cluster_source": str(
+            sae.clusters.loc[sae.clusters["cluster"] == cluster, "source"].iloc[0]
+        ),
+        "cluster_share": float(share),
         "cluster_shape": str(rows["best_model"].iloc[0]),
-        "cluster_p": float(rows["p_selected"].get(shape, np.nan)),
+        "cluster_p": float(of["p_selected"].min()),
+        "cluster_q": float(of["q"].min()),
     }
 
 
@@ -203,9 +223,15 @@ def _ancestors(node: str, parent_of: dict[str, str]) -> set[str]:
 
 
 def false_clusters(name: str, sae: Sae, s: ClaimsSettings) -> int:
-    """Clusters made mostly of latents for an unstructured concept that the census gives a shape."""
+    """Clusters made mostly of latents or tokens of an unstructured concept that the census gives a
+    shape.
+    """
     share = sae.holding.share[name]
-    mostly = sae.clusters.assign(mine=share[sae.clusters["feature"].to_numpy(int)] >= HALF)
+    latent = sae.clusters["feature"].to_numpy(int)
+    fires = (latent >= 0) & (share[np.maximum(latent, 0)] >= HALF)
+    kind = sae.clusters["token_id"].to_numpy(int) >= 0
+    labelled = sae.clusters["concept"].eq(name).to_numpy()
+    mostly = sae.clusters.assign(mine=np.where(kind, labelled, fires))
     ours = mostly.groupby("cluster")["mine"].mean()
     rows = sae.census[sae.census["cluster"].isin(ours.index[ours >= HALF])]
     named = rows[(rows["test"] == rows["best_model"]) & (rows["test"] != "simplex")]
@@ -219,7 +245,8 @@ def verdict(row: dict[str, Any], s: ClaimsSettings) -> str:
     and its structure shows: for a circle or line the order in the best latents' directions (p at
     most q), for a nested concept at least 80% F1 of its parent-child pairs, for the top of a
     taxonomy nothing more. *Partly*: at least half of the values have their latent, or the structure
-    shows (pairs: half), or a census cluster with most of the latents has the right name.
+    shows (pairs: half), or a census cluster of half of the values has the right name (q at most the
+    level).
     Unstructured concepts must lead to no claim: a *false claim* is a q-significant named shape
     among clusters of their latents.
     """
@@ -231,7 +258,7 @@ def verdict(row: dict[str, Any], s: ClaimsSettings) -> str:
         hinted = not top and row["tree_f1"] >= HALF
     else:
         shown = hinted = row["shape_p"] <= s.q
-    named = row["cluster_share"] >= HALF and row["latents"] >= NAMED
+    named = row["cluster_share"] >= HALF and row["cluster_q"] <= s.q
     named = named and row["cluster_shape"] == row["shape"]
     if row["held_share"] >= MOST and shown:
         return "recovered"

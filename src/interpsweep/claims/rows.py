@@ -7,7 +7,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from interpsweep.claims.multiplicity import cluster_partners, replicate, simes, with_q
+from interpsweep.claims.multiplicity import (
+    cluster_partners,
+    replicate,
+    selected_q,
+    simes,
+    with_q,
+)
 from interpsweep.claims.sources import PLACE, TYPES, Source, place, stacked
 from interpsweep.config.analysis import ClaimsSettings
 
@@ -20,14 +26,14 @@ CLAIM_COLUMNS = {
     "verdict": str,
 }
 STRUCTURAL = ("absorption", "split", "specialisation", "composition", "merge", "identity")
-BY = ["source", "test"]  # what makes one family of tests of the census
 CENSUS_NULLS = {
     "haar": "same spectrum, any arrangement",
     "random": "random directions",
 }
 SELECTION = {
     "cosine": "clusters selected in covariance-matched twins",
-    "cofiring": "clusters of codes with the directions of covariance-matched twins",
+    "cofiring": "clusters chosen by codes",
+    "tokens": "kinds of tokens chosen by codes",
 }
 
 
@@ -43,17 +49,19 @@ def of_clusters(
     if not parts:
         return pd.DataFrame(), pd.DataFrame()
     census = pd.concat(parts, ignore_index=True)
-    census = with_q(census.assign(p_arrangement=census["p"], p=census["p_selected"]), BY)
+    census = census.assign(p_arrangement=census["p"], p=census["p_selected"])
+    census["q"] = selected_q(census, ["source"], ["sae", "cluster"])
     members = {g.at["sae"]: g.table("clusters") for g in geometries}
     partners = cluster_partners(matches, members, s.overlap)
     census["seeds"], census["replicated_seeds"] = replicate(census, partners, s.q)
-    claims = census.assign(
+    tested = census[census["p"].notna()]
+    claims = tested.assign(
         kind="cluster",
-        subject=census["cluster"].astype(str),
-        effect=census["statistic"],
-        null_effect=census["null_mean"],
-        members=census["size"],
-        null=census["null"].map(CENSUS_NULLS) + "; " + census["source"].map(SELECTION),
+        subject=tested["cluster"].astype(str) + ", " + tested["object"],
+        effect=tested["statistic"],
+        null_effect=tested["null_mean"],
+        members=tested["size"],
+        null=tested["null"].map(CENSUS_NULLS) + "; " + tested["source"].map(SELECTION),
     )
     return claims, census
 

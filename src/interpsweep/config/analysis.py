@@ -164,10 +164,24 @@ class GeometrySettings(Section):
         unit="latents",
         ge=16,
     )
+    min_kind: int = field(
+        20, "A kind of token with fewer occurrences is left out.", unit="tokens", ge=2
+    )
+    kinds: int = field(
+        4096, "Most kinds of tokens, the most frequent ones, that are clustered.", ge=16
+    )
     components: int = field(8, "Principal components of a cluster that the tests see.", ge=2, le=16)
-    draws: int = field(199, "Random draws of each shape null.", unit="draws", ge=99)
+    draws: int = field(
+        199, "Random draws of each shape null that standardise a statistic.", unit="draws", ge=99
+    )
+    most_draws: int = field(
+        9999,
+        "Most random draws of a shape null: p-values that fewer do not settle get more.",
+        unit="draws",
+        ge=99,
+    )
     null_dictionaries: int = field(
-        12,
+        40,
         "Covariance-matched dictionaries clustered for the selection-aware p.",
         unit="draws",
         ge=1,

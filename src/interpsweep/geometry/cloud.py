@@ -39,17 +39,25 @@ class CloudShape(NamedTuple):
 
 
 def collect(
-    codes: Any, groups: list[NDArray[np.int64]], most: int, seed: int, ctx: Any
+    codes: Any,
+    wanted: list[tuple[NDArray[np.int64], NDArray[np.int64] | None]],
+    most: int,
+    seed: int,
+    ctx: Any,
 ) -> list[Cloud]:
-    """Clouds of several groups of latents in one pass; at most `most` tokens each, evenly drawn."""
-    wanted = np.unique(np.concatenate(groups)) if groups else np.zeros(0, np.int64)
-    work = partial(_columns, codes=codes, wanted=wanted)
-    parts = list(ctx.block_map(work, list(codes.chunks()), "clouds")) if len(wanted) else []
+    """Clouds of several (latents, rows) in one pass; at most `most` tokens each, evenly drawn.
+
+    Without rows, those on which one of the latents is active.
+    """
+    latents = [group for group, _ in wanted]
+    every = np.unique(np.concatenate(latents)) if latents else np.zeros(0, np.int64)
+    work = partial(_columns, codes=codes, wanted=every)
+    parts = list(ctx.block_map(work, list(codes.chunks()), "clouds")) if len(every) else []
     together = sp.vstack(parts).tocsc() if parts else sp.csc_matrix((codes.n_rows, 0))
     clouds = []
-    for number, group in enumerate(groups):
-        mine = together[:, np.searchsorted(wanted, group)].tocsr()
-        rows = np.flatnonzero(np.diff(mine.indptr))
+    for number, (group, given) in enumerate(wanted):
+        mine = together[:, np.searchsorted(every, group)].tocsr()
+        rows = np.flatnonzero(np.diff(mine.indptr)) if given is None else given
         if len(rows) > most:
             rng = np.random.default_rng([seed, 4, number])
             rows = np.sort(rng.choice(rows, most, replace=False))

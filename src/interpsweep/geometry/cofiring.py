@@ -1,9 +1,10 @@
-"""Firing profiles: which latents fire on the tokens right before and right after a latent's own.
+"""Firing profiles: which latents fire on the tokens right before and right after.
 
 Latents for exclusive values (the days of a week) never fire together, so their codes are
 anticorrelated token by token; but they stand in the same surroundings. Clusters of profiles gather
 them from the codes alone, without a look at the directions (cf. "The Geometry of Concepts",
-Li et al. 2024, which counts co-firing in blocks of 256 tokens).
+Li et al. 2024, which counts co-firing in blocks of 256 tokens). The same is done for kinds of
+tokens (`vocabulary.py`).
 """
 
 from __future__ import annotations
@@ -12,28 +13,32 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from interpsweep.saes.firing import Firing, firings
 
 Array = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 
 class _Counts(NamedTuple):
-    """Sums over pairs of neighbouring tokens of one context; (a, c) latents by surroundings."""
+    """Sums over pairs of neighbouring tokens of one context: (a,) events, (a, c) by latents."""
 
     pairs: float
-    first: Array  # (a,) latent on the first token of a pair
+    first: Array  # (a,) events on the first token of a pair
     second: Array
-    after: Array  # (a, c) surroundings fire right after the latent
+    latent_first: Array  # (c,) latents on the first token of a pair
+    latent_second: Array
+    after: Array  # (a, c) a latent fires right after the event
     before: Array
 
 
 def profiles(
     codes: Any,
     context: NDArray[np.integer],
-    alive: NDArray[np.int64],
-    surroundings: NDArray[np.int64],
+    alive: Ints,
+    surroundings: Ints,
     level: float,
     ctx: Any,
 ) -> NDArray[np.float32]:
@@ -44,22 +49,47 @@ def profiles(
     times the latent's largest one, because latents of TopK SAEs fire faintly on many tokens.
     `context` (rows,) is the context of every encoded row.
     """
-    work = partial(
-        _count,
-        codes=Firing.above(codes, level, ctx.block_map),
-        context=context,
-        alive=alive,
-        surroundings=surroundings,
-    )
+    above = Firing.above(codes, level, ctx.block_map)
+    return _profiles(above, context, surroundings, partial(_latents, alive=alive), ctx)
+
+
+def type_profiles(
+    codes: Any,
+    context: NDArray[np.integer],
+    place: Ints,
+    types: int,
+    surroundings: Ints,
+    level: float,
+    ctx: Any,
+) -> NDArray[np.float32]:
+    """The same for `types` kinds of tokens: `place` (rows,) is the kind of every row, -1 = none."""
+    above = Firing.above(codes, level, ctx.block_map)
+    return _profiles(above, context, surroundings, partial(_types, place=place, types=types), ctx)
+
+
+def _latents(start: int, stop: int, on: sp.csr_matrix, alive: Ints) -> sp.csr_matrix:
+    return on[:, alive]
+
+
+def _types(start: int, stop: int, on: sp.csr_matrix, place: Ints, types: int) -> sp.csr_matrix:
+    return one_hot(place[start:stop], types)
+
+
+def one_hot(place: Ints, size: int) -> sp.csr_matrix:
+    """Rows with a 1 at their place, (n, size); empty where the place is -1."""
+    here = np.flatnonzero(place >= 0)
+    return sp.csr_matrix((np.ones(len(here)), (here, place[here])), (len(place), size))
+
+
+def _profiles(
+    codes: Firing, context: NDArray[np.integer], surroundings: Ints, events: Any, ctx: Any
+) -> NDArray[np.float32]:
+    work = partial(_count, codes=codes, context=context, surroundings=surroundings, events=events)
     parts = list(ctx.block_map(work, list(codes.chunks()), "firing profiles"))
-    n, first, second, after, before = (sum(part[1:], part[0]) for part in zip(*parts, strict=True))
-    where = np.searchsorted(alive, surroundings)
-    made = np.hstack(
-        [
-            _phi(after, first, second[where], n),
-            _phi(before, second, first[where], n),
-        ]
+    n, first, second, latent_first, latent_second, after, before = (
+        sum(part[1:], part[0]) for part in zip(*parts, strict=True)
     )
+    made = np.hstack([_phi(after, first, latent_second, n), _phi(before, second, latent_first, n)])
     made -= made.mean(axis=1, keepdims=True)
     made /= np.maximum(np.linalg.norm(made, axis=1, keepdims=True), 1e-12)
     return made.astype(np.float32)
@@ -69,20 +99,28 @@ def _count(
     chunk: tuple[int, int],
     codes: Firing,
     context: NDArray[np.integer],
-    alive: NDArray[np.int64],
-    surroundings: NDArray[np.int64],
+    surroundings: Ints,
+    events: Any,
 ) -> _Counts:
     start, stop = chunk[0], min(chunk[1] + 1, codes.n_rows)  # the pair across the chunk's end
     on = firings(codes.read(start, stop)).astype(np.float64)
+    event, latent = sp.csr_matrix(events(start, stop, on)), sp.csr_matrix(on[:, surroundings])
     within = np.diff(context[start:stop]) == 0
-    first, second = on[:-1][within], on[1:][within]
+    first, second = event[:-1][within], event[1:][within]
+    latent_first, latent_second = latent[:-1][within], latent[1:][within]
     return _Counts(
         float(within.sum()),
-        np.asarray(first.sum(axis=0)).ravel()[alive],
-        np.asarray(second.sum(axis=0)).ravel()[alive],
-        (first[:, alive].T @ second[:, surroundings]).toarray(),
-        (second[:, alive].T @ first[:, surroundings]).toarray(),
+        _total(first),
+        _total(second),
+        _total(latent_first),
+        _total(latent_second),
+        (first.T @ latent_second).toarray(),
+        (second.T @ latent_first).toarray(),
     )
+
+
+def _total(part: sp.csr_matrix) -> Array:
+    return np.asarray(part.sum(axis=0)).ravel()
 
 
 def _phi(joint: Array, a: Array, c: Array, n: float) -> Array:

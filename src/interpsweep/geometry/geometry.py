@@ -14,10 +14,11 @@ from interpsweep.config.analysis import GeometrySettings, own_fields
 from interpsweep.context import Context
 from interpsweep.corpora.artifact import Corpus
 from interpsweep.errors import UserError
-from interpsweep.geometry import census, cloud, clusters, cofiring, panels, spectrum, tegum
-from interpsweep.geometry.clusters import Cluster
+from interpsweep.geometry import census, cloud, panels, spectrum, tegum
+from interpsweep.geometry.groups import SOURCES, Group
 from interpsweep.geometry.shapes import SHAPES
 from interpsweep.geometry.tokens import Tokens
+from interpsweep.geometry.vocabulary import Kinds
 from interpsweep.matching.coactivation import firing_statistics
 from interpsweep.matching.cosine import unit_rows
 from interpsweep.saes.artifact import Dictionary
@@ -26,9 +27,19 @@ from interpsweep.spec import Spec
 from interpsweep.tables import write_json, write_parquet
 
 Unit = NDArray[np.float32]
-MEMBER_COLUMNS = [
-    *("cluster", "source", "feature", "size", "persistence", "mean_cosine", "centrality", "density")
-]
+MEMBER_COLUMNS = {
+    "cluster": np.int32,
+    "source": str,
+    "feature": np.int32,
+    "size": np.int32,
+    **dict.fromkeys(("persistence", "mean_cosine", "centrality", "density"), np.float32),
+    "token_id": np.int32,
+    "token": str,
+    "f1": np.float32,
+    "concept": str,
+    "value": np.int32,
+    "label": str,
+}
 
 
 def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str, Any]:
@@ -47,25 +58,15 @@ def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str
             "times on the analysis split; train longer or lower geometry.min_firings"
         )
     unit = directions[alive]
-    by_cosine = census.find(unit, settings)
-    pool = census.null_pool(unit, settings, ctx)
-    by_codes = by_profile(codes, tokens, alive, count, settings, ctx)
-    subsets = census.subset_pool(unit, by_codes, settings, ctx)
-    found = by_cosine + by_codes
-    first = len(by_cosine)
-    table = pd.concat(
-        [
-            census.take(unit, alive, by_cosine, pool, settings, ctx),
-            census.take(unit, alive, by_codes, subsets, settings, ctx, "cofiring", first),
-        ],
-        ignore_index=True,
+    survey = census.survey(
+        unit, settings, ctx, codes=codes, context=tokens.context, ids=tokens.ids(), alive=alive
     )
-    table, pictures = with_clouds(table, unit, alive, found, codes, tokens, settings, ctx)
+    table, pictures = with_clouds(survey, unit, alive, codes, tokens, settings, ctx)
     density = count / codes.n_rows
-    members = member_table(unit, alive, found, first, density)
+    members = member_table(unit, alive, survey, tokens, density)
     map_ = embedding_table(unit, alive, members, table, count, mean, density, settings)
     ranks = spectrum.table(unit, activations.statistics.covariance, settings.seed)
-    made = summarise(directions, map_, ranks, found, pool, table, settings)
+    made = summarise(directions, map_, ranks, survey, table, settings)
     for name, frame in (
         ("clusters", members),
         ("census", table),
@@ -78,59 +79,54 @@ def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str
     return {key: made[key] for key in ("alive", "clusters", "clusters_null", "models")}
 
 
-def by_profile(
-    codes: Any,
-    tokens: Tokens,
-    alive: NDArray[np.int64],
-    count: NDArray[np.int64],
-    settings: GeometrySettings,
-    ctx: Context,
-) -> list[Cluster]:
-    """Clusters of latents by the surroundings they fire in; the directions are not looked at."""
-    frequent = np.argsort(-count[alive], kind="stable")[: settings.profile_latents]
-    rows = cofiring.profiles(
-        codes, tokens.context, alive, alive[np.sort(frequent)], settings.firing_level, ctx
-    )
-    return clusters.find(
-        rows,
-        settings.min_cluster,
-        settings.max_cluster,
-        settings.linkage_limit,
-        settings.seed,
-    )
-
-
 def with_clouds(
-    table: pd.DataFrame,
+    survey: census.Survey,
     unit: Unit,
     alive: NDArray[np.int64],
-    found: list[Cluster],
     codes: Any,
     tokens: Tokens,
     settings: GeometrySettings,
     ctx: Any,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The census with cloud columns, and the panels of its clearest clusters."""
-    best = panels.clearest(table, max(settings.cloud_clusters, settings.panels))
-    groups = [alive[found[cluster].members] for cluster, _ in best]
-    clouds = cloud.collect(codes, groups, settings.cloud_points, settings.seed, ctx)
+    best = panels.clearest(survey.table, max(settings.cloud_clusters, settings.panels))
+    scenes = [scene(survey, *one, unit, alive, tokens) for one in best]
+    wanted = [(alive[one.latents], one.rows) for one in scenes]
+    clouds = cloud.collect(codes, wanted, settings.cloud_points, settings.seed, ctx)
+    measured = scenes[: settings.cloud_clusters]
     jobs = [
-        (clouds[i], unit[found[cluster].members], settings.cloud_draws, settings.seed)
-        for i, (cluster, _) in enumerate(best[: settings.cloud_clusters])
+        (clouds[i], unit[one.latents], settings.cloud_draws, settings.seed)
+        for i, one in enumerate(measured)
     ]
     shapes = list(ctx.block_map(_measure, jobs, "activation clouds"))
     columns = pd.DataFrame(shapes, columns=cloud.CloudShape._fields)
-    columns["cluster"] = [cluster for cluster, _ in best[: settings.cloud_clusters]]
-    table = table.merge(columns, on="cluster", how="left", validate="many_to_one")
+    columns["cluster"] = np.array([one.cluster for one in measured], np.int32)
+    table = survey.table.merge(columns, on="cluster", how="left", validate="many_to_one")
     table["cloud_rows"] = table["cloud_rows"].fillna(0).astype(np.int32)
     pictures = [pd.DataFrame(columns=list(panels.COLUMNS)).astype(panels.COLUMNS)]
-    for number, (cluster, test) in enumerate(best[: settings.panels]):
+    for number, one in enumerate(scenes[: settings.panels]):
         few = thinned(clouds[number], settings.panel_points, settings.seed)
-        members = found[cluster].members
-        pictures.append(
-            panels.panel(number, cluster, test, unit[members], alive[members], few, tokens)
-        )
+        pictures.append(panels.panel(number, one, unit, alive, few, tokens))
     return table, pd.concat(pictures[1:] or pictures, ignore_index=True)
+
+
+def scene(
+    survey: census.Survey,
+    cluster: int,
+    test: str,
+    kind: str,
+    unit: Unit,
+    alive: NDArray[np.int64],
+    tokens: Tokens,
+) -> panels.Scene:
+    """What a panel of a cluster draws: the object `kind`, and the latents and rows of its cloud."""
+    group = survey.groups[cluster]
+    thing = next(t for t in census.objects(group, unit, alive, survey.kinds) if t.kind == kind)
+    latents, rows = group.members, None
+    if kind != "directions" and survey.kinds is not None:
+        latents = np.unique(survey.kinds.codes[group.kinds].indices).astype(np.int64)
+        rows = np.flatnonzero(np.isin(tokens.ids(), thing.names))
+    return panels.Scene(cluster, test, kind, thing.points, thing.names, latents, rows)
 
 
 def _measure(job: tuple[Any, ...]) -> cloud.CloudShape:
@@ -149,31 +145,67 @@ def thinned(points: cloud.Cloud, most: int, seed: int) -> cloud.Cloud:
 def member_table(
     unit: Unit,
     alive: NDArray[np.int64],
-    found: list[Cluster],
-    first: int,
+    survey: census.Survey,
+    tokens: Tokens,
     density: NDArray[np.float64],
 ) -> pd.DataFrame:
-    """`clusters.parquet`: one row per member; clusters from number `first` on are by co-firing."""
+    """`clusters.parquet`: one row per latent of a group; per kind of token of a group of tokens."""
     parts = []
-    for number, cluster in enumerate(found):
-        directions = unit[cluster.members].astype(np.float64)
-        k, total = len(directions), directions.sum(axis=0)
-        centre = total / max(np.linalg.norm(total), 1e-300)
+    for number, group in enumerate(survey.groups):
         parts.append(
-            pd.DataFrame(
-                {
-                    "cluster": np.int32(number),
-                    "source": "cosine" if number < first else "cofiring",
-                    "feature": alive[cluster.members].astype(np.int32),
-                    "size": np.int32(k),
-                    "persistence": np.float32(cluster.persistence),
-                    "mean_cosine": np.float32((total @ total - k) / (k * (k - 1))),
-                    "centrality": (directions @ centre).astype(np.float32),
-                    "density": density[alive[cluster.members]].astype(np.float32),
-                }
-            )
+            _kind_rows(survey.kinds, group, alive, tokens)
+            if survey.kinds is not None and len(group.kinds)
+            else _latent_rows(unit, group, alive)
         )
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=MEMBER_COLUMNS)
+        parts[-1] = parts[-1].assign(
+            cluster=np.int32(number),
+            source=group.source,
+            size=np.int32(len(parts[-1])),
+            persistence=np.float32(group.persistence),
+        )
+    if not parts:
+        return pd.DataFrame(columns=list(MEMBER_COLUMNS)).astype(MEMBER_COLUMNS)
+    made = pd.concat(parts, ignore_index=True)
+    latent = made["feature"].to_numpy()
+    made["density"] = np.where(latent >= 0, density[np.maximum(latent, 0)], np.nan)
+    return made[list(MEMBER_COLUMNS)].astype(MEMBER_COLUMNS)
+
+
+def _latent_rows(unit: Unit, group: Group, alive: NDArray[np.int64]) -> pd.DataFrame:
+    directions = unit[group.members].astype(np.float64)
+    k, total = len(directions), directions.sum(axis=0)
+    centre = total / max(np.linalg.norm(total), 1e-300)
+    nothing = {"token_id": -1, "token": "", "f1": np.nan, "concept": "", "value": -1, "label": ""}
+    return pd.DataFrame(
+        {
+            "feature": alive[group.members],
+            "mean_cosine": (total @ total - k) / max(k * (k - 1), 1),
+            "centrality": directions @ centre,
+            **nothing,
+        }
+    )
+
+
+def _kind_rows(
+    kinds: Kinds, group: Group, alive: NDArray[np.int64], tokens: Tokens
+) -> pd.DataFrame:
+    held, latents = kinds.holders(group.kinds)
+    holder = dict(zip(held.tolist(), alive[latents].tolist(), strict=True))
+    ids = kinds.ids[group.kinds]
+    concept, value, label = zip(*tokens.named(ids), strict=True)
+    return pd.DataFrame(
+        {
+            "feature": [holder.get(kind, -1) for kind in group.kinds.tolist()],
+            "mean_cosine": np.nan,
+            "centrality": np.nan,
+            "token_id": ids,
+            "token": tokens.words(ids),
+            "f1": kinds.f1[group.kinds],
+            "concept": concept,
+            "value": value,
+            "label": label,
+        }
+    )
 
 
 def embedding_table(
@@ -211,12 +243,12 @@ def summarise(
     directions: Unit,
     map_: pd.DataFrame,
     ranks: pd.DataFrame,
-    found: list[Cluster],
-    pool: census.NullPool,
+    survey: census.Survey,
     table: pd.DataFrame,
     settings: GeometrySettings,
 ) -> dict[str, Any]:
     """The dictionary's geometry in numbers; `expected` is what the level alone lets pass."""
+    found = survey.groups
     once = table.drop_duplicates("cluster")
     per_cluster, sources = once["best_model"].value_counts(), once["source"].value_counts()
     tests = table.groupby("test")["passes"].sum()
@@ -224,8 +256,8 @@ def summarise(
         "latents": len(directions),
         "alive": len(map_),
         "clusters": len(found),
-        "sources": {name: int(sources.get(name, 0)) for name in ("cosine", "cofiring")},
-        "clusters_null": pool.per_dictionary,
+        "sources": {name: int(sources.get(name, 0)) for name in SOURCES},
+        "clusters_null": survey.null_clusters["cosine"],
         "clustered_share": float((map_["cluster"] >= 0).mean()),
         "tests": {
             name: {

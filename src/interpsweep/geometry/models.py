@@ -1,72 +1,155 @@
-"""Which shape describes a cluster best: explicit models of its squared distances.
+"""Which shape describes a cluster best: explicit models of its squared distances, cross-validated.
 
 The tests react to each other's shapes (an arc passes as a tree, a tree as a line), so a p-value
-only gates; the name goes to the best-fitting model among the tests that passed.
+only gates; the name goes to the model, among those whose test passed, that predicts a left-out
+point best. Every model is a partition of the pairs of points into groups of equal distance; the
+reference is one group for all pairs (the equicorrelated model, a simplex).
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
-from scipy.cluster.hierarchy import cophenet, linkage
-from scipy.spatial.distance import pdist
+from scipy.cluster.hierarchy import linkage
+from scipy.spatial.distance import squareform
 from sklearn.isotonic import IsotonicRegression
 
+from interpsweep.geometry import nulls
 from interpsweep.geometry.shapes import SHAPES
 
+Array = NDArray[np.float64]
+Groups = NDArray[np.int_]
+MODELS = ("circle", "line", "tree")
+ARRANGEMENTS = 19
+CLOSED = 2.0  # ends of a circle's order are at most this many neighbour distances apart
 
-def fits(points: NDArray[np.float64]) -> dict[str, float]:
-    """Adjusted R2 of the squared distances of the points (k, r) under each model.
 
-    circle: a function of the number of steps round the best circular order; line: a rising function
-    of the number of steps along the best order; tree: the ultrametric of average linkage.
+class Partition(NamedTuple):
+    """Groups of pairs: (k, k) group numbers, the group to use for one that is empty without the
+    left-out point (-1: the mean of all pairs), and whether groups rise in distance.
     """
-    k = len(points)
-    squared = pdist(points, "sqeuclidean")
-    first, second = np.triu_indices(k, 1)
-    steps = {}
-    for name in ("circle", "line"):
-        order = SHAPES[name].order
-        assert order is not None
-        place = np.empty(k, int)
-        place[order(points)] = np.arange(k)
-        steps[name] = np.abs(place[first] - place[second])
-    around = np.minimum(steps["circle"], k - steps["circle"])
-    rising = IsotonicRegression().fit_transform(steps["line"].astype(float), squared)
-    return {
-        "circle": _adjusted(squared, _means(around, squared), k // 2),
-        "line": _adjusted(squared, rising, k - 1),
-        "tree": _adjusted(squared, cophenet(linkage(squared, "average")), k - 1),
-    }
+
+    group: Groups
+    instead: Groups
+    rising: bool = False
 
 
-def _means(group: NDArray[np.int_], values: NDArray[np.float64]) -> NDArray[np.float64]:
-    count = np.maximum(np.bincount(group), 1)
-    return (np.bincount(group, values) / count)[group]
+def fits(points: Array) -> dict[str, float]:
+    """Leave-one-out R2 of the squared distances of the points (k, r) under each model.
+
+    circle: circulant, a function of the steps round the best circular order; line: Robinson, a
+    rising function of the steps along the best order; tree: ultrametric with the topology of
+    average linkage. Order and topology are those of all points; the distances of a left-out point
+    are predicted from the pairs without it. 0 is as good as equal distances; -inf below 5 points.
+    """
+    if len(points) < 5:
+        return dict.fromkeys(MODELS, float("-inf"))
+    squared = np.sum((points[:, None] - points[None]) ** 2, axis=2)
+    made = {"circle": _around(points), "line": _along(points), "tree": _ultrametric(squared)}
+    return {name: left_out_r2(squared, model) for name, model in made.items()}
 
 
-def _adjusted(values: NDArray, fitted: NDArray, parameters: int) -> float:
-    """R2 with both sums divided by their degrees of freedom; -inf with none left."""
-    free = len(values) - parameters
-    total = np.var(values) * len(values) / max(len(values) - 1, 1)
-    if free <= 0 or total <= 0:
-        return float("-inf")
-    return float(1 - np.sum((values - fitted) ** 2) / free / total)
+def adjusted(points: Array, rng: np.random.Generator) -> dict[str, float]:
+    """`fits` above what the same search yields on random arrangements: (R2 - m) / (1 - m).
+
+    m is the model's mean R2 over `ARRANGEMENTS` Haar-random arrangements with the same spectrum.
+    Orders and topologies are chosen with the left-out point, and a line has more freedom than a
+    circle, so that without this it would be named too often.
+    """
+    own = fits(points)
+    if len(points) < 5:
+        return own
+    drawn = [fits(one) for one in nulls.haar(points, ARRANGEMENTS, rng)]
+    null = {name: float(np.mean([one[name] for one in drawn])) for name in MODELS}
+    return {name: (own[name] - null[name]) / (1 - null[name]) for name in MODELS}
 
 
-def name(passing: dict[str, float], fitted: dict[str, float]) -> str:
-    """Name of a cluster from its passing tests (test -> p) and its model fits.
+def left_out_r2(squared: Array, model: Partition) -> float:
+    """1 - squared error of the model / of equal distances, both on the pairs of left-out points."""
+    k, groups = len(squared), int(model.group.max()) + 1
+    off = ~np.eye(k, dtype=bool)
+    total = np.bincount(model.group[off], squared[off], groups)
+    count = np.bincount(model.group[off], minlength=groups)
+    wrong = base = 0.0
+    for i in range(k):
+        mine = np.delete(model.group[i], i)
+        own = np.delete(squared[i], i)
+        # every pair is in the sums twice
+        left = total - 2 * np.bincount(mine, own, groups)
+        n = count - 2 * np.bincount(mine, minlength=groups)
+        overall = left.sum() / n.sum()
+        mean = np.where(n > 0, left / np.maximum(n, 1), np.nan)
+        if model.rising:
+            known = np.flatnonzero(n > 0)
+            rise = IsotonicRegression(out_of_bounds="clip")
+            rise.fit(known, mean[known], sample_weight=n[known])
+            mean = rise.predict(np.arange(groups))
+        instead = np.where(model.instead >= 0, mean[model.instead], overall)
+        mean = np.where(np.isnan(mean), instead, mean)
+        mean = np.where(np.isnan(mean), overall, mean)
+        wrong += float(np.sum((own - mean[mine]) ** 2))
+        base += float(np.sum((own - overall) ** 2))
+    return 1 - wrong / base if base > 0 else float("-inf")
 
-    A simplex is named only where nothing more specific passes.
+
+def _places(name: str, points: Array) -> Groups:
+    order = SHAPES[name].order
+    assert order is not None
+    place = np.empty(len(points), int)
+    place[order(points)] = np.arange(len(points))
+    return place
+
+
+def _around(points: Array) -> Partition:
+    place = _places("circle", points)
+    steps = np.abs(place[:, None] - place)
+    steps = np.minimum(steps, len(points) - steps)
+    return Partition(steps, np.full(len(points) // 2 + 1, -1))
+
+
+def _along(points: Array) -> Partition:
+    place = _places("line", points)
+    return Partition(np.abs(place[:, None] - place), np.full(len(points), -1), rising=True)
+
+
+def _ultrametric(squared: Array) -> Partition:
+    """Pairs grouped by the node of the dendrogram that joins them.
+
+    A node that joins one point to a subtree is empty without that point: it is given the subtree's
+    own height, which in an ultrametric is the nearest lower bound; a pair of points, none.
+    """
+    k = len(squared)
+    merges = linkage(squareform(squared, checks=False), "average")[:, :2].astype(int)
+    group = np.zeros((k, k), int)
+    instead = np.full(k - 1, -1)
+    leaves = [[i] for i in range(k)]
+    for node, (a, b) in enumerate(merges):
+        group[np.ix_(leaves[a], leaves[b])] = node
+        group[np.ix_(leaves[b], leaves[a])] = node
+        leaves.append(leaves[a] + leaves[b])
+        if (a < k) != (b < k):
+            instead[node] = max(a, b) - k
+    return Partition(group, instead)
+
+
+def name(passing: list[str], fitted: dict[str, float], closure: float) -> str:
+    """Name of a cluster from its passing tests, its model fits, and its `closure` as a circle.
+
+    An open horseshoe is order, not a circle; a simplex is named only where nothing more specific
+    passes.
     """
     specific = {test: fitted[test] for test in passing if test in fitted}
+    if closure > CLOSED:
+        specific.pop("circle", None)
     if specific:
         best = max(specific, key=lambda test: (specific[test], test))
         return best if specific[best] > 0 else "unresolved"
     return "simplex" if "simplex" in passing else "unresolved"
 
 
-def closure(points: NDArray[np.float64], order: NDArray[np.intp]) -> float:
+def closure(points: Array, order: NDArray[np.intp]) -> float:
     """Distance of the first and last point of an order, in mean distances of neighbours.
 
     1 for a regular polygon, k - 1 for equal steps on a straight line.

@@ -44,15 +44,29 @@ class Labels(NamedTuple):
     label: NDArray[np.int16]  # of every token of the cloud, -1 = none
 
 
-def clearest(census: pd.DataFrame, most: int) -> list[tuple[int, str]]:
-    """(cluster, test) of the clusters with smallest p_selected, ties by z; named shapes first."""
-    shaped = census[census["test"] != "simplex"]
+class Scene(NamedTuple):
+    """One group to be drawn: the test and object in which it is clearest, and what is drawn."""
+
+    cluster: int
+    test: str
+    object: str  # "directions" or "token means"
+    points: NDArray[np.floating]  # (k, d)
+    names: NDArray[np.int64]  # (k,) latents or token ids
+    latents: NDArray[np.int64]  # (c,) whose activations are the cloud, as rows of the directions
+    rows: NDArray[np.int64] | None  # rows the cloud is taken from (None: wherever a latent fires)
+
+
+def clearest(census: pd.DataFrame, most: int) -> list[tuple[int, str, str]]:
+    """(cluster, test, object) of the clusters with smallest p_selected, ties by z; named shapes
+    first.
+    """
+    shaped = census[(census["test"] != "simplex") & census["p"].notna()]
     unnamed = shaped["best_model"].ne(shaped["test"])
     ranked = shaped.assign(unnamed=unnamed).sort_values(
         ["unnamed", "p_selected", "z", "cluster"], ascending=[True, True, False, True]
     )
     best = ranked.drop_duplicates("cluster").head(most)
-    return list(zip(best["cluster"].tolist(), best["test"].tolist(), strict=True))
+    return list(best[["cluster", "test", "object"]].itertuples(index=False, name=None))
 
 
 def dominant(rows: NDArray[np.int64], weight: NDArray[np.floating], tokens: Tokens) -> Labels:
@@ -73,67 +87,94 @@ def dominant(rows: NDArray[np.int64], weight: NDArray[np.floating], tokens: Toke
 
 def panel(
     number: int,
-    cluster: int,
-    test: str,
-    directions: NDArray[np.float32],
+    scene: Scene,
+    unit: NDArray[np.float32],
     features: NDArray[np.int64],
     cloud: Cloud,
     tokens: Tokens,
 ) -> pd.DataFrame:
-    """One panel: directions in the plane of their clearest shape, tokens projected on it."""
-    centred = directions.astype(np.float64) - directions.mean(axis=0)
+    """One panel: a group's points in the plane of their clearest shape, tokens projected on it.
+
+    `unit` (n, d) and `features` (n,) are all directions and the latents that they belong to.
+    """
+    points = nulls.principal(scene.points, min(8, len(scene.points) - 1))
+    centred = scene.points.astype(np.float64) - scene.points.mean(axis=0)
     *_, axes = np.linalg.svd(centred, full_matrices=False)
-    points = nulls.principal(directions, min(8, len(directions) - 1))
-    i, j = best_plane(points) if test == "circle" and points.shape[1] > 1 else (0, 1)
+    i, j = best_plane(points) if scene.test == "circle" and points.shape[1] > 1 else (0, 1)
     plane = axes[[i, j]]
     labels = dominant(cloud.rows, cloud.codes.max(axis=1), tokens)
-    order = SHAPES[test].order
-    place = np.full(len(features), -1)
+    order = SHAPES[scene.test].order
+    place = np.full(len(points), -1)
     if order is not None:
-        place[order(points)] = np.arange(len(features))
-    shown = cloud.codes.astype(np.float64) @ (directions @ plane.T)
-    strongest = cloud.codes.argmax(axis=1)
+        place[order(points)] = np.arange(len(points))
+    drawn = _points(scene, cloud, labels, tokens)
+    drawn = drawn.assign(x=centred @ plane[0], y=centred @ plane[1], order=place, row=-1, text="")
+    both = pd.concat(
+        [drawn, _dots(scene, unit, features, plane, cloud, labels, tokens)], ignore_index=True
+    )
+    both = both.assign(cluster=scene.cluster, panel=number, test=scene.test, concept=labels.concept)
+    return both[list(COLUMNS)].astype(COLUMNS)
+
+
+def _points(scene: Scene, cloud: Cloud, labels: Labels, tokens: Tokens) -> pd.DataFrame:
+    """The group's points by name: directions by the value they fire most for, kinds by theirs."""
     known = labels.label >= 0
-    preferred = [
-        _preferred(cloud.codes[known, k], labels.label[known]) for k in range(len(features))
-    ]
-    named = [labels.values[v] if v >= 0 else "" for v in labels.label]
-    arrows = pd.DataFrame(
+    if scene.object == "directions":
+        prefers = [
+            _preferred(cloud.codes[known, k], labels.label[known]) for k in range(len(scene.names))
+        ]
+        features, words = scene.names, [""] * len(scene.names)
+    else:
+        ids = tokens.ids(cloud.rows)
+        prefers = [
+            _preferred(known[mine] * 1.0, np.maximum(labels.label[mine], 0))
+            for mine in (ids == name for name in scene.names)
+        ]
+        features, words = np.full(len(scene.names), -1), tokens.words(scene.names)
+    return pd.DataFrame(
         {
-            "kind": "direction",
-            "x": centred @ plane[0],
-            "y": centred @ plane[1],
-            "order": place,
+            "kind": "direction" if scene.object == "directions" else "token mean",
             "feature": features,
             "activation": np.nan,
-            "row": -1,
-            "token": "",
-            "text": "",
-            "value": preferred,
-            "label": [labels.values[v] if v >= 0 else "" for v in preferred],
+            "token": words,
+            "value": prefers,
+            "label": [labels.values[v] if v >= 0 else "" for v in prefers],
         }
     )
-    dots = pd.DataFrame(
+
+
+def _dots(
+    scene: Scene,
+    unit: NDArray[np.float32],
+    features: NDArray[np.int64],
+    plane: NDArray[np.float64],
+    cloud: Cloud,
+    labels: Labels,
+    tokens: Tokens,
+) -> pd.DataFrame:
+    """The tokens of the cloud on the panel's plane, centred if the points are token means."""
+    shown = cloud.codes.astype(np.float64) @ (unit[scene.latents] @ plane.T)
+    if scene.object != "directions":
+        shown -= shown.mean(axis=0)
+    strongest = cloud.codes.argmax(axis=1)
+    return pd.DataFrame(
         {
             "kind": "cloud",
             "x": shown[:, 0],
             "y": shown[:, 1],
             "order": -1,
-            "feature": features[strongest],
+            "feature": features[scene.latents[strongest]],
             "activation": cloud.codes.max(axis=1),
             "row": cloud.rows,
             "token": [tokens.word(row) for row in cloud.rows],
             "text": [tokens.window(row, BEFORE, AFTER) for row in cloud.rows],
             "value": labels.label,
-            "label": named,
+            "label": [labels.values[v] if v >= 0 else "" for v in labels.label],
         }
     )
-    both = pd.concat([arrows, dots], ignore_index=True)
-    both = both.assign(cluster=cluster, panel=number, test=test, concept=labels.concept)
-    return both[list(COLUMNS)].astype(COLUMNS)
 
 
-def _preferred(activation: NDArray[np.float32], label: NDArray[np.int16]) -> int:
+def _preferred(activation: NDArray[np.floating], label: NDArray[np.int16]) -> int:
     """The value for which a latent's activations sum to most, or -1."""
     if not activation.any():
         return -1

@@ -44,6 +44,28 @@ class Tokens:
         """Readable string of one row's token."""
         return self._words[int(self._ids[self.flat[row] - self._from])].strip()
 
+    def named(self, ids: Ints) -> list[tuple[str, int, str]]:
+        """(concept, value, its label) that most tokens of each kind carry; ("", -1, "") if none.
+
+        Of concepts with equal shares the one with most values counts.
+        """
+        every, made = self.ids(), []
+        for kind in ids:
+            rows = np.flatnonzero(every == kind)
+            best, key = ("", -1, ""), (0.5, 0)
+            for name, concept in self.concepts.items():
+                label = self._labels[name][rows]
+                share = (float(np.mean(label >= 0)), len(concept["values"]))
+                if share > key:
+                    value = int(np.bincount(label[label >= 0]).argmax())
+                    best, key = (name, value, concept["values"][value]), share
+            made.append(best)
+        return made
+
+    def words(self, ids: Ints) -> list[str]:
+        """Readable strings of token ids."""
+        return [self._words[int(i)].strip() for i in ids]
+
     def window(self, row: int, before: int, after: int) -> str:
         """The row's token in its context, between guillemets; marks are left out."""
         here = int(self.flat[row])

@@ -1,9 +1,10 @@
 """Shape tests behind one interface: a statistic that is large when the shape is there, and its
 null.
 
-Points are the principal coordinates of a cluster's directions, float64, in batches (B, k, r): k
-directions, r components, centred. A statistic maps a batch to (B,). The search over planes or axes
-is part of the statistic, so that a null draw searches as hard as the data.
+Points are the principal coordinates of a cluster, float64, in batches (B, k, r): k points, r
+components, centred; for the null "random", the unit directions themselves, (B, k, d). A statistic
+maps a batch to (B,). The search over planes, axes or orders is part of the statistic, so that a
+null draw searches as hard as the data.
 """
 
 from __future__ import annotations
@@ -17,18 +18,21 @@ from interpsweep.geometry.shapes import circle, line, simplex, tree
 
 
 class Shape(NamedTuple):
-    """One test: its statistic, its null, and the best order of the points (None: no order)."""
+    """One test: its statistic, its null, the best order of the points (None: no order), and the
+    fewest points with which it can tell its shape from others.
+    """
 
     statistic: Callable[[NDArray], NDArray]
     null: Literal["haar", "random"]
     order: Callable[[NDArray], NDArray] | None
+    least: int
 
 
 SHAPES: dict[str, Shape] = {
-    "circle": Shape(circle.statistic, "haar", circle.order),
-    "line": Shape(line.statistic, "haar", line.order),
-    "tree": Shape(tree.statistic, "haar", None),
+    "circle": Shape(circle.statistic, "haar", circle.order, 5),
+    "line": Shape(line.statistic, "haar", line.order, 5),
+    "tree": Shape(tree.statistic, "haar", None, 5),
     # equal distances are a matter of the spectrum, which the Haar null keeps: so against random
     # ones
-    "simplex": Shape(simplex.statistic, "random", None),
+    "simplex": Shape(simplex.statistic, "random", None, 4),
 }
