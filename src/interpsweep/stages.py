@@ -48,7 +48,7 @@ _ALL = (
     Stage("encode", "codes", "interpsweep.saes.encode", version=3, gpu=True, face="codes"),
     Stage("match", "matches", "interpsweep.matching.match", version=2, face="matches"),
     Stage("tree", "trees", "interpsweep.matching.tree", version=3, face="trees"),
-    Stage("geometry", "geometries", "interpsweep.geometry.geometry", face="geometry"),
+    Stage("geometry", "geometries", "interpsweep.geometry.geometry", version=2, face="geometry"),
     Stage("landscape", "landscapes", "interpsweep.geometry.landscape", face="landscape"),
     Stage("concepts", "concepts", "interpsweep.geometry.concepts", face="concepts"),
     Stage("claims", "claims", "interpsweep.claims.claims", version=3, face="claims"),

@@ -30,7 +30,8 @@ def table(sources: Sources) -> pd.DataFrame:
         return points
     census = stacked(geometry, "census.parquet")
     on = [*_SAE, "cluster", "test"]
-    points = points.merge(census[[*on, "p_selected"]].drop_duplicates(on), on=on, how="left")
+    clearest = census.sort_values("p_selected", kind="stable")[[*on, "p_selected"]]
+    points = points.merge(clearest.drop_duplicates(on), on=on, how="left")
     keys = [*_SAE, "panel", "kind", "order", "feature", "row"]
     return points[[*_SAE, *_COLUMNS]].sort_values(keys, ignore_index=True)
 
@@ -47,7 +48,7 @@ def draw(table: pd.DataFrame, style: FigureStyle) -> Figure:
         of = table[(table[[*_SAE, "panel"]] == list(key)).all(axis=1)]
         first = of.iloc[0]
         colours = _colours(of)
-        _directions(axes[2 * i], of[of.kind == "direction"], colours)
+        _directions(axes[2 * i], of[of.kind != "cloud"], colours)
         _cloud(axes[2 * i + 1], of[of.kind == "cloud"], colours)
         axes[2 * i].set_title(
             f"cluster {first.cluster} of {s.count(first.d_sae)}\n"
@@ -57,7 +58,7 @@ def draw(table: pd.DataFrame, style: FigureStyle) -> Figure:
         drawn.append((axes[2 * i], axes[2 * i + 1], of))
     figure.draw_without_rendering()  # gives the panels their places: labels need them
     for left, right, of in drawn:
-        _name_directions(left, of[of.kind == "direction"], style)
+        _name_directions(left, of[of.kind != "cloud"], style)
         _name_tokens(right, of[of.kind == "cloud"], style)
     return figure
 
@@ -75,7 +76,7 @@ def _colours(of: pd.DataFrame) -> dict:
     """Colour by label where tokens are labelled, else by the strongest feature."""
     labels = sorted({(v, str(x)) for v, x in zip(of.value, of.label.fillna(""), strict=True) if x})
     names = [f"label:{x}" for _, x in labels]
-    directions = of[of.kind == "direction"].sort_values("order")
+    directions = of[of.kind != "cloud"].sort_values("order")
     features = [f"feature:{x}" for x in directions["feature"].drop_duplicates()]
     palette = dict(zip(names, sns.color_palette("husl", max(1, len(names))), strict=False))
     return {
@@ -112,7 +113,8 @@ def _cloud(axis: Axes, of: pd.DataFrame, colours: dict) -> None:
 
 
 def _name_directions(axis: Axes, of: pd.DataFrame, style: FigureStyle) -> None:
-    names = [label or f"f{f}" for label, f in zip(of.label.fillna(""), of.feature, strict=True)]
+    rows = zip(of.label.fillna(""), of.token.fillna(""), of.feature, strict=True)
+    names = [label or token or f"f{feature}" for label, token, feature in rows]
     s.label_points(axis, of.x, of.y, names, style.font_size * 0.66)
 
 
