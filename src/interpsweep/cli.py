@@ -193,18 +193,22 @@ def _options(
     pass
 
 
-def _stage_command(name: str) -> Any:
-    def command(
-        spec: Annotated[Path, typer.Option(help="The job: store/.specs/<digest>.json.")],
-        index: Annotated[
-            Path | None, typer.Option(help="Index file to write when every item is there.")
-        ] = None,
-    ) -> None:
-        from interpsweep.jobs import run_job
-        from interpsweep.store import Store
+_Job = Annotated[Path, typer.Option("--spec", help="The job: store/.specs/<digest>.json.")]
+_Index = Annotated[Path | None, typer.Option(help="Index file to write when every item is there.")]
+_STAGES_PANEL = "Stages (what the workflow's rules call)"
 
-        _one_threaded_unless_told(spec)
-        run_job(Store(), spec, index, stage=name)
+
+def _run_stage(name: str, spec: Path, index: Path | None) -> None:
+    from interpsweep.jobs import run_job
+    from interpsweep.store import Store
+
+    _one_threaded_unless_told(spec)
+    run_job(Store(), spec, index, stage=name)
+
+
+def _stage_command(name: str) -> Any:
+    def command(spec: _Job, index: _Index = None) -> None:
+        _run_stage(name, spec, index)
 
     command.__doc__ = f"Stage: make the items of a `{name}` job that the store lacks."
     return command
@@ -222,10 +226,69 @@ def _one_threaded_unless_told(spec: Path) -> None:
         os.environ[variable] = threads
 
 
+_tree = typer.Typer(
+    help="Show the lineage of a feature (`tree show`). Without a command: the stage, which makes "
+    "the items of a `tree` job that the store lacks.",
+)
+
+
+@_tree.callback(invoke_without_command=True)
+def _tree_stage(
+    context: typer.Context,
+    spec: Annotated[Path | None, typer.Option(help="The job: store/.specs/<digest>.json.")] = None,
+    index: _Index = None,
+) -> None:
+    if context.invoked_subcommand is None:
+        if spec is None:
+            raise UserError(
+                "tree: `interpsweep tree show SITE FEATURE` prints a lineage; the stage itself "
+                "needs --spec"
+            )
+        _run_stage("tree", spec, index)
+
+
+@_tree.command("show")
+def _tree_show(
+    site: Annotated[str, typer.Argument(help="Hook name, such as blocks.1.hook_resid_post.")],
+    feature: Annotated[
+        str,
+        typer.Argument(help="`width:latent`, such as 512:37; a latent alone is of the widest SAE."),
+    ],
+    config: Annotated[
+        list[Path] | None, typer.Option(help="YAML files of the sweep, as for `run`; repeatable.")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="Where a sweep has several models.")] = None,
+    architecture: Annotated[str | None, typer.Option(help="Where it has several.")] = None,
+    sparsity: Annotated[float | None, typer.Option(help="Where it has several.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Where it has several.")] = None,
+    contexts: Annotated[
+        int, typer.Option(help="Top contexts of the feature; relatives get one.", min=0)
+    ] = 5,
+    depth: Annotated[int, typer.Option(help="Levels of descendants.", min=0)] = 2,
+) -> None:
+    """Print where a feature comes from, what becomes of it, and where it fires.
+
+    Each line is a feature (`width:latent`) with its relation to the one above it, how often it
+    fires, and the main evidence: the cosine of the directions, how often the parent fires where it
+    does and the other way round, and the edge's p. Token by token the contexts show the activation
+    and where it is. Finished trees are all it needs; nothing is computed. For example:
+
+    interpsweep tree show blocks.1.hook_resid_post 1024:37 --seed 0
+
+    The columns behind it are those of trees/*/edges.parquet (docs/tables.md), the types are defined
+    in docs/methods.md.
+    """
+    from interpsweep.commands.lineage import show_lineage
+
+    wanted = {"model": model, "architecture": architecture, "sparsity": sparsity, "seed": seed}
+    show_lineage(_configs(config), site, feature, wanted, contexts, depth)
+
+
 for _name in STAGES:
-    app.command(_name, rich_help_panel="Stages (what the workflow's rules call)")(
-        _stage_command(_name)
-    )
+    if _name == "tree":
+        app.add_typer(_tree, name="tree")
+        continue
+    app.command(_name, rich_help_panel=_STAGES_PANEL)(_stage_command(_name))
 
 
 def main() -> None:
