@@ -31,7 +31,8 @@ def test_every_architecture_is_checked():
 def make(case: str, d_out: int | None = None):
     """An SAE (a transcoder with `d_out`) with random weights in float64, a batch, its target."""
     kind = case.split()[0]
-    settings = TrainSettings(architecture=kind, d_sae=D_SAE, tokens=1000, **CASES[case])
+    exact = {"d_sae": D_SAE, "tokens": 1000, "precision": "float32"}
+    settings = TrainSettings(architecture=kind, **exact, **CASES[case])
     sae = architecture(kind)(settings, D_IN, "cpu", d_out)
     generator = torch.Generator().manual_seed(5)
     for name, tensor in sae.parameters.items():

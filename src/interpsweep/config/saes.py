@@ -119,7 +119,7 @@ class TrainCommon(Section):
         1.0, "Largest norm of an SAE's gradient; null never clips.", gt=0
     )
     precision: Literal["float32", "bfloat16"] = field(
-        "float32",
+        "bfloat16",
         "Number format of the large matrix products: the encoder product that finds the active "
         "latents and, while a relu, gated or jumprelu SAE has many of them, all products. "
         "Activations of few latents, their gradients and the weights are float32 either way.",
