@@ -74,8 +74,13 @@ class TreeSettings(Section):
         30, "A latent with fewer firings is called rare and not classified.", unit="tokens", ge=1
     )
     covered: float = field(
-        0.9, "Lower bound of P(narrow|wide) from which wide is covered by narrow.", gt=0, le=1
+        0.9,
+        "Lower bound of the share of a latent's activation that lies where another one fires, from "
+        "which it is covered by that one.",
+        gt=0,
+        le=1,
     )
+    confidence: float = field(0.95, "One-sided level of that Wilson lower bound.", gt=0.5, lt=1.0)
     identity_cosine: float = field(
         0.9, "Decoder cosine from which mutual neighbours are the same latent.", gt=0, le=1
     )

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.optimize import nnls
 
 from interpsweep.config.analysis import TreeSettings
-from interpsweep.matching.association import share
+from interpsweep.matching.association import share, wilson_lower
 
 TYPES = (
     "rare",
@@ -29,6 +29,7 @@ TYPES = (
     "merge",
     "other",
 )
+MASS = ("mass_n_given_w", "covered_by_n", "mass_w_given_n", "covered_by_w")
 EXTRA = ("nnls_r2_single", "nnls_r2")
 EVIDENCE = (
     "cosine",
@@ -59,8 +60,12 @@ class Level:
     mean: NDArray[np.float64]
 
 
-def evidence(pairs: pd.DataFrame, narrow: Level, wide: Level) -> pd.DataFrame:
+def evidence(pairs: pd.DataFrame, narrow: Level, wide: Level, confidence: float) -> pd.DataFrame:
     """The match table in the words of the ladder (n, w), with what the rules are stated in.
+
+    `mass_n_given_w` is the share of w's activation that lies where n fires: P(n|w) in which faint
+    firings count as little as they contribute; `covered_by_n` is its lower bound, with as many
+    observations as w has firings. The other way round `mass_w_given_n` and `covered_by_w`.
 
     `r_match` and `r_child` are the split discriminator: with v = mean activation * direction,
     R_i = (v_w . v_i) / |v_i|^2 and R_w = (v_i . v_w) / |v_w|^2, where i is the match of n. Their
@@ -108,11 +113,17 @@ def evidence(pairs: pd.DataFrame, narrow: Level, wide: Level) -> pd.DataFrame:
         has & (own > 0), _over(table["mean_b"] * table["cosine"], own), nan
     )
     table["holes"] = np.where(has, 1 - share(table["n_match_a"], table["count_n"]), nan)
+    for one, other, mass in (("n", "w", "mean_b_with_a"), ("w", "n", "mean_a_with_b")):
+        count, mean = table[f"count_{other}"], table["mean_b" if other == "w" else "mean_a"]
+        within = _over(table["n_ab"] * table[mass], mean)  # firings, weighted by their strength
+        within = np.clip(np.nan_to_num(within), 0, count)
+        table[f"mass_{one}_given_{other}"] = share(within, count)
+        table[f"covered_by_{one}"] = wilson_lower(within, count.to_numpy(), confidence)
     table["p_n_given_w_null"] = share(table["n_ab_shifted"], table["count_w"]).astype(np.float32)
     table["p"] = np.maximum(
         np.exp(table["log_p"].to_numpy(float)), table["p_cosine"].to_numpy(float)
     )
-    table["score"] = table["lb_n_given_w"] * table["cosine"]
+    table["score"] = table["covered_by_n"] * table["cosine"]
     return table
 
 
@@ -201,8 +212,8 @@ def _places(mine: pd.DataFrame | None, parents: list[int]) -> list[int]:
 
 def _rules(table: pd.DataFrame, cosine_null: float, dim: int, s: TreeSettings) -> pd.DataFrame:
     """Which rules each pair satisfies, in columns is_*."""
-    covered = table["lb_n_given_w"] >= s.covered
-    covers = table["lb_w_given_n"] >= s.covered
+    covered = table["covered_by_n"] >= s.covered
+    covers = table["covered_by_w"] >= s.covered
     t = table.copy()
     t["is_identity"] = t["mutual"] & (t["cosine"] >= s.identity_cosine) & covered & covers
     t["is_holes"] = t["mutual"] & (t["cosine"] >= s.holes_cosine) & covered & ~covers
@@ -214,21 +225,24 @@ def _rules(table: pd.DataFrame, cosine_null: float, dim: int, s: TreeSettings) -
     holds = (share_above >= s.projection_share) & (t["asymmetry"] >= s.asymmetry)
     alone = child & matched & ~beside
     t["is_absorption"] = alone & holds
-    part = ((child & ~matched) | (alone & ~holds)) & (t["cosine"] > cosine_null)
-    part |= covered & ~covers & t["mutual"] & (t["cosine"] > cosine_null) & ~t["is_holes"]
+    # the direction is specific by itself, or random directions have no part in a specific firing
+    related = t["npmi"] >= s.novel_npmi
+    directed = (t["cosine"] > cosine_null) | (related & (t["cosine"] >= 2 / np.sqrt(dim)))
+    part = ((child & ~matched) | (alone & ~holds)) & directed
+    part |= covered & ~covers & t["mutual"] & directed & ~t["is_holes"]
     # Children of one parent share its direction. Where w and the match share nothing, n was a
     # mixture of unrelated features.
     t["is_unmixed"] = part & matched & ~t["mutual"] & (t["sibling_cosine"] < 2 / np.sqrt(dim))
     t["is_split"] = part & ~t["is_unmixed"]
     # A latent that fires almost everywhere covers every other one: firing must be specific. No
     # cosine is asked for, as a child that fires beside its parent need not repeat its direction.
-    t["is_specialisation"] = child & beside & (t["npmi"] >= s.novel_npmi)
+    t["is_specialisation"] = child & beside & related
     return t
 
 
 def _merges(rows: pd.DataFrame, s: TreeSettings) -> dict[int, NDArray[np.int64]]:
     """Wide latents that are nobody's match and nearly always fire with two or more narrow ones."""
-    within = rows[rows["lb_w_given_n"] >= s.covered]
+    within = rows[rows["covered_by_w"] >= s.covered]
     mutual = set(rows.loc[rows["mutual"], "w"])
     groups = {int(w): g["n"].to_numpy(np.int64) for w, g in within.groupby("w")}
     return {w: n for w, n in groups.items() if len(n) >= 2 and w not in mutual}

@@ -24,7 +24,16 @@ from interpsweep.tables import read_json, read_parquet, write_json, write_parque
 
 EDGE_COLUMNS = [
     *("source", "target", "level", "d_narrow", "d_wide", "n", "w", "type", "subtype", "primary"),
-    *("related", "score", *rules.EVIDENCE, "p", "p_n_given_w_null", "cosine_null", "match"),
+    *(
+        "related",
+        "score",
+        *rules.EVIDENCE,
+        *rules.MASS,
+        "p",
+        "p_n_given_w_null",
+        "cosine_null",
+        "match",
+    ),
     *("p_match_given_w", "r_match", "r_child", "asymmetry", "sibling_cosine", "attenuation"),
     *("conservation", "holes"),
     *("coverage", "nnls_r2_single", "nnls_r2", "delta_mse"),
@@ -80,7 +89,7 @@ def build(
     all_edges, measured = [], []
     for level, step in enumerate(steps, start=1):
         narrow, wide = levels[level - 1], levels[level]
-        table = rules.evidence(step.pairs, narrow, wide)
+        table = rules.evidence(step.pairs, narrow, wide, settings.confidence)
         edges = rules.classify(
             table, narrow, wide, step.delta_mse, step.cosine_null, step.novel_threshold, settings
         )
