@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from synthetic_matches import contrasts, write_match
 
 from interpsweep.claims.planted import SCORE_COLUMNS
 from interpsweep.claims.sources import typed
@@ -173,9 +174,11 @@ class SyntheticSweep:
                     "null_rotated": {"mmcs_ab": 0.21, "mmcs_ba": 0.19, "mcc": 0.1},
                     "null_covariance": {"mmcs_ab": 0.34, "mmcs_ba": 0.31, "q50": 0.3},
                     "p_mmcs_covariance": 0.01,
+                    "stitching": {"auc": 0.9, "threshold": 0.6},
                 },
                 out / "summary.json",
             )
+            write_match(out, a, b)
 
     def _claims(self) -> None:
         out = self.item("claims")
@@ -196,6 +199,8 @@ class SyntheticSweep:
         write_parquet(typed([], SCORE_COLUMNS), out / "edge_scores.parquet")
         matching = pd.DataFrame([r for site in self.sites for r in self._matching(site)])
         write_parquet(matching, out / "matching.parquet")
+        places = [self.place(site, architecture="batchtopk", sparsity=32) for site in self.sites]
+        write_parquet(contrasts(places, self.widths), out / "contrasts.parquet")
         for path, coordinates in list(self.items.values()):
             if coordinates["stage"] in ("train", "geometry", "tree"):
                 self.finish(

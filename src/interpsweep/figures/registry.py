@@ -52,8 +52,11 @@ _ENTRIES = (
     _figure("breakdown", "Where the error is", "site", ("evaluate",), "Dictionaries"),
     _figure("training", "Training curves", "site", ("train",), "Dictionaries"),
     _figure("matching", "Similarity across widths and seeds", "site", ("match",), "Matching"),
+    _figure("contrasts", "Widths against seeds", "sweep", ("claims",), "Matching"),
+    _figure("stitching", "From narrow to wide", "site", ("match",), "Matching"),
     _figure("edges", "Typed edges between widths", "site", ("tree",), "Trees"),
     _figure("families", "What becomes of features as width grows", "sweep", ("claims",), "Trees"),
+    _figure("absorption", "Absorption and its control", "site", ("match", "tree"), "Trees"),
     _figure("forest", "The largest lineages", "family", ("tree", "encode"), "Trees"),
     _figure(
         "census",

@@ -1,0 +1,172 @@
+"""Holes in surviving features against the control between seeds, and what absorbers conserve."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from interpsweep.config.pictures import FigureStyle
+from interpsweep.figures import style as s
+from interpsweep.figures.sources import Source, Sources, stacked
+
+MISSING = "No two dictionaries of this site were matched: it has one width and one seed."
+
+_MATCH = ["a", "b", "cosine", "mutual", "n_a", "n_b", "lb_a_given_b", "lb_b_given_a", "match_of_a",
+          "n_match_a", "n_match_b", "mean_b", "mean_match_with_a", "p_cosine"]  # fmt: skip
+_FAMILY = ["architecture", "sparsity", "seed"]
+_LEAST, _COSINE, _COVERED, _SILENT = 30, 0.8, 0.9, 0.1  # what methods.md calls a match and a child
+_LEVEL = 0.05  # p of a child's cosine
+_RATES = {"width": "holes, next wider", "seed": "holes, another seed", "absorbed": "absorbed"}
+
+
+def table(sources: Sources) -> pd.DataFrame:
+    """Part "rate": one row per match and family. Part "child": one per child of a silent match."""
+    rows, children = [], []
+    for source in sources.get("match", []):
+        pairs = source.frame("edges.parquet", _MATCH)
+        if pairs.empty or source.coordinates.get("direction") not in _RATES:
+            continue
+        a, b = source.coordinates["a"], source.coordinates["b"]
+        place = {**{k: a[k] for k in _FAMILY}, "d_narrow": a["d_sae"], "d_wide": b["d_sae"]}
+        rate = _hole_rate(pairs)
+        rows.append({**place, "part": "rate", "kind": source.coordinates["direction"], **rate})
+        if source.coordinates["direction"] == "width":
+            children.append(_children(pairs).assign(**place, part="child"))
+    rows += [row for tree in sources.get("tree", []) for row in _absorbed(tree)]
+    if not rows:
+        return pd.DataFrame()
+    found = pd.concat([pd.DataFrame(rows), *(c for c in children if len(c))], ignore_index=True)
+    edges = stacked(sources.get("tree", []), "edges.parquet")
+    if not edges.empty and "n" in found:
+        at = [*_FAMILY, "d_narrow", "d_wide", "n", "w"]
+        types = edges.loc[edges["primary"], [*at, "type"]].drop_duplicates(at)
+        found = found.merge(types, on=at, how="left")
+        child = found["part"] == "child"
+        found.loc[child, "kind"] = found.loc[child, "type"].fillna("other")
+        found = found.drop(columns="type")
+    return found.sort_values(["part", *_FAMILY, "d_narrow", "d_wide"], ignore_index=True)
+
+
+def _hole_rate(pairs: pd.DataFrame) -> dict[str, Any]:
+    """Mean share of a latent's firings on which its mutual match is silent."""
+    kept = pairs[pairs["mutual"] & (pairs["cosine"] >= _COSINE) & (pairs["n_a"] >= _LEAST)]
+    holes = 1 - kept["n_match_a"] / kept["n_a"]
+    return {"value": holes.mean() if len(kept) else np.nan, "latents": len(kept)}
+
+
+def _absorbed(tree: Source) -> list[dict[str, Any]]:
+    """Mean share of firings that are holes filled by an absorber, per level."""
+    nodes = tree.frame("nodes.parquet")
+    if nodes.empty or "absorption_rate" not in nodes:
+        return []
+    widths = nodes.groupby("level")["d_sae"].first()
+    place = {key: tree.coordinates[key] for key in _FAMILY}
+    kept = nodes[nodes["absorption_rate"].notna()]
+    return [
+        {
+            **place, "d_narrow": widths[level], "d_wide": widths[level + 1], "part": "rate",
+            "kind": "absorbed", "value": of["absorption_rate"].mean(), "latents": len(of),
+        }
+        for level, of in kept.groupby("level") if level + 1 in widths.index
+    ]  # fmt: skip
+
+
+def _children(pairs: pd.DataFrame) -> pd.DataFrame:
+    """Covered children beside whose firings the parent's match is silent, with both ratios."""
+    own = pairs[pairs["mutual"]].set_index("a")["cosine"]
+    kept = pairs[
+        (pairs["lb_a_given_b"] >= _COVERED)
+        & (pairs["lb_b_given_a"] < _COVERED)
+        & ~pairs["mutual"]
+        & (pairs["match_of_a"] >= 0)
+        & (pairs["n_match_b"] <= _SILENT * pairs["n_b"])
+        & (pairs["n_b"] >= _LEAST)
+        & (pairs["mean_match_with_a"] > 0)
+        & (pairs["cosine"] > 0)
+        & (pairs["p_cosine"] <= _LEVEL)
+    ]
+    activation = kept["mean_b"] / kept["mean_match_with_a"]
+    cosine = kept["cosine"] / own.reindex(kept["a"]).to_numpy()
+    return pd.DataFrame(
+        {
+            "n": kept["a"].astype("int32"),
+            "w": kept["b"].astype("int32"),
+            "activation_ratio": activation,
+            "cosine_ratio": cosine,
+            "value": activation * cosine,
+            "kind": "other",
+        }
+    )
+
+
+def draw(table: pd.DataFrame, style: FigureStyle) -> Figure:
+    """Rates by step; activation ratio against cosine ratio; the distribution of their product."""
+    figure, axes = s.panels(style, 3, 3, 1.2)
+    _rates(axes[0], table[table["part"] == "rate"])
+    children = table[table["part"] == "child"]
+    if len(children):
+        _ratios(axes[1], children)
+        _products(axes[2], children)
+    else:
+        for axis in axes[1:]:
+            s.say(axis, "no child beside\na silent match")
+            axis.set_axis_off()
+    kinds = [k for k in s.EDGE_COLOURS if k in set(children["kind"])]
+    marks = [
+        Line2D([], [], color=s.EDGE_COLOURS[k], marker="o", ls="",
+               label=f"{s.words(k)} ({(children['kind'] == k).sum():,})")
+        for k in kinds
+    ]  # fmt: skip
+    marks.append(Line2D([], [], color="#555555", ls="--", lw=1, label="projection conserved"))
+    figure.legend(handles=marks, loc="outside lower center", ncols=min(5, len(marks)))
+    return figure
+
+
+def _rates(axis: Axes, rates: pd.DataFrame) -> None:
+    looks = {"width": (s.RED, "^"), "seed": (s.BLUE, "o"), "absorbed": (s.ORANGE, "s")}
+    for kind, (colour, mark) in looks.items():
+        of = rates[rates["kind"] == kind]
+        axis.plot(of["d_narrow"], of["value"], mark, color=colour, alpha=0.5, ms=3.5, mew=0)
+        mean = of.groupby("d_narrow")["value"].mean()
+        axis.plot(mean.index, mean, color=colour, marker=mark, label=_RATES[kind])
+    s.width_axis(axis, rates["d_narrow"].tolist(), "width of the narrower")
+    axis.set_ylabel("mean share of firings")
+    axis.set_ylim(bottom=0)
+    axis.legend(loc="best", handlelength=1.2)
+    s.finish(axis)
+
+
+def _ratios(axis: Axes, children: pd.DataFrame) -> None:
+    for kind in reversed(s.EDGE_COLOURS):
+        of = children[children["kind"] == kind]
+        axis.scatter(
+            of["cosine_ratio"], of["activation_ratio"], s=8, lw=0, alpha=0.7,
+            color=s.EDGE_COLOURS[kind], rasterized=True,
+        )  # fmt: skip
+    low, high = children["cosine_ratio"].min() * 0.9, children["cosine_ratio"].max() * 1.1
+    line = np.geomspace(low, high, 50)
+    axis.plot(line, 1 / line, "--", color="#555555", lw=1)
+    s.log_ticks(axis, "x")
+    s.log_ticks(axis, "y")
+    axis.set_xlabel("cosine ratio")
+    axis.set_ylabel("activation ratio")
+    s.finish(axis)
+
+
+def _products(axis: Axes, children: pd.DataFrame) -> None:
+    common = children["kind"].value_counts()
+    for kind in [k for k in s.EDGE_COLOURS if common.get(k, 0) >= 5]:
+        of = children.loc[children["kind"] == kind, "value"]
+        sns.ecdfplot(x=of, ax=axis, color=s.EDGE_COLOURS[kind])
+    axis.axvline(1, ls="--", color="#555555", lw=1)
+    axis.set_xscale("log")
+    s.log_ticks(axis, "x")
+    axis.set_xlabel("product of the ratios")
+    axis.set_ylabel("share of children")
+    s.finish(axis)
