@@ -20,7 +20,9 @@ _PER_SITE = (
     "breakdown",
     "training",
     "matching",
+    "stitching",
     "edges",
+    "absorption",
     "panels",
     "embedding",
     "spectrum",
@@ -217,7 +219,7 @@ class _Sweep:
         if name not in (*_PER_SITE, "forest"):  # one over the whole sweep
             return [self._figure(name, {}, items)] if items else []
         keys = _FAMILY if name == "forest" else ("model", "site")
-        anchor = "tree" if name == "forest" else next(iter(READS[name]))
+        anchor = {"forest": "tree", "absorption": "match"}.get(name) or next(iter(READS[name]))
         here = [item for item in items if all(key in item[1] for key in keys)]
         places = {tuple(at[key] for key in keys) for stage, at, _ in here if stage == anchor}
         return [
