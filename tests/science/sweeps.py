@@ -7,7 +7,10 @@ from typing import Any
 
 import pandas as pd
 
+from interpsweep.claims.planted import score_trees
+from interpsweep.claims.sources import Source
 from interpsweep.config.load import load_sweep
+from interpsweep.context import Context
 from interpsweep.driver import write_specs
 from interpsweep.jobs import run_job
 from interpsweep.plan import build_plan
@@ -40,3 +43,19 @@ class Made:
     def summaries(self, stage: str, **at: Any) -> list[dict[str, Any]]:
         """`summary.json` of all items of a stage with these coordinates."""
         return [read_json(path / "summary.json") for path in self.paths(stage, **at)]
+
+
+def edge_scores(made: Made) -> pd.DataFrame:
+    """`edge_scores` of all families of a world's sweep, without its other claims."""
+    items = made.plan.items
+    stages = {"corpora": "corpus", "codes": "encode", "trees": "tree", "saes": "train"}
+    found = {
+        role: [
+            Source(item.digest, made.store.find(item.digest), dict(item.at))
+            for item in items.of(stage)
+        ]
+        for role, stage in stages.items()
+    }
+    for codes, item in zip(found["codes"], items.of("encode"), strict=True):
+        codes.at["sae"] = item.spec["inputs"]["sae"]
+    return score_trees(found, Context())[0]

@@ -9,7 +9,7 @@ import pytest
 import scipy.sparse as sp
 
 from interpsweep.config.analysis import MatchSettings, TreeSettings
-from interpsweep.matching import coactivation
+from interpsweep.matching import coactivation, traces
 from interpsweep.matching.cosine import unit_rows
 from interpsweep.matching.edges import Level
 from interpsweep.matching.match import match
@@ -127,7 +127,7 @@ def ladder(
         summary["null_covariance"]["q999"],
         summary["stitching"]["threshold"],
     )
-    levels = [Level(s.decoder, s.count, s.mean) for s in (a, b)]
+    levels = [Level(s.decoder, s.encoder, s.count, s.mean) for s in (a, b)]
     nodes, edges, made = build(levels, [a.codes, b.codes], [step], TreeSettings(), Plain())
     return nodes, edges, made, pairs, summary
 
@@ -181,6 +181,49 @@ def test_absorption_is_conserved_and_measured(absorption: tuple[Any, ...]) -> No
     np.testing.assert_allclose(parents["absorption_rate"], 0.6, atol=0.03)
     np.testing.assert_allclose(parents["coverage"], 1, atol=1e-6)
     np.testing.assert_allclose(parents["exclusivity"], 1, atol=1e-6)
+
+
+def test_hedging_is_how_far_a_parent_leans_into_its_children(absorption: tuple[Any, ...]) -> None:
+    nodes, summary = absorption[0], absorption[2]["steps"][0]
+    parents = nodes[(nodes["level"] == 0) & (nodes["latent"] < PARENTS)]
+    # three orthogonal children with .202 of the parent's direction each
+    np.testing.assert_allclose(parents["hedging"], np.sqrt(3) * 0.202, atol=0.002)
+    assert (parents["hedging_null"] < 0.15).all()
+    assert nodes.loc[nodes["level"] == 1, "hedging"].isna().all()
+    assert summary["mean_hedging"] > 3 * summary["mean_hedging_null"]
+
+
+def test_absorption_leaves_a_mark_in_the_encoder() -> None:
+    """The parent's latent reads f0 - f1 to be silent where the child's, along f0 + f1, fires."""
+    axes = np.eye(4, dtype=np.float32)
+    decoder = unit_rows(np.stack([axes[0], axes[0] + axes[1], axes[2]]))
+    encoder = unit_rows(np.stack([axes[0] - axes[1], axes[1], axes[2]]))
+    wide = Level(decoder, encoder, np.array([9, 9, 9]), np.ones(3))
+    signature = traces.encoder_signature(np.array([0, 0]), np.array([1, 2]), wide)
+    np.testing.assert_allclose(signature, [-np.sqrt(0.5), 0], atol=1e-6)
+
+
+def test_activation_counts_where_firings_are_noise(absorption: tuple[Any, ...]) -> None:
+    """Faint firings elsewhere lower P(n|w), and the share of activation by what they carry."""
+    edges = absorption[1]
+    np.testing.assert_allclose(edges["mass_n_given_w"], 1, atol=1e-6)
+    assert (edges["covered_by_n"] <= edges["mass_n_given_w"]).all()
+    child = edges["type"] == "absorption"
+    # a child's share of the narrow latent's activation is more than its share of the firings
+    assert (edges.loc[child, "mass_w_given_n"] > edges.loc[child, "p_w_given_n"]).all()
+
+
+def test_mixtures_of_unrelated_features_are_unmixed_not_split() -> None:
+    """One narrow latent for two features that share nothing becomes one latent for each."""
+    world = World(child_p=0.2, child_size=1.0)
+    rows, codes = world.other[:2], world.other_on[:, :2].astype(float)
+    mixed = unit_rows(rows.sum(0, keepdims=True)), codes.sum(1, keepdims=True)
+    rest = world.other[2:], world.other_on[:, 2:].astype(float)
+    narrow = np.vstack([mixed[0], rest[0]]), np.column_stack([mixed[1], rest[1]])
+    edges = ladder(world, (world.other, world.other_on.astype(float)), narrow)[1]
+    parts = edges[edges["n"] == 0]
+    assert set(parts["type"]) == {"split"} and "unmixed" in set(parts["subtype"])
+    assert (edges.loc[edges["n"] != 0, "type"] == "identity").all()
 
 
 def test_split_ladder(split: tuple[Any, ...]) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.stats import t
 
 from interpsweep.claims.sources import PLACE, TYPES, Source, place, typed
 
@@ -16,6 +17,10 @@ STEP = (
     "single_parent_share",
     "mean_hole_rate",
     "mean_absorption_rate",
+    "mean_hedging",
+    "mean_hedging_null",
+    "encoder_signature",
+    "encoder_signature_null",
 )
 FAMILY_PLACE = [name for name in PLACE if name != "d_sae"]
 FAMILY_COLUMNS = {
@@ -28,7 +33,7 @@ FAMILY_COLUMNS = {
     "births": "int32",
     **dict.fromkeys(STEP[1:], "float64"),
     "seeds": "int32",
-    **dict.fromkeys(("fraction_mean", "fraction_sd"), "float64"),
+    **dict.fromkeys(("fraction_mean", "fraction_sd", "fraction_low", "fraction_high"), "float64"),
 }
 
 
@@ -58,7 +63,16 @@ def families(trees: list[Source]) -> pd.DataFrame:
     table["seeds"] = groups["seed"].transform("nunique")
     table["fraction_mean"] = groups["fraction"].transform("mean")
     table["fraction_sd"] = groups["fraction"].transform("std")
+    half = _half_width(table["fraction_sd"], table["seeds"])
+    table["fraction_low"] = (table["fraction_mean"] - half).clip(0, 1)
+    table["fraction_high"] = (table["fraction_mean"] + half).clip(0, 1)
     return typed(table, FAMILY_COLUMNS)
+
+
+def _half_width(sd: pd.Series, seeds: pd.Series) -> pd.Series:
+    """Of the 95% interval of a mean over seeds (Student's t); NaN of a single seed."""
+    more = seeds.clip(lower=2)
+    return (sd * t.ppf(0.975, more - 1) / np.sqrt(more)).where(seeds > 1)
 
 
 def saes(evaluations: list[Source], geometries: list[Source]) -> pd.DataFrame:

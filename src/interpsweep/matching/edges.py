@@ -51,11 +51,12 @@ EVIDENCE = (
 
 @dataclass(frozen=True)
 class Level:
-    """One dictionary of the ladder: unit decoder rows (n, d), firing counts and mean activations
-    (n,).
+    """One dictionary of the ladder: unit decoder and encoder rows (n, d), firing counts and mean
+    activations (n,).
     """
 
     decoder: NDArray[np.float32]
+    encoder: NDArray[np.float32]
     count: NDArray[np.int64]
     mean: NDArray[np.float64]
 

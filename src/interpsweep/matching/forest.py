@@ -109,6 +109,8 @@ def step_summary(nodes: pd.DataFrame, level: int, threshold: float | None) -> di
         "single_parent_share": _mean(placed["n_parents"] == 1),
         "mean_hole_rate": _mean(alive_narrow["hole_rate"].dropna()),
         "mean_absorption_rate": _mean(alive_narrow["absorption_rate"].dropna()),
+        "mean_hedging": _mean(alive_narrow["hedging"].dropna()),
+        "mean_hedging_null": _mean(alive_narrow["hedging_null"].dropna()),
         "novel_threshold": threshold,
     }
 

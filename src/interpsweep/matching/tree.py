@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +14,7 @@ from interpsweep.config.analysis import TreeSettings, own_fields
 from interpsweep.context import Context
 from interpsweep.matching import coverage as covering
 from interpsweep.matching import edges as rules
-from interpsweep.matching import forest
+from interpsweep.matching import forest, traces
 from interpsweep.matching.coactivation import firing_statistics
 from interpsweep.matching.cosine import unit_rows
 from interpsweep.saes.artifact import Dictionary
@@ -35,7 +36,7 @@ EDGE_COLUMNS = [
         "match",
     ),
     *("p_match_given_w", "r_match", "r_child", "asymmetry", "sibling_cosine", "attenuation"),
-    *("conservation", "holes"),
+    *("conservation", "encoder_signature", "holes"),
     *("coverage", "nnls_r2_single", "nnls_r2", "delta_mse"),
 ]
 WIDE_FLOATS = ("log_p", "p")
@@ -58,7 +59,9 @@ def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str
     levels = []
     for path, reader in zip(inputs["saes"], codes, strict=True):
         count, mean = firing_statistics(reader, ctx.block_map)
-        levels.append(rules.Level(unit_rows(np.asarray(Dictionary.open(path).W_dec)), count, mean))
+        sae = Dictionary.open(path)
+        decoder, encoder = (unit_rows(np.asarray(w)) for w in (sae.W_dec, sae.W_enc.T))
+        levels.append(rules.Level(decoder, encoder, count, mean))
     steps = [read_step(path) for path in inputs["matches"]]
     nodes, edges, summary = build(levels, codes, steps, settings, ctx)
     summary["firing_level"], summary["min_firings"] = level, settings.min_firings
@@ -94,14 +97,36 @@ def build(
             table, narrow, wide, step.delta_mse, step.cosine_null, step.novel_threshold, settings
         )
         cover = cover_step(edges, table, codes[level - 1], codes[level], narrow, wide, ctx)
-        all_edges.append(_label(judge_splits(edges, cover, settings), level, narrow, wide))
+        edges = judge_splits(edges, cover, settings)
+        all_edges.append(_label(_with_signature(edges, wide), level, narrow, wide))
         children = children_of(all_edges[-1], table, narrow, wide)
         measured.append(
             covering.measure(codes[level - 1], codes[level], children, narrow.count, ctx.block_map)
         )
     edges = _finish(all_edges)
     nodes = forest.grow(node_table(levels, edges, measured, codes, settings), edges)
-    return nodes, edges, summarise(nodes, levels, steps)
+    nodes = _with_hedging(nodes, edges, levels)
+    return nodes, edges, summarise(nodes, edges, levels, steps)
+
+
+def _with_signature(edges: pd.DataFrame, wide: rules.Level) -> pd.DataFrame:
+    """What absorption leaves in the encoder of n's match, for all pairs that have one."""
+    signature = np.full(len(edges), np.nan)
+    has = np.flatnonzero((edges["match"] >= 0) & (edges["match"] != edges["w"]))
+    i, w = (edges[name].to_numpy(np.int64)[has] for name in ("match", "w"))
+    signature[has] = traces.encoder_signature(i, w, wide)
+    return edges.assign(encoder_signature=signature)
+
+
+def _with_hedging(
+    nodes: pd.DataFrame, edges: pd.DataFrame, levels: list[rules.Level]
+) -> pd.DataFrame:
+    """How far latents lean into their children on the next level, beside random ones."""
+    columns = np.full((2, len(nodes)), np.nan, np.float32)
+    for level, (narrow, wide) in enumerate(pairwise(levels)):
+        step = edges[edges["level"] == level + 1]
+        columns[:, nodes["level"] == level] = traces.hedging(step, narrow, wide, level)
+    return nodes.assign(hedging=columns[0], hedging_null=columns[1])
 
 
 def cover_step(
@@ -207,10 +232,12 @@ def node_table(
     return pd.concat(tables, ignore_index=True)
 
 
-def summarise(nodes: pd.DataFrame, levels: list[rules.Level], steps: list[Step]) -> dict[str, Any]:
+def summarise(
+    nodes: pd.DataFrame, edges: pd.DataFrame, levels: list[rules.Level], steps: list[Step]
+) -> dict[str, Any]:
     """The family in numbers: what becomes of latents at each step, and the size of the forest."""
     made = [
-        forest.step_summary(nodes, level, step.novel_threshold)
+        forest.step_summary(nodes, level, step.novel_threshold) | _traces(edges, level, levels)
         for level, step in enumerate(steps, start=1)
     ]
     tops = nodes[nodes["parent"] == ""]
@@ -223,4 +250,14 @@ def summarise(nodes: pd.DataFrame, levels: list[rules.Level], steps: list[Step])
         "depth": int(nodes["depth"].max()),
         "trees": int((tops["size"] > 1).sum()),
         "largest_tree": int(nodes["size"].max()),
+    }
+
+
+def _traces(edges: pd.DataFrame, level: int, levels: list[rules.Level]) -> dict[str, Any]:
+    """Mean encoder signature of a step's absorptions, and of pairs that are none."""
+    mine = edges[edges["level"] == level]
+    signature = mine.loc[mine["type"] == "absorption", "encoder_signature"].dropna()
+    return {
+        "encoder_signature": float(signature.mean()) if len(signature) else None,
+        "encoder_signature_null": traces.signature_null(mine, levels[level]),
     }

@@ -1,0 +1,199 @@
+"""Trees on worlds with known answers: the numbers that a correct pipeline must give.
+
+SAEs find these optima from most initial weights, not from all: numbers are asserted on the seed with
+the smallest loss, whatever the tree says of it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sweeps import ROOT, Made, edge_scores
+
+from interpsweep.corpora.planted import Planted
+from interpsweep.matching.cosine import unit_rows
+from interpsweep.saes.artifact import Dictionary
+from interpsweep.saes.codes import Codes
+
+STAGES = {"corpus", "capture", "train", "encode", "match", "tree"}
+QUICK = Path(__file__).parent / "quick.yaml"
+
+
+class Finished:
+    """A world's sweep with the best seed of its widest SAE."""
+
+    def __init__(self, name: str, root: Path) -> None:
+        self.made = Made(root / "store", STAGES, ROOT / f"config/sweeps/worlds/{name}.yaml", QUICK)
+        self.truth = Planted(self.made.paths("corpus")[0])
+        saes = self.made.plan.items.of("train")
+        widest = [sae for sae in saes if sae.at["d_sae"] == max(s.at["d_sae"] for s in saes)]
+        self.widths = sorted({sae.at["d_sae"] for sae in saes})
+        self.seed = min(widest, key=self._loss).at["seed"]
+
+    def _loss(self, sae: Any) -> float:
+        return float(self.made.store.manifest(sae.digest)["metrics"]["loss"])
+
+    def metrics(self, width: int) -> dict[str, float]:
+        (item,) = self.made.plan.items.of("train", d_sae=width, seed=self.seed)
+        found: dict[str, float] = self.made.store.manifest(item.digest)["metrics"]
+        return found
+
+    def sae(self, width: int) -> Dictionary:
+        return Dictionary.open(self.made.paths("train", d_sae=width, seed=self.seed)[0])
+
+    def cosines(self, width: int) -> np.ndarray:
+        """Of decoder directions with planted ones, (d_sae, features)."""
+        return unit_rows(np.asarray(self.sae(width).W_dec)) @ self.truth.directions.T
+
+    def codes(self, width: int) -> np.ndarray:
+        codes = Codes.open(self.made.paths("encode", d_sae=width, seed=self.seed)[0])
+        return codes.read(0, codes.n_rows).toarray()
+
+    def planted(self, width: int) -> np.ndarray:
+        """Planted magnitudes on the rows of `codes`."""
+        codes = Codes.open(self.made.paths("encode", d_sae=width, seed=self.seed)[0])
+        return self.truth.codes.read(*codes.rows).toarray()
+
+    def counts(self, step: int = 0) -> dict[str, int]:
+        (summary,) = self.made.summaries("tree", seed=self.seed)
+        return {k: n for k, n in summary["steps"][step]["counts"].items() if n}
+
+    def edges(self) -> pd.DataFrame:
+        return self.made.table("tree", "edges", seed=self.seed)
+
+    def scores(self) -> pd.DataFrame:
+        """`edge_scores` of the best seed by type, over all steps."""
+        scores = edge_scores(self.made)
+        chosen = scores[(scores["level"] == -1) & (scores["seed"] == self.seed)]
+        return chosen.set_index("type")
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    made: dict[str, Finished] = {}
+
+    def find(name: str) -> Finished:
+        if name not in made:
+            made[name] = Finished(name, tmp_path_factory.mktemp(name))
+        return made[name]
+
+    return find
+
+
+# ---------------------------------------------------------------- absorption
+
+
+def test_a_child_absorbs_its_parent(world: Any) -> None:
+    """Chanin et al.: the child's direction is half the parent's, which is silent beside it."""
+    found = world("absorption")
+    cosines, codes, on = found.cosines(4), found.codes(4), found.planted(4) > 0
+    child, parent = int(np.argmax(cosines[:, 1])), int(np.argmax(cosines[:, 0]))
+    assert cosines[child, :2] == pytest.approx([np.sqrt(0.5)] * 2, abs=0.01)
+    assert (codes[on[:, 0] & on[:, 1], parent] > 0).mean() < 0.002
+    encoder = unit_rows(np.asarray(found.sae(4).W_enc).T)[parent] @ found.truth.directions.T
+    assert encoder[:2] / np.linalg.norm(encoder[:2]) == pytest.approx(
+        [np.sqrt(0.5), -np.sqrt(0.5)], abs=0.05
+    )
+    true = on.sum(1).mean()
+    fires = (codes > 0.05).sum(1).mean()
+    assert true - fires == pytest.approx((on[:, 0] & on[:, 1]).mean(), abs=0.005)
+    assert found.metrics(4)["fvu"] < 1e-4
+
+
+@pytest.mark.slow
+def test_a_strong_child_fires_more_strongly_than_its_probe_would_have_it(world: Any) -> None:
+    """The absorbing latent carries the parent's projection: ratios are reciprocal."""
+    found = world("short")
+    cosines, codes, on = found.cosines(4), found.codes(4), found.planted(4) > 0
+    child, parent = int(np.argmax(cosines[:, 1])), int(np.argmax(cosines[:, 0]))
+    strength = codes[on[:, 1], child].mean() / codes[on[:, 0] & ~on[:, 1], parent].mean()
+    alike = cosines[child, 0] / cosines[parent, 0]
+    assert strength == pytest.approx(5.0, abs=0.05)
+    assert alike == pytest.approx(0.2, abs=0.01)
+    assert strength * alike == pytest.approx(1, abs=0.03)
+    assert (codes[on[:, 1], parent] > 0).mean() < 0.01
+
+
+def test_the_ladder_has_exactly_its_edges(world: Any) -> None:
+    found = world("ladder")
+    narrow, wide = found.cosines(11), found.cosines(20)
+    assert narrow[:, :3].max(0) == pytest.approx([0.935] * 3, abs=0.03)  # hedged by the children
+    assert narrow[:, -8:].max(0) == pytest.approx([1] * 8, abs=0.03)
+    assert wide[:, :3].max(0) == pytest.approx([1] * 3, abs=0.03)
+    assert wide[:, 3:12].max(0) == pytest.approx([np.sqrt(0.5)] * 9, abs=0.03)
+    assert found.metrics(11)["fvu"] == pytest.approx(0.207, abs=0.03)
+    assert found.counts() == {"identity": 8, "identity_with_holes": 3, "absorption": 9}
+    edges = found.edges()
+    edges = edges[edges["level"] == 1]
+    holes = edges[edges["type"] == "identity_with_holes"]
+    child = edges[edges["type"] == "absorption"]
+    assert holes["cosine"].to_numpy() == pytest.approx([0.935] * 3, abs=0.03)
+    assert holes["p_w_given_n"].to_numpy() == pytest.approx([0.4] * 3, abs=0.03)
+    assert child["cosine"].to_numpy() == pytest.approx([0.805] * 9, abs=0.03)
+    assert child["p_n_given_w"].to_numpy() == pytest.approx([1] * 9, abs=0.03)
+    assert child["p_w_given_n"].to_numpy() == pytest.approx([0.2] * 9, abs=0.03)
+    assert child["p_match_given_w"].to_numpy() == pytest.approx([0] * 9, abs=0.03)
+
+
+def test_the_ladder_is_scored_as_found(world: Any) -> None:
+    scores = world("ladder").scores()
+    for name in ("absorption", "identity", "identity_with_holes", "parent_child"):
+        assert scores.loc[name, "f1"] == 1, name
+
+
+# ---------------------------------------------------------------- other answers
+
+
+def test_exhaustive_children_split_their_parent(world: Any) -> None:
+    found = world("split")
+    assert found.cosines(11)[:, :3].max(0) == pytest.approx([0.961] * 3, abs=0.03)
+    edges = found.edges()
+    split = edges[edges["type"] == "split"]
+    assert len(split) >= 9 and found.counts()["identity"] == 8
+    assert "absorption" not in found.counts()
+    children = split[split["p_w_given_n"] > 0.2]
+    assert children["cosine"].to_numpy() == pytest.approx([0.93] * len(children), abs=0.03)
+    assert children["p_w_given_n"].to_numpy() == pytest.approx([1 / 3] * len(children), abs=0.03)
+    assert children["coverage"].min() > 0.97
+    nodes = found.made.table("tree", "nodes", seed=found.seed)
+    parents = nodes[(nodes["level"] == 0) & (nodes["density"] > 0.1)]
+    assert len(parents) == 3 and not parents["survives"].any()
+
+
+@pytest.mark.slow
+def test_objects_are_compositions_of_two_values(world: Any) -> None:
+    found = world("composition")
+    edges = found.edges()
+    parts = edges[edges["type"] == "composition"]
+    assert parts["w"].nunique() == 6 and (parts.groupby("w").size() == 2).all()
+    assert parts["nnls_r2"].to_numpy() == pytest.approx([1] * 12, abs=0.05)
+    assert parts["nnls_r2_single"].to_numpy() == pytest.approx([0.69] * 12, abs=0.06)
+
+
+@pytest.mark.slow
+def test_stitching_tells_what_is_new(world: Any) -> None:
+    found = world("stitching")
+    (summary,) = [
+        s
+        for s, item in zip(
+            found.made.summaries("match"), found.made.plan.items.of("match"), strict=True
+        )
+        if item.at["direction"] == "width"
+        and (item.at["a"]["d_sae"], item.at["b"]["d_sae"]) == (11, 20)
+        and item.at["a"]["seed"] == found.seed
+    ]
+    assert summary["stitching"]["auc"] == pytest.approx(1, abs=0.02)
+
+
+@pytest.mark.slow
+def test_nothing_is_found_where_nothing_is_planted(world: Any) -> None:
+    """Independent features have no parents, so an edge of parent and child would be false."""
+    found = world("independent")
+    edges = found.edges()
+    claimed = edges["type"].isin(("absorption", "specialisation"))
+    claimed |= edges["type"].eq("split") & edges["subtype"].ne("unmixed")
+    assert claimed[edges["primary"]].mean() <= 0.05
