@@ -20,19 +20,21 @@ from interpsweep.saes.artifact import Dictionary
 from interpsweep.saes.codes import Codes
 
 STAGES = {"corpus", "capture", "train", "encode", "match", "tree"}
+SHORT = ("absorption", "ladder", "split", "independent")  # for fewer steps
 QUICK = Path(__file__).parent / "quick.yaml"
 
 
 class Finished:
-    """A world's sweep with the best seed of its widest SAE."""
+    """A world's sweep with the best seed of its second SAE, the wide one of the first step."""
 
     def __init__(self, name: str, root: Path) -> None:
-        self.made = Made(root / "store", STAGES, ROOT / f"config/sweeps/worlds/{name}.yaml", QUICK)
+        configs = [ROOT / f"config/sweeps/worlds/{name}.yaml"]
+        configs += [QUICK] if name in SHORT else []
+        self.made = Made(root / "store", STAGES, *configs)
         self.truth = Planted(self.made.paths("corpus")[0])
         saes = self.made.plan.items.of("train")
-        widest = [sae for sae in saes if sae.at["d_sae"] == max(s.at["d_sae"] for s in saes)]
-        self.widths = sorted({sae.at["d_sae"] for sae in saes})
-        self.seed = min(widest, key=self._loss).at["seed"]
+        judge = sorted({sae.at["d_sae"] for sae in saes})[:2][-1]  # as wide as the world, or nearly
+        self.seed = min((s for s in saes if s.at["d_sae"] == judge), key=self._loss).at["seed"]
 
     def _loss(self, sae: Any) -> float:
         return float(self.made.store.manifest(sae.digest)["metrics"]["loss"])
@@ -66,9 +68,9 @@ class Finished:
         return self.made.table("tree", "edges", seed=self.seed)
 
     def scores(self) -> pd.DataFrame:
-        """`edge_scores` of the best seed by type, over all steps."""
+        """`edge_scores` of the best seed by type, of the first step."""
         scores = edge_scores(self.made)
-        chosen = scores[(scores["level"] == -1) & (scores["seed"] == self.seed)]
+        chosen = scores[(scores["level"] == 1) & (scores["seed"] == self.seed)]
         return chosen.set_index("type")
 
 
@@ -149,19 +151,22 @@ def test_the_ladder_is_scored_as_found(world: Any) -> None:
 
 
 def test_exhaustive_children_split_their_parent(world: Any) -> None:
+    """Three latents to spare describe some child twice, which makes a split of a few more."""
     found = world("split")
     assert found.cosines(11)[:, :3].max(0) == pytest.approx([0.961] * 3, abs=0.03)
+    counts = found.counts()
+    assert counts["identity"] == 8 and counts["split"] >= 9 and "absorption" not in counts
     edges = found.edges()
     split = edges[edges["type"] == "split"]
-    assert len(split) >= 9 and found.counts()["identity"] == 8
-    assert "absorption" not in found.counts()
-    children = split[split["p_w_given_n"] > 0.2]
-    assert children["cosine"].to_numpy() == pytest.approx([0.93] * len(children), abs=0.03)
+    children = split[split["cosine"] > 0.9]
+    assert len(children) >= 9 and children["n"].nunique() == 3
+    assert children["p_n_given_w"].min() > 0.97
     assert children["p_w_given_n"].to_numpy() == pytest.approx([1 / 3] * len(children), abs=0.03)
     assert children["coverage"].min() > 0.97
     nodes = found.made.table("tree", "nodes", seed=found.seed)
-    parents = nodes[(nodes["level"] == 0) & (nodes["density"] > 0.1)]
-    assert len(parents) == 3 and not parents["survives"].any()
+    parents = nodes[(nodes["level"] == 0) & nodes["latent"].isin(children["n"])]
+    assert not parents["survives"].any()
+    assert found.scores().loc["parent_child", "f1"] > 0.9
 
 
 @pytest.mark.slow
@@ -191,9 +196,8 @@ def test_stitching_tells_what_is_new(world: Any) -> None:
 
 @pytest.mark.slow
 def test_nothing_is_found_where_nothing_is_planted(world: Any) -> None:
-    """Independent features have no parents, so an edge of parent and child would be false."""
+    """Independent features have no parents: a wider SAE keeps what there is and adds the rest."""
     found = world("independent")
-    edges = found.edges()
-    claimed = edges["type"].isin(("absorption", "specialisation"))
-    claimed |= edges["type"].eq("split") & edges["subtype"].ne("unmixed")
-    assert claimed[edges["primary"]].mean() <= 0.05
+    counts = found.counts()
+    assert counts.keys() <= {"identity", "identity_with_holes", "novel"}
+    assert counts["novel"] == 10  # all that the narrow SAE had no room for

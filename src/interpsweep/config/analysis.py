@@ -111,6 +111,12 @@ class TreeSettings(Section):
         gt=0,
         lt=1,
     )
+    conserved: float = field(
+        1.5,
+        "Largest R_match of an absorbing child: it contributes along its match as much as that "
+        "does, not more.",
+        gt=1,
+    )
     attenuation: float = field(
         0.8,
         "Relative strength of the match beside a child below which the child absorbs it partly.",

@@ -223,7 +223,8 @@ def _rules(table: pd.DataFrame, cosine_null: float, dim: int, s: TreeSettings) -
     matched = t["match"] >= 0
     beside = matched & (t["p_match_given_w"] >= s.silent)
     share_above = t["projection_share"] - t["projection_share_null"]
-    holds = (share_above >= s.projection_share) & (t["asymmetry"] >= s.asymmetry)
+    holds = (t["asymmetry"] >= s.asymmetry) & (t["r_match"] <= s.conserved)
+    holds &= share_above >= s.projection_share
     alone = child & matched & ~beside
     t["is_absorption"] = alone & holds
     # the direction is specific by itself, or random directions have no part in a specific firing
