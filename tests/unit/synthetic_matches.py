@@ -47,7 +47,7 @@ def pairs(rng: np.random.Generator) -> pd.DataFrame:
                              "mean_b": 0.93 / 0.7 + rng.normal(0, 0.05, 30)})  # fmt: skip
     both = pd.concat([own, children], ignore_index=True)
     return both.assign(
-        n_a=100, n_b=60, lb_a_given_b=0.95, match_of_a=both["a"], mean_match_with_a=1.0, p_cosine=0.01
+        n_a=100, n_b=60, lb_a_given_b=0.95, match_of_a=both["a"], mean_match_with_a=1.0, npmi=0.5
     )  # fmt: skip
 
 

@@ -18,10 +18,10 @@ from interpsweep.figures.sources import Source, Sources, stacked
 MISSING = "No two dictionaries of this site were matched: it has one width and one seed."
 
 _MATCH = ["a", "b", "cosine", "mutual", "n_a", "n_b", "lb_a_given_b", "lb_b_given_a", "match_of_a",
-          "n_match_a", "n_match_b", "mean_b", "mean_match_with_a", "p_cosine"]  # fmt: skip
+          "n_match_a", "n_match_b", "mean_b", "mean_match_with_a", "npmi"]  # fmt: skip
 _FAMILY = ["architecture", "sparsity", "seed"]
 _LEAST, _COSINE, _COVERED, _SILENT = 30, 0.8, 0.9, 0.1  # what methods.md calls a match and a child
-_LEVEL = 0.05  # p of a child's cosine
+_RELATED = 0.2  # NPMI: a feature that fires almost everywhere covers every other one
 _RATES = {"width": "holes, next wider", "seed": "holes, another seed", "absorbed": "absorbed"}
 
 
@@ -89,7 +89,7 @@ def _children(pairs: pd.DataFrame) -> pd.DataFrame:
         & (pairs["n_b"] >= _LEAST)
         & (pairs["mean_match_with_a"] > 0)
         & (pairs["cosine"] > 0)
-        & (pairs["p_cosine"] <= _LEVEL)
+        & (pairs["npmi"] >= _RELATED)
     ]
     activation = kept["mean_b"] / kept["mean_match_with_a"]
     cosine = kept["cosine"] / own.reindex(kept["a"]).to_numpy()

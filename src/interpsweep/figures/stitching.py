@@ -71,7 +71,8 @@ def draw(table: pd.DataFrame, style: FigureStyle) -> Figure:
     left.set_xlabel("largest cosine with the narrow dictionary")
     left.set_ylabel("share that lowers its error")
     left.set_xlim(0, 1)
-    left.set_ylim(-0.03, 1.03)
+    top = max(0.1, float(table.loc[table["part"] == "effect", "y"].max()))
+    left.set_ylim(-0.03 * top, 1.05 * top)
     right.axhline(1, color=s.PALE, lw=0.8, zorder=0)
     right.set_xlabel("share of latents moved")
     right.set_ylabel("squared error / the narrow one's")
@@ -97,7 +98,9 @@ def _effect(axis: Axes, of: pd.DataFrame, colour: tuple) -> None:
         weighted.index, weighted["y"] / weighted["latents"], s=sizes, color=colour, lw=0, alpha=0.8
     )
     for threshold in of["threshold"].dropna().unique():
-        axis.plot([threshold] * 2, [-0.03, 0.03], color=colour, lw=1)
+        axis.plot(
+            [threshold] * 2, [0, 0.04], color=colour, lw=1, transform=axis.get_xaxis_transform()
+        )
 
 
 def _curve(axis: Axes, of: pd.DataFrame, colour: tuple, line: str) -> None:
