@@ -157,9 +157,25 @@ class GeometrySettings(Section):
     min_cluster: int = field(4, "Smallest cluster that is tested.", unit="latents", ge=4)
     max_cluster: int = field(50, "Largest cluster that is kept whole.", unit="latents", ge=5)
     min_firings: int = field(30, "A latent with fewer firings is left out.", unit="tokens", ge=0)
+    clusterings: tuple[Literal["cosine", "leiden", "spectral"], ...] = field(
+        ("cosine", "leiden"),
+        "How directions are clustered: average linkage, Leiden communities of nearest neighbours, "
+        "spectral clustering of angles.",
+        min_length=1,
+    )
+    neighbours: int = field(
+        10, "Nearest directions that one is joined to for Leiden.", unit="latents", ge=2
+    )
+    spectral_clusters: int = field(
+        1000, "Clusters asked of spectral clustering, at most latents / min_cluster.", ge=2
+    )
+    reruns: int = field(
+        4, "Reruns on a part of the directions that measure the stability of clusters.", ge=1
+    )
     linkage_limit: int = field(
         4096,
-        "Most latents in one linkage; wider dictionaries are bisected first.",
+        "Most latents in one linkage; wider dictionaries are bisected first (and not clustered "
+        "spectrally).",
         unit="latents",
         ge=64,
     )

@@ -81,8 +81,10 @@ def survey(
     belongs to (default: all in order).
     """
     names = np.arange(len(unit)) if alive is None else alive
-    found = [g for s in groups.BY_DIRECTION for g in groups.by_direction(s, unit, settings)]
-    pools = {s: null_pool(s, unit, settings, ctx) for s in groups.BY_DIRECTION}
+    found = by_directions(unit, settings, ctx)
+    pools: dict[str, NullPool] = {
+        s: null_pool(s, unit, settings, ctx) for s in settings.clusterings
+    }
     kinds = None
     if codes is not None and context is not None:
         count, _ = firing_statistics(codes, ctx.block_map)
@@ -90,6 +92,19 @@ def survey(
         found += more
     table = take(unit, names, found, kinds, pools, settings, ctx)
     return Survey(table, found, kinds, {s: pool.per_dictionary for s, pool in pools.items()})
+
+
+def by_directions(unit: Unit, settings: GeometrySettings, ctx: Any) -> list[Group]:
+    """All groups chosen by direction, with their stability."""
+    work = partial(_stable, unit=unit, settings=settings)
+    parts = ctx.block_map(work, settings.clusterings, "clusters of directions")
+    return [group for part in parts for group in part]
+
+
+def _stable(source: str, unit: Unit, settings: GeometrySettings) -> list[Group]:
+    found = groups.by_direction(source, unit, settings)
+    again = groups.stability(source, unit, found, settings)
+    return [group._replace(stability=value) for group, value in zip(found, again, strict=True)]
 
 
 def outcomes(

@@ -15,9 +15,11 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from interpsweep.geometry import homology
 from interpsweep.geometry.nulls import random_directions, upper_p
 
 ANGLES, BINS, OFFSETS, EPSILON = 40, 10, 50, 0.1
+LEAST = 50  # tokens below which nothing is said of a plane
 Array = NDArray[np.float64]
 
 
@@ -36,6 +38,13 @@ class CloudShape(NamedTuple):
     mixture: float
     separability_null: float
     p_cloud: float
+    one_hot: float  # share of the tokens on which exactly one latent fires
+    dimension: float  # by two nearest neighbours, of all, half and a quarter of the tokens
+    dimension_half: float
+    dimension_quarter: float
+    loop: float  # largest death / birth in dimension one
+    p_loop: float
+    loop_power: str
 
 
 def collect(
@@ -71,29 +80,64 @@ def _columns(chunk: tuple[int, int], codes: Any, wanted: NDArray[np.int64]) -> s
     return block[:, wanted]
 
 
-def measure(cloud: Cloud, directions: NDArray[np.float32], draws: int, seed: int) -> CloudShape:
-    """Separability and mixture of a cloud, beside random directions for the same codes."""
-    rng = np.random.default_rng([seed, 5])
-    if len(cloud.rows) < 50:
-        return CloudShape(len(cloud.rows), np.nan, np.nan, np.nan, np.nan)
-    plane = first_plane(cloud.codes, directions.astype(np.float64))
+def measure(
+    cloud: Cloud, directions: NDArray[np.float32], draws: int, seed: int
+) -> tuple[CloudShape, homology.Loops]:
+    """Engels et al.'s scores beside random directions for the same codes, dimension, and loops."""
+    points = coordinates(cloud.codes, directions.astype(np.float64))
+    found = homology.loops(points)
+    on = np.count_nonzero(cloud.codes, axis=1)
+    scores = (np.nan, np.nan, np.nan, np.nan)
+    if len(cloud.rows) >= LEAST:
+        scores = _against_random(cloud.codes, directions, draws, np.random.default_rng([seed, 5]))
+    few = np.random.default_rng([seed, 11]).permutation(len(points))
+    whole, half, quarter = (homology.two_nn(points[few[: len(few) // n]]) for n in (1, 2, 4))
+    shape = CloudShape(
+        cloud_rows=len(cloud.rows),
+        separability=scores[0],
+        mixture=scores[1],
+        separability_null=scores[2],
+        p_cloud=scores[3],
+        one_hot=float(np.mean(on == 1)) if len(on) else np.nan,
+        dimension=whole,
+        dimension_half=half,
+        dimension_quarter=quarter,
+        loop=found.longest,
+        p_loop=found.p,
+        loop_power=found.power,
+    )
+    return shape, found
+
+
+def _against_random(
+    codes: NDArray[np.float32],
+    directions: NDArray[np.float32],
+    draws: int,
+    rng: np.random.Generator,
+) -> tuple[float, float, float, float]:
+    """Separability, mixture, mean separability on random directions, and p of S (1 - M)."""
+    plane = first_plane(codes, directions.astype(np.float64))
     # what S is without any dependence at this number of points; the same for the random directions
     bias = separability(np.column_stack([plane[:, 0], rng.permutation(plane[:, 1])]))
     own, mixed = separability(plane) - bias, mixture(plane)
     null = []
     for scattered in random_directions(len(directions), directions.shape[1], draws, rng):
-        drawn = first_plane(cloud.codes, scattered)
+        drawn = first_plane(codes, scattered)
         null.append((separability(drawn) - bias, mixture(drawn)))
     apart, blended = np.array(null).T
     p = upper_p((1 - mixed) * own, (1 - blended) * apart)
-    return CloudShape(len(cloud.rows), own, mixed, float(apart.mean()), p)
+    return own, mixed, float(apart.mean()), p
+
+
+def coordinates(codes: NDArray[np.float32], directions: Array) -> Array:
+    """The cloud (m, r) in an orthonormal basis of its directions, from its codes (m, k)."""
+    return np.asarray(codes.astype(np.float64) @ np.linalg.qr(directions.T)[1].T)
 
 
 def first_plane(codes: NDArray[np.float32], directions: Array) -> Array:
     """The cloud's two leading principal coordinates, (m, 2), from its codes (m, k)."""
-    basis = np.linalg.qr(directions.T)[1]  # directions in an orthonormal basis of their span
-    points = codes.astype(np.float64) @ basis.T
-    points -= points.mean(axis=0)
+    points = coordinates(codes, directions)
+    points = points - points.mean(axis=0)
     _, vectors = np.linalg.eigh(points.T @ points)
     return points @ vectors[:, :-3:-1] if points.shape[1] > 1 else np.c_[points, 0 * points]
 

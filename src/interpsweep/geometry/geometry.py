@@ -14,7 +14,7 @@ from interpsweep.config.analysis import GeometrySettings, own_fields
 from interpsweep.context import Context
 from interpsweep.corpora.artifact import Corpus
 from interpsweep.errors import UserError
-from interpsweep.geometry import census, cloud, panels, spectrum, tegum
+from interpsweep.geometry import census, cloud, homology, panels, spectrum, tegum
 from interpsweep.geometry.groups import SOURCES, Group
 from interpsweep.geometry.shapes import SHAPES
 from interpsweep.geometry.tokens import Tokens
@@ -32,7 +32,9 @@ MEMBER_COLUMNS = {
     "source": str,
     "feature": np.int32,
     "size": np.int32,
-    **dict.fromkeys(("persistence", "mean_cosine", "centrality", "density"), np.float32),
+    **dict.fromkeys(
+        ("persistence", "stability", "mean_cosine", "centrality", "density"), np.float32
+    ),
     "token_id": np.int32,
     "token": str,
     "f1": np.float32,
@@ -61,7 +63,7 @@ def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str
     survey = census.survey(
         unit, settings, ctx, codes=codes, context=tokens.context, ids=tokens.ids(), alive=alive
     )
-    table, pictures = with_clouds(survey, unit, alive, codes, tokens, settings, ctx)
+    table, pictures, bars = with_clouds(survey, unit, alive, codes, tokens, settings, ctx)
     density = count / codes.n_rows
     members = member_table(unit, alive, survey, tokens, density)
     map_ = embedding_table(unit, alive, members, table, count, mean, density, settings)
@@ -73,6 +75,7 @@ def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str
         ("embedding", map_),
         ("spectrum", ranks),
         ("panels", pictures),
+        ("persistence", bars),
     ):
         write_parquet(frame, out / f"{name}.parquet")
     write_json(made, out / "summary.json")
@@ -87,8 +90,10 @@ def with_clouds(
     tokens: Tokens,
     settings: GeometrySettings,
     ctx: Any,
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The census with cloud columns, and the panels of its clearest clusters."""
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """The census with cloud columns, the panels of its clearest clusters, and the bars of their
+    clouds.
+    """
     best = panels.clearest(survey.table, max(settings.cloud_clusters, settings.panels))
     scenes = [scene(survey, *one, unit, alive, tokens) for one in best]
     wanted = [(alive[one.latents], one.rows) for one in scenes]
@@ -99,15 +104,30 @@ def with_clouds(
         for i, one in enumerate(measured)
     ]
     shapes = list(ctx.block_map(_measure, jobs, "activation clouds"))
-    columns = pd.DataFrame(shapes, columns=cloud.CloudShape._fields)
+    columns = pd.DataFrame([shape for shape, _ in shapes], columns=cloud.CloudShape._fields)
     columns["cluster"] = np.array([one.cluster for one in measured], np.int32)
     table = survey.table.merge(columns, on="cluster", how="left", validate="many_to_one")
     table["cloud_rows"] = table["cloud_rows"].fillna(0).astype(np.int32)
+    table["loop_power"] = table["loop_power"].fillna("")
+    bars = [pd.DataFrame({"cluster": [], "birth": [], "death": []})]
+    bars += [
+        pd.DataFrame({"cluster": one.cluster, "birth": loops.births, "death": loops.deaths})
+        for one, (_, loops) in zip(measured, shapes, strict=True)
+    ]
     pictures = [pd.DataFrame(columns=list(panels.COLUMNS)).astype(panels.COLUMNS)]
     for number, one in enumerate(scenes[: settings.panels]):
         few = thinned(clouds[number], settings.panel_points, settings.seed)
-        pictures.append(panels.panel(number, one, unit, alive, few, tokens))
-    return table, pd.concat(pictures[1:] or pictures, ignore_index=True)
+        angle = np.full(len(few.rows), np.nan)
+        if number < len(shapes) and shapes[number][0].p_loop <= settings.level:
+            found, directions = shapes[number][1], unit[one.latents].astype(np.float64)
+            known = cloud.coordinates(clouds[number].codes[found.rows], directions)
+            angle = homology.angles(cloud.coordinates(few.codes, directions), known, found.angle)
+        pictures.append(panels.panel(number, one, unit, alive, few, angle, tokens))
+    return (
+        table,
+        pd.concat(pictures[1:] or pictures, ignore_index=True),
+        pd.concat(bars, ignore_index=True).astype({"cluster": np.int32}),
+    )
 
 
 def scene(
@@ -129,7 +149,7 @@ def scene(
     return panels.Scene(cluster, test, kind, thing.points, thing.names, latents, rows)
 
 
-def _measure(job: tuple[Any, ...]) -> cloud.CloudShape:
+def _measure(job: tuple[Any, ...]) -> tuple[cloud.CloudShape, homology.Loops]:
     return cloud.measure(*job)
 
 
@@ -162,6 +182,7 @@ def member_table(
             source=group.source,
             size=np.int32(len(parts[-1])),
             persistence=np.float32(group.persistence),
+            stability=np.float32(group.stability),
         )
     if not parts:
         return pd.DataFrame(columns=list(MEMBER_COLUMNS)).astype(MEMBER_COLUMNS)
@@ -257,7 +278,7 @@ def summarise(
         "alive": len(map_),
         "clusters": len(found),
         "sources": {name: int(sources.get(name, 0)) for name in SOURCES},
-        "clusters_null": survey.null_clusters["cosine"],
+        "clusters_null": survey.null_clusters,
         "clustered_share": float((map_["cluster"] >= 0).mean()),
         "tests": {
             name: {

@@ -6,36 +6,90 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.cluster import SpectralClustering
 
 from interpsweep.config.analysis import GeometrySettings
-from interpsweep.geometry import clusters, cofiring, vocabulary
+from interpsweep.errors import UserError
+from interpsweep.geometry import clusters, cofiring, communities, vocabulary
 from interpsweep.geometry.vocabulary import Kinds
+from interpsweep.matching.operators import covariance_matched
 
 Ints = NDArray[np.int64]
-BY_DIRECTION = ("cosine",)  # sources that saw the directions: their null repeats the search
+BY_DIRECTION = ("cosine", "leiden", "spectral")  # saw the directions: null repeats the search
 SOURCES = (*BY_DIRECTION, "cofiring", "tokens")
+KEPT = 0.8  # share of the directions in a rerun that measures stability
 
 
 class Group(NamedTuple):
     """One cluster: the source that chose it, its latents as rows of the directions, the excess of
-    mass in its dendrogram, and its kinds of tokens (empty unless the source is "tokens").
+    mass in its dendrogram (NaN without one), its kinds of tokens (empty unless the source is
+    "tokens"), and how well it comes back on a part of the directions.
     """
 
     source: str
     members: Ints
     persistence: float
     kinds: Ints
-
-    @property
-    def number_of_members(self) -> int:
-        """Kinds of tokens, or latents."""
-        return len(self.kinds) or len(self.members)
+    stability: float = float("nan")
 
 
 def by_direction(source: str, unit: NDArray[np.float32], settings: GeometrySettings) -> list[Group]:
-    """Clusters of unit directions (n, d) by one of `BY_DIRECTION`."""
-    assert source in BY_DIRECTION
-    return [Group(source, c.members, c.persistence, _NONE) for c in linked(unit, settings)]
+    """Clusters of unit directions (n, d) by one of `BY_DIRECTION`, at most `max_cluster` large.
+
+    cosine: average linkage; leiden: communities of the graph of nearest directions, at a resolution
+    that finds next to nothing in a dictionary with the same mean and covariance; spectral: spectral
+    clustering of angular similarities 1 - angle / pi (Engels et al. 2024).
+    """
+    if source == "cosine":
+        return [Group(source, c.members, c.persistence, _NONE) for c in linked(unit, settings)]
+    found = _communities(unit, settings) if source == "leiden" else _spectral(unit, settings)
+    return [Group(source, members, float("nan"), _NONE) for members in found]
+
+
+def _communities(unit: NDArray[np.float32], settings: GeometrySettings) -> list[Ints]:
+    rng = np.random.default_rng([settings.seed, 9])
+    twin = covariance_matched(unit, len(unit), rng)
+    least, most = settings.min_cluster, settings.max_cluster
+    resolution = communities.null_resolution(twin, settings.neighbours, least, rng)
+    graph = communities.neighbour_graph(unit, settings.neighbours)
+    return communities.communities(graph, resolution, least, most, rng)
+
+
+def _spectral(unit: NDArray[np.float32], settings: GeometrySettings) -> list[Ints]:
+    if len(unit) > settings.linkage_limit:
+        raise UserError(
+            f"geometry.clusterings: spectral clustering of {len(unit)} directions would need their "
+            f"full similarity matrix; geometry.linkage_limit is {settings.linkage_limit}: raise it "
+            "or use leiden"
+        )
+    cosine = np.clip(unit.astype(np.float64) @ unit.T.astype(np.float64), -1, 1)
+    label = SpectralClustering(
+        min(settings.spectral_clusters, max(len(unit) // settings.min_cluster, 1)),
+        affinity="precomputed",
+        random_state=settings.seed,
+    ).fit_predict(1 - np.arccos(cosine) / np.pi)
+    groups = [np.flatnonzero(label == number) for number in range(label.max() + 1)]
+    return [g for g in groups if settings.min_cluster <= len(g) <= settings.max_cluster]
+
+
+def stability(
+    source: str, unit: NDArray[np.float32], found: list[Group], settings: GeometrySettings
+) -> list[float]:
+    """How well each group by direction comes back, in [0, 1].
+
+    Mean over reruns on `KEPT` of the directions of the largest Jaccard overlap of the group's kept
+    members with a cluster of the rerun.
+    """
+    overlap = np.zeros((settings.reruns, len(found)))
+    for number in range(settings.reruns):
+        rng = np.random.default_rng([settings.seed, 10, number])
+        rows = np.sort(rng.choice(len(unit), int(KEPT * len(unit)), replace=False))
+        again = [set(rows[g.members]) for g in by_direction(source, unit[rows], settings)]
+        for place, group in enumerate(found):
+            mine = set(np.intersect1d(group.members, rows))
+            scores = [len(mine & other) / len(mine | other) for other in again if mine & other]
+            overlap[number, place] = max(scores, default=0.0)
+    return [float(value) for value in overlap.mean(axis=0)]
 
 
 def linked(rows: NDArray[np.float32], settings: GeometrySettings) -> list[clusters.Cluster]:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.cluster.hierarchy import linkage
+from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
 from sklearn.isotonic import IsotonicRegression
 
@@ -23,6 +23,7 @@ Array = NDArray[np.float64]
 Groups = NDArray[np.int_]
 MODELS = ("circle", "line", "tree")
 ARRANGEMENTS = 19
+BLOBS = 6
 CLOSED = 2.0  # ends of a circle's order are at most this many neighbour distances apart
 
 
@@ -41,14 +42,19 @@ def fits(points: Array) -> dict[str, float]:
 
     circle: circulant, a function of the steps round the best circular order; line: Robinson, a
     rising function of the steps along the best order; tree: ultrametric with the topology of
-    average linkage. Order and topology are those of all points; the distances of a left-out point
-    are predicted from the pairs without it. 0 is as good as equal distances; -inf below 5 points.
+    average linkage, or two to six blobs of it, whichever is better. Order and topology are those of
+    all points; the distances of a left-out point are predicted from the pairs without it. 0 is as
+    good as equal distances; -inf below 5 points.
     """
     if len(points) < 5:
         return dict.fromkeys(MODELS, float("-inf"))
     squared = np.sum((points[:, None] - points[None]) ** 2, axis=2)
-    made = {"circle": _around(points), "line": _along(points), "tree": _ultrametric(squared)}
-    return {name: left_out_r2(squared, model) for name, model in made.items()}
+    trees = _trees(squared)
+    return {
+        "circle": left_out_r2(squared, _around(points)),
+        "line": left_out_r2(squared, _along(points)),
+        "tree": max(left_out_r2(squared, model) for model in trees),
+    }
 
 
 def adjusted(points: Array, rng: np.random.Generator) -> dict[str, float]:
@@ -68,7 +74,7 @@ def adjusted(points: Array, rng: np.random.Generator) -> dict[str, float]:
 
 def left_out_r2(squared: Array, model: Partition) -> float:
     """1 - squared error of the model / of equal distances, both on the pairs of left-out points."""
-    k, groups = len(squared), int(model.group.max()) + 1
+    k, groups = len(squared), len(model.instead)
     off = ~np.eye(k, dtype=bool)
     total = np.bincount(model.group[off], squared[off], groups)
     count = np.bincount(model.group[off], minlength=groups)
@@ -114,24 +120,31 @@ def _along(points: Array) -> Partition:
     return Partition(np.abs(place[:, None] - place), np.full(len(points), -1), rising=True)
 
 
-def _ultrametric(squared: Array) -> Partition:
-    """Pairs grouped by the node of the dendrogram that joins them.
+def _trees(squared: Array) -> list[Partition]:
+    """Average linkage of the points: pairs grouped by the node that joins them, or by the blobs
+    that they are in, for two to `BLOBS` blobs.
 
     A node that joins one point to a subtree is empty without that point: it is given the subtree's
     own height, which in an ultrametric is the nearest lower bound; a pair of points, none.
     """
     k = len(squared)
-    merges = linkage(squareform(squared, checks=False), "average")[:, :2].astype(int)
+    merges = linkage(squareform(squared, checks=False), "average")
+    pairs = merges[:, :2].astype(int)
     group = np.zeros((k, k), int)
     instead = np.full(k - 1, -1)
     leaves = [[i] for i in range(k)]
-    for node, (a, b) in enumerate(merges):
+    for node, (a, b) in enumerate(pairs):
         group[np.ix_(leaves[a], leaves[b])] = node
         group[np.ix_(leaves[b], leaves[a])] = node
         leaves.append(leaves[a] + leaves[b])
         if (a < k) != (b < k):
             instead[node] = max(a, b) - k
-    return Partition(group, instead)
+    made = [Partition(group, instead)]
+    for blobs in range(2, min(BLOBS, k // 2) + 1):
+        blob = fcluster(merges, blobs, "maxclust") - 1
+        low, high = np.minimum(blob[:, None], blob), np.maximum(blob[:, None], blob)
+        made.append(Partition(low * blobs + high, np.full(blobs * blobs, -1)))
+    return made
 
 
 def name(passing: list[str], fitted: dict[str, float], closure: float) -> str:

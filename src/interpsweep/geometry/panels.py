@@ -27,6 +27,7 @@ COLUMNS = {
     "order": np.int32,
     "feature": np.int32,
     "activation": np.float32,
+    "angle": np.float32,
     "row": np.int64,
     "token": str,
     "text": str,
@@ -91,11 +92,13 @@ def panel(
     unit: NDArray[np.float32],
     features: NDArray[np.int64],
     cloud: Cloud,
+    angle: NDArray[np.float64],
     tokens: Tokens,
 ) -> pd.DataFrame:
     """One panel: a group's points in the plane of their clearest shape, tokens projected on it.
 
-    `unit` (n, d) and `features` (n,) are all directions and the latents that they belong to.
+    `unit` (n, d) and `features` (n,) are all directions and the latents that they belong to,
+    `angle` (m,) the circular coordinates of the cloud's tokens.
     """
     points = nulls.principal(scene.points, min(8, len(scene.points) - 1))
     centred = scene.points.astype(np.float64) - scene.points.mean(axis=0)
@@ -109,9 +112,8 @@ def panel(
         place[order(points)] = np.arange(len(points))
     drawn = _points(scene, cloud, labels, tokens)
     drawn = drawn.assign(x=centred @ plane[0], y=centred @ plane[1], order=place, row=-1, text="")
-    both = pd.concat(
-        [drawn, _dots(scene, unit, features, plane, cloud, labels, tokens)], ignore_index=True
-    )
+    dots = _dots(scene, unit, features, plane, cloud, labels, tokens)
+    both = pd.concat([drawn.assign(angle=np.nan), dots.assign(angle=angle)], ignore_index=True)
     both = both.assign(cluster=scene.cluster, panel=number, test=scene.test, concept=labels.concept)
     return both[list(COLUMNS)].astype(COLUMNS)
 
