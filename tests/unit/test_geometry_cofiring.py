@@ -13,7 +13,7 @@ from interpsweep.geometry import census, clusters, cofiring
 
 CONTEXTS, LENGTH, DIM = 1500, 8, 32
 RING, LINE, REST = 7, 6, 40
-SETTINGS = GeometrySettings(draws=99, null_dictionaries=4)
+SETTINGS = GeometrySettings(clusterings=("cosine",), draws=99, null_dictionaries=4, reruns=1)
 
 
 class Plain:
