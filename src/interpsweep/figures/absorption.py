@@ -21,6 +21,7 @@ _MATCH = ["a", "b", "cosine", "mutual", "n_a", "n_b", "lb_a_given_b", "lb_b_give
           "n_match_a", "n_match_b", "mean_b", "mean_match_with_a", "npmi"]  # fmt: skip
 _FAMILY = ["architecture", "sparsity", "seed"]
 _LEAST, _COSINE, _COVERED, _SILENT = 30, 0.8, 0.9, 0.1  # what methods.md calls a match and a child
+_SMALL = 0.02  # ratios below it lie outside the panels
 _RELATED = 0.2  # NPMI: a feature that fires almost everywhere covers every other one
 _RATES = {"width": "holes, next wider", "seed": "holes, another seed", "absorbed": "absorbed"}
 
@@ -149,9 +150,12 @@ def _ratios(axis: Axes, children: pd.DataFrame) -> None:
             of["cosine_ratio"], of["activation_ratio"], s=8, lw=0, alpha=0.7,
             color=s.EDGE_COLOURS[kind], rasterized=True,
         )  # fmt: skip
-    low, high = children["cosine_ratio"].min() * 0.9, children["cosine_ratio"].max() * 1.1
+    x, y = children["cosine_ratio"], children["activation_ratio"]
+    low, high = max(float(x.min()), _SMALL) * 0.9, float(x.max()) * 1.1
     line = np.geomspace(low, high, 50)
     axis.plot(line, 1 / line, "--", color="#555555", lw=1)
+    axis.set_xlim(low, high)
+    axis.set_ylim(float(y.min()) * 0.8, max(float(y.max()), 1 / high) * 1.25)
     s.log_ticks(axis, "x")
     s.log_ticks(axis, "y")
     axis.set_xlabel("cosine ratio")
@@ -166,6 +170,7 @@ def _products(axis: Axes, children: pd.DataFrame) -> None:
         sns.ecdfplot(x=of, ax=axis, color=s.EDGE_COLOURS[kind])
     axis.axvline(1, ls="--", color="#555555", lw=1)
     axis.set_xscale("log")
+    axis.set_xlim(left=max(_SMALL, axis.get_xlim()[0]))
     s.log_ticks(axis, "x")
     axis.set_xlabel("product of the ratios")
     axis.set_ylabel("share of children")
