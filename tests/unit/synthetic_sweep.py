@@ -478,6 +478,7 @@ def tree_tables(
     nodes["n_children"] = (
         nodes["node"].map(nodes["parent"].value_counts()).fillna(0).astype("int32")
     )
+    nodes = nodes.assign(absorption_rate=0.1, hedging=0.2, hedging_null=0.05)
     return nodes, pd.DataFrame(edges)
 
 

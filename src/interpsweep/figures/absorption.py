@@ -27,7 +27,9 @@ _RATES = {"width": "holes, next wider", "seed": "holes, another seed", "absorbed
 
 
 def table(sources: Sources) -> pd.DataFrame:
-    """Part "rate": one row per match and family. Part "child": one per child of a silent match."""
+    """Part "rate": one row per match, family and kind. Part "child": one per child of a silent
+    match.
+    """
     rows, children = [], []
     for source in sources.get("match", []):
         pairs = source.frame("edges.parquet", _MATCH)
@@ -39,7 +41,7 @@ def table(sources: Sources) -> pd.DataFrame:
         rows.append({**place, "part": "rate", "kind": source.coordinates["direction"], **rate})
         if source.coordinates["direction"] == "width":
             children.append(_children(pairs).assign(**place, part="child"))
-    rows += [row for tree in sources.get("tree", []) for row in _absorbed(tree)]
+    rows += [row for tree in sources.get("tree", []) for row in _of_tree(tree)]
     if not rows:
         return pd.DataFrame()
     found = pd.concat([pd.DataFrame(rows), *(c for c in children if len(c))], ignore_index=True)
@@ -61,21 +63,22 @@ def _hole_rate(pairs: pd.DataFrame) -> dict[str, Any]:
     return {"value": holes.mean() if len(kept) else np.nan, "latents": len(kept)}
 
 
-def _absorbed(tree: Source) -> list[dict[str, Any]]:
-    """Mean share of firings that are holes filled by an absorber, per level."""
+def _of_tree(tree: Source) -> list[dict[str, Any]]:
+    """Per level: mean share of firings that are absorbed, and mean hedging with its null."""
     nodes = tree.frame("nodes.parquet")
-    if nodes.empty or "absorption_rate" not in nodes:
+    if nodes.empty:
         return []
     widths = nodes.groupby("level")["d_sae"].first()
     place = {key: tree.coordinates[key] for key in _FAMILY}
-    kept = nodes[nodes["absorption_rate"].notna()]
-    return [
-        {
-            **place, "d_narrow": widths[level], "d_wide": widths[level + 1], "part": "rate",
-            "kind": "absorbed", "value": of["absorption_rate"].mean(), "latents": len(of),
-        }
-        for level, of in kept.groupby("level") if level + 1 in widths.index
-    ]  # fmt: skip
+    rows = []
+    for kind, column in (("absorbed", "absorption_rate"), ("hedging", "hedging")):
+        for level, of in nodes[nodes[column].notna()].groupby("level"):
+            if level + 1 in widths.index:
+                step = {"d_narrow": widths[level], "d_wide": widths[level + 1]}
+                null = of["hedging_null"].mean() if kind == "hedging" else np.nan
+                means = {"value": of[column].mean(), "null": null, "latents": len(of)}
+                rows.append({**place, **step, "part": "rate", "kind": kind, **means})
+    return rows
 
 
 def _children(pairs: pd.DataFrame) -> pd.DataFrame:
@@ -107,15 +110,17 @@ def _children(pairs: pd.DataFrame) -> pd.DataFrame:
 
 
 def draw(table: pd.DataFrame, style: FigureStyle) -> Figure:
-    """Rates by step; activation ratio against cosine ratio; the distribution of their product."""
-    figure, axes = s.panels(style, 3, 3, 1.2)
-    _rates(axes[0], table[table["part"] == "rate"])
+    """Rates and hedging by step; activation ratio against cosine ratio, and their product."""
+    figure, axes = s.panels(style, 4, 2, 0.7)
+    rates = table[table["part"] == "rate"]
+    _rates(axes[0], rates)
+    _hedging(axes[1], rates[rates["kind"] == "hedging"])
     children = table[table["part"] == "child"]
     if len(children):
-        _ratios(axes[1], children)
-        _products(axes[2], children)
+        _ratios(axes[2], children)
+        _products(axes[3], children)
     else:
-        for axis in axes[1:]:
+        for axis in axes[2:]:
             s.say(axis, "no child beside\na silent match")
             axis.set_axis_off()
     kinds = [k for k in s.EDGE_COLOURS if k in set(children["kind"])]
@@ -138,6 +143,22 @@ def _rates(axis: Axes, rates: pd.DataFrame) -> None:
         axis.plot(mean.index, mean, color=colour, marker=mark, label=_RATES[kind])
     s.width_axis(axis, rates["d_narrow"].tolist(), "width of the narrower")
     axis.set_ylabel("mean share of firings")
+    axis.set_ylim(bottom=0)
+    axis.legend(loc="best", handlelength=1.2)
+    s.finish(axis)
+
+
+def _hedging(axis: Axes, hedging: pd.DataFrame) -> None:
+    if hedging.empty:
+        s.say(axis, "no feature with children")
+        axis.set_axis_off()
+        return
+    of = hedging.groupby("d_narrow")[["value", "null"]].mean()
+    axis.plot(hedging["d_narrow"], hedging["value"], "D", color=s.GREEN, alpha=0.5, ms=3, mew=0)
+    axis.plot(of.index, of["value"], color=s.GREEN, marker="D", label="hedging")
+    axis.plot(of.index, of["null"], "_", color=s.GREY, mew=2, ms=12, label="random features")
+    s.width_axis(axis, hedging["d_narrow"].tolist(), "width of the narrower")
+    axis.set_ylabel("part of the children in it")
     axis.set_ylim(bottom=0)
     axis.legend(loc="best", handlelength=1.2)
     s.finish(axis)
