@@ -11,7 +11,7 @@ from interpsweep.context import Context
 from interpsweep.errors import UserError
 from interpsweep.saes import evaluate
 from interpsweep.saes.artifact import write_dictionary
-from interpsweep.saes.evaluate import Judged
+from interpsweep.saes.judged import Judged
 from interpsweep.tables import read_json, read_parquet
 from saes_world import D_IN, Made, make_model, make_world
 
