@@ -10,7 +10,7 @@ from scipy.special import logsumexp
 from scipy.stats import hypergeom
 
 from interpsweep.matching import association, operators, stitching
-from interpsweep.matching.cosine import cosines, nearest, pairs_above, unit_rows
+from interpsweep.matching.cosine import compare, cosines, nearest, unit_rows
 
 RNG = np.random.default_rng(0)
 A = unit_rows(RNG.standard_normal((150, 12)))
@@ -27,7 +27,7 @@ def test_blocked_neighbours_are_exact(block: int) -> None:
 
 def test_pairs_above_are_all_pairs() -> None:
     dense = A @ B.T
-    found = pairs_above(A, B, 0.3, block=40)
+    found = compare(A, B, 1, 0.3, block=40).above
     rows, columns = np.nonzero(dense >= 0.3)
     np.testing.assert_array_equal(np.c_[found.a, found.b], np.c_[rows, columns])
     np.testing.assert_allclose(cosines(A, B, found.a, found.b), found.cosine, atol=1e-6)

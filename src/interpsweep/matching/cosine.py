@@ -98,11 +98,6 @@ def nearest(a: Floats, b: Floats, k: int, block: int = BLOCK) -> Neighbours:
     return compare(a, b, k, block=block).ab
 
 
-def pairs_above(a: Floats, b: Floats, floor: float, block: int = BLOCK) -> Pairs:
-    """Every pair of unit rows whose cosine is at least `floor`, ordered by a, then b."""
-    return compare(a, b, 1, floor, block).above
-
-
 def cosines(a: Floats, b: Floats, rows: Ints, columns: Ints, block: int = 1 << 16) -> Floats:
     """Cosines of the given pairs of unit rows, (p,)."""
     parts = [

@@ -78,10 +78,9 @@ def correspond(a: Side, b: Side, settings: MatchSettings) -> Correspondence:
     near = compare(unit_a, unit_b, k, settings.cosine_floor, settings.block)
     nearest_ab, cosine_ab, margin_ab = _first(near.ab, len(a.count), live_a, live_b)
     nearest_ba, cosine_ba, margin_ba = _first(near.ba, len(b.count), live_b, live_a)
-    mutual_ab, mutual_ba = np.full(len(a.count), -1), np.full(len(b.count), -1)
-    good = live_a[nearest_ba[nearest_ab[live_a]] == live_a]
-    mutual_ab[good] = nearest_ab[good]
-    mutual_ba[mutual_ab[good]] = good
+    # a latent that never fires is nobody's nearest one
+    mutual_ab = operators.mutual_neighbours(nearest_ab, nearest_ba)
+    mutual_ba = operators.mutual_neighbours(nearest_ba, nearest_ab)
     limit = settings.assignment_limit
     decoders = operators.assign(unit_a, unit_b, limit, settings.block, near)
     encoders = operators.assign(a.encoder[live_a], b.encoder[live_b], limit, settings.block)
