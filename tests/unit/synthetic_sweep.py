@@ -131,6 +131,9 @@ class SyntheticSweep:
                 "size": 7,
                 "test": t,
                 "p_selected": 0.002 + 0.03 * c + 0.1 * (t != "circle"),
+                "statistic": 0.7,
+                "null_mean": 0.4,
+                "null_sd": 0.05,
             }
             for c in range(4)
             for t in TESTS

@@ -16,7 +16,8 @@ from interpsweep.figures.sources import Sources, stacked
 MISSING = "No cluster to show: the census of this site found none."
 
 _SAE = ["architecture", "sparsity", "d_sae", "seed"]
-_COLUMNS = ["panel", "cluster", "test", "p_selected", "kind", "x", "y", "order", "feature",
+_NULL = ["statistic", "null_mean", "null_sd"]
+_COLUMNS = ["panel", "cluster", "test", "p_selected", *_NULL, "kind", "x", "y", "order", "feature",
             "activation", "row", "token", "text", "concept", "value", "label"]  # fmt: skip
 _CLUSTERS = 4  # drawn at most; the table holds all
 _NAMED = 14  # most labelled points in one panel
@@ -30,7 +31,7 @@ def table(sources: Sources) -> pd.DataFrame:
         return points
     census = stacked(geometry, "census.parquet")
     on = [*_SAE, "cluster", "test"]
-    clearest = census.sort_values("p_selected", kind="stable")[[*on, "p_selected"]]
+    clearest = census.sort_values("p_selected", kind="stable")[[*on, "p_selected", *_NULL]]
     points = points.merge(clearest.drop_duplicates(on), on=on, how="left")
     keys = [*_SAE, "panel", "kind", "order", "feature", "row"]
     return points[[*_SAE, *_COLUMNS]].sort_values(keys, ignore_index=True)
@@ -53,6 +54,14 @@ def draw(table: pd.DataFrame, style: FigureStyle) -> Figure:
         axes[2 * i].set_title(
             f"cluster {first.cluster} of {s.count(first.d_sae)}\n"
             f"{first.test}, p = {first.p_selected:.2g}"
+        )
+        axes[2 * i].text(
+            0.03,
+            0.03,
+            f"{first.statistic:.2f}, null {first.null_mean:.2f} ± {first.null_sd:.2f}",
+            transform=axes[2 * i].transAxes,
+            fontsize=style.font_size * 0.6,
+            color="#777777",
         )
         axes[2 * i + 1].set_title(f"its activations\n{_subject(of)}")
         drawn.append((axes[2 * i], axes[2 * i + 1], of))

@@ -273,6 +273,7 @@ def summarise(
     once = table.drop_duplicates("cluster")
     per_cluster, sources = once["best_model"].value_counts(), once["source"].value_counts()
     tests = table.groupby("test")["passes"].sum()
+    done = table.groupby("test")["p"].count()
     return {
         "latents": len(directions),
         "alive": len(map_),
@@ -283,8 +284,8 @@ def summarise(
         "tests": {
             name: {
                 "passing": int(tests.get(name, 0)),
-                "expected": settings.level * len(found),
-                "clusters": len(found),
+                "expected": settings.level * int(done.get(name, 0)),
+                "clusters": int(done.get(name, 0)),
             }
             for name in SHAPES
         },
