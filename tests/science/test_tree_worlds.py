@@ -106,20 +106,6 @@ def test_a_child_absorbs_its_parent(world: Any) -> None:
     assert found.metrics(4)["fvu"] < 1e-4
 
 
-@pytest.mark.slow
-def test_a_strong_child_fires_more_strongly_than_its_probe_would_have_it(world: Any) -> None:
-    """The absorbing latent carries the parent's projection: ratios are reciprocal."""
-    found = world("short")
-    cosines, codes, on = found.cosines(4), found.codes(4), found.planted(4) > 0
-    child, parent = int(np.argmax(cosines[:, 1])), int(np.argmax(cosines[:, 0]))
-    strength = codes[on[:, 1], child].mean() / codes[on[:, 0] & ~on[:, 1], parent].mean()
-    alike = cosines[child, 0] / cosines[parent, 0]
-    assert strength == pytest.approx(5.0, abs=0.05)
-    assert alike == pytest.approx(0.2, abs=0.01)
-    assert strength * alike == pytest.approx(1, abs=0.03)
-    assert (codes[on[:, 1], parent] > 0).mean() < 0.01
-
-
 def test_the_ladder_has_exactly_its_edges(world: Any) -> None:
     found = world("ladder")
     narrow, wide = found.cosines(11), found.cosines(20)
@@ -167,31 +153,6 @@ def test_exhaustive_children_split_their_parent(world: Any) -> None:
     parents = nodes[(nodes["level"] == 0) & nodes["latent"].isin(children["n"])]
     assert not parents["survives"].any()
     assert found.scores().loc["parent_child", "f1"] > 0.9
-
-
-@pytest.mark.slow
-def test_objects_are_compositions_of_two_values(world: Any) -> None:
-    found = world("composition")
-    edges = found.edges()
-    parts = edges[edges["type"] == "composition"]
-    assert parts["w"].nunique() == 6 and (parts.groupby("w").size() == 2).all()
-    assert parts["nnls_r2"].to_numpy() == pytest.approx([1] * 12, abs=0.05)
-    assert parts["nnls_r2_single"].to_numpy() == pytest.approx([0.69] * 12, abs=0.06)
-
-
-@pytest.mark.slow
-def test_stitching_tells_what_is_new(world: Any) -> None:
-    found = world("stitching")
-    (summary,) = [
-        s
-        for s, item in zip(
-            found.made.summaries("match"), found.made.plan.items.of("match"), strict=True
-        )
-        if item.at["direction"] == "width"
-        and (item.at["a"]["d_sae"], item.at["b"]["d_sae"]) == (11, 20)
-        and item.at["a"]["seed"] == found.seed
-    ]
-    assert summary["stitching"]["auc"] == pytest.approx(1, abs=0.02)
 
 
 @pytest.mark.slow
