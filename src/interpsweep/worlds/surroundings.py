@@ -1,0 +1,75 @@
+"""Codes in which the values of a concept stand in the same surroundings, one at a time.
+
+The days of a week exclude each other on a token, and so do their latents; what they share are the
+tokens around them. Here a marker of the concept fires on the token before and another on the token
+after every value.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from interpsweep.worlds.shapes import embed
+from interpsweep.worlds.structureless import isotropic
+
+Array = NDArray[np.float64]
+
+
+class Surrounded(NamedTuple):
+    """Unit directions (n, d), codes (tokens, n) CSR, context and token id of each token, group.
+
+    The first latents are the values of the concept in their order (group 0), then two markers
+    (group 1), then independent latents (group -1).
+    """
+
+    unit: Array
+    codes: sp.csr_matrix
+    context: NDArray[np.int32]
+    ids: NDArray[np.int32]
+    group: NDArray[np.int64]
+
+
+def concept(
+    points: Array,
+    others: int,
+    dim: int,
+    tokens: int,
+    rng: np.random.Generator,
+    noise: float = 0.3,
+    centre: float = 1.0,
+    p: float = 0.02,
+    rate: float = 0.03,
+    context: int = 32,
+) -> Surrounded:
+    """A concept with one value per row of `points`, planted as `worlds.shapes.embed` does.
+
+    A token begins the three tokens marker, value, marker with probability `p`; each of `others`
+    latents fires by itself with probability `rate`. Token ids tell values and markers apart; all
+    other tokens share 50 ids.
+    """
+    k = len(points)
+    n = k + 2 + others
+    start = np.flatnonzero(rng.random(tokens) < p)
+    start = start[(start % context) < context - 2]
+    start = start[np.diff(start, prepend=-3) > 2]
+    value = rng.integers(k, size=len(start))
+    rows = np.concatenate([start, start + 1, start + 2])
+    columns = np.concatenate([np.full(len(start), k), value, np.full(len(start), k + 1)])
+    free = rng.random((tokens, others)) < rate
+    more_rows, more_columns = np.nonzero(free)
+    rows, columns = np.concatenate([rows, more_rows]), np.concatenate([columns, more_columns + k + 2])
+    size = rng.uniform(0.5, 1.5, len(rows)).astype(np.float32)
+    ids = (k + 2 + rng.integers(50, size=tokens)).astype(np.int32)
+    ids[start], ids[start + 1], ids[start + 2] = k, value, k + 1
+    unit = np.vstack([embed(points, dim, rng, centre, noise), isotropic(2 + others, dim, rng)])
+    return Surrounded(
+        unit,
+        sp.coo_matrix((size, (rows, columns)), (tokens, n)).tocsr(),
+        (np.arange(tokens) // context).astype(np.int32),
+        ids,
+        np.repeat([0, 1, -1], [k, 2, others]),
+    )
