@@ -39,7 +39,7 @@ from interpsweep.geometry.census import survey
 from interpsweep.worlds import shapes, structureless, surroundings
 
 ROOT = Path(__file__).parents[1]
-LATENTS, DIM, TOKENS = 128, 32, 6000
+LATENTS, DIM, TOKENS = 96, 32, 5000
 LEVEL, ALPHA = 0.05, 0.01  # nominal rate; level of the binomial test
 ORDERED = ("line", "unresolved")  # names that are right, or say nothing, where there is an order
 
@@ -184,7 +184,7 @@ def cases() -> list[dict[str, Any]]:
 
 def census(world: World, seed: int) -> tuple[pd.DataFrame, list[Any]]:
     """Census of one world as a sweep of one dictionary, with q, and its groups."""
-    settings = GeometrySettings(draws=99, null_dictionaries=8, seed=seed)
+    settings = GeometrySettings(draws=99, seed=seed)
     codes = None if world.codes is None else Held(world.codes)
     unit = world.unit.astype(np.float32)
     found = survey(unit, settings, Context(), codes, world.context, world.ids)

@@ -68,6 +68,9 @@ _ENTRIES = (
     _figure("panels", "The clearest clusters", "site", ("geometry",), "Geometry"),
     _figure("embedding", "Map of the dictionary", "site", ("geometry",), "Geometry"),
     _figure("spectrum", "Spectrum and features per dimension", "site", ("geometry",), "Geometry"),
+    _figure("landscape", "Dictionaries as a whole", "sweep", ("landscape",), "Geometry"),
+    _figure("calibration", "False discoveries of the census", "sweep", ("claims",), "Calibration"),
+    _figure("power", "Power of the census", "sweep", ("claims",), "Calibration"),
 )
 
 FIGURES: dict[str, Figure] = {figure.name: figure for figure in _ENTRIES}

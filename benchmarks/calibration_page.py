@@ -1,0 +1,119 @@
+"""Tables and pictures of docs/calibration.md from the runs of calibration.py."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from scipy.stats import beta, binomtest
+
+from interpsweep.config.pictures import FigureStyle
+from interpsweep.figures import calibration, measured, power, style
+
+BEGIN, END = "<!-- tables -->", "<!-- end of tables -->"
+HEAD = '''"""Measured by `benchmarks/calibration.py`, which writes this module; see docs/calibration.md."""
+
+from typing import Any
+
+'''
+CASE = ["shape", "size", "noise", "tokens"]
+
+
+def false_discoveries(runs: list[dict[str, Any]], level: float) -> pd.DataFrame:
+    """One row per kind; intervals are exact over runs, those of p from the spread over runs."""
+    frame = pd.DataFrame([row for row in runs if row["part"] != "power"])
+    rows = []
+    for kind, of in frame.groupby("kind", sort=False):
+        n, wrong = len(of), int((of["false"] > 0).sum())
+        fdr = float((of["false"] / of["claims"].clip(lower=1)).mean())
+        spread = 1.96 * float(of["below"].std()) / n**0.5
+        rows.append(
+            {
+                "kind": kind,
+                "runs": n,
+                "clusters": round(float(of["clusters"].mean()), 1),
+                "tests": int(of["tests"].sum()),
+                "claims": int(of["claims"].sum()),
+                "false": int(of["false"].sum()),
+                "runs_with_false": wrong,
+                "fdr": fdr,
+                "fdr_low": float(beta.ppf(0.025, wrong, n - wrong + 1)) if wrong else 0.0,
+                "fdr_high": float(beta.ppf(0.975, wrong + 1, n - wrong)) if wrong < n else 1.0,
+                "binomial_p": float(binomtest(wrong, n, level, alternative="greater").pvalue),
+                "p05": float(of["below"].mean()),
+                "p05_low": float(of["below"].mean()) - spread,
+                "p05_high": float(of["below"].mean()) + spread,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def detections(runs: list[dict[str, Any]]) -> pd.DataFrame:
+    """One row per planted case."""
+    made = [{**row["case"], **row} for row in runs if row["part"] == "power"]
+    if not made:
+        return pd.DataFrame()
+    groups = pd.DataFrame(made).groupby(CASE, sort=False)
+    table = groups[["gathered", "claimed", "named"]].mean()
+    return table.assign(runs=groups.size()).reset_index()
+
+
+def write(docs: Path, runs: list[dict[str, Any]], level: float, alpha: float) -> None:
+    """Write the measured tables into the package, and tables and pictures into the docs."""
+    found, power_table = false_discoveries(runs, level), detections(runs)
+    module_text = "".join(
+        [HEAD, _rows("FALSE_DISCOVERIES", found), "\n", _rows("POWER", power_table)]
+    )
+    Path(measured.__file__).write_text(module_text, encoding="utf-8")
+    importlib.reload(measured)
+    look = FigureStyle()
+    with style.house(look):
+        for name, module in (("calibration", calibration), ("power", power)):
+            table = module.table({})
+            if len(table):
+                module.draw(table, look).savefig(
+                    docs / "images" / f"{name}.png", metadata={"Software": None}
+                )
+    page = docs / "calibration.md"
+    text = page.read_text(encoding="utf-8")
+    before, after = text.split(BEGIN)[0], text.split(END)[1]
+    tables = f"{BEGIN}\n\n{_fdr_table(found, alpha)}\n\n{_power_table(power_table)}\n\n{END}"
+    page.write_text(before + tables + after, encoding="utf-8")
+
+
+def _rows(name: str, table: pd.DataFrame) -> str:
+    rounded = [
+        {k: float(f"{v:.6g}") if isinstance(v, float) else v for k, v in row.items()}
+        for row in table.to_dict("records")
+    ]
+    lines = "".join(f"    {row!r},\n" for row in rounded)
+    return f"{name}: list[dict[str, Any]] = [\n{lines}]\n"
+
+
+def _fdr_table(found: pd.DataFrame, alpha: float) -> str:
+    head = (
+        "| world | runs | clusters per run | tests | claims | runs with a false claim | "
+        "FDR (95%) | binomial p | tests with p ≤ .05 |\n|---|---|---|---|---|---|---|---|---|"
+    )
+    lines = [
+        f"| {r.kind} | {r.runs} | {r.clusters:.0f} | {r.tests} | {r.claims} | {r.runs_with_false} | "
+        f"{r.fdr:.3f} ({r.fdr_low:.3f} to {r.fdr_high:.3f}) | {r.binomial_p:.2g}"
+        f"{' **rejected**' if r.binomial_p < alpha else ''} | {100 * r.p05:.1f}% |"
+        for r in found.itertuples()
+    ]
+    return "\n".join([head, *lines])
+
+
+def _power_table(table: pd.DataFrame) -> str:
+    head = (
+        "| shape | size | noise | tokens | runs | gathered | claimed | claimed and named |\n"
+        "|---|---|---|---|---|---|---|---|"
+    )
+    lines = [
+        f"| {r.shape} | {r.size} | {r.noise:g} | {r.tokens or 'directions alone'} | {r.runs} | "
+        f"{r.gathered:.2f} | {r.claimed:.2f} | {r.named:.2f} |"
+        for r in table.itertuples()
+    ]
+    return "\n".join([head, *lines])

@@ -1,0 +1,66 @@
+"""What the census finds where something is there: the measured power it comes with."""
+
+from __future__ import annotations
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from interpsweep.config.pictures import FigureStyle
+from interpsweep.figures import measured
+from interpsweep.figures import style as s
+from interpsweep.figures.sources import Sources
+
+MISSING = "The power of the census of this version has not been measured."
+
+
+def table(sources: Sources) -> pd.DataFrame:
+    """One row per planted case: shape, size, noise, tokens, and the share of runs that find it."""
+    return pd.DataFrame(measured.POWER)
+
+
+def draw(table: pd.DataFrame, style: FigureStyle) -> Figure:
+    """Power over noise by shape, over the size of a circle, and over tokens."""
+    figure, axes = s.panels(style, 3, 3, aspect=0.95, sharey=True)
+    alone, coded = table[table["tokens"] == 0], table[table["tokens"] > 0]
+    noisy = alone[alone["size"] == 12]
+    for shape, of in noisy.groupby("shape", sort=False):
+        _curve(axes[0], of, "noise", s.SHAPE_COLOURS[str(shape)])
+    axes[0].set_xlabel("noise / radius\n(12 directions)")
+    sized = alone[(alone["shape"] == "circle") & (alone["noise"] == 0.3)].sort_values("size")
+    _curve(axes[1], sized, "size", s.SHAPE_COLOURS["circle"])
+    axes[1].set_xlabel("directions on a circle\n(noise 0.3)")
+    looks = s.looks(sorted(coded["size"].unique()))
+    for size, of in coded.groupby("size"):
+        _curve(axes[2], of.sort_values("tokens"), "tokens", s.SHAPE_COLOURS["circle"], looks[size])
+    axes[2].set_xscale("log", base=2)
+    axes[2].set_xticks(sorted(coded["tokens"].unique()), map(s.count, sorted(coded["tokens"].unique())))
+    axes[2].minorticks_off()
+    axes[2].set_xlabel("tokens (circle gathered\nby its surroundings)")
+    axes[0].set_ylabel("share of runs")
+    for axis in axes:
+        axis.set_ylim(-0.03, 1.03)
+        s.finish(axis)
+    marks = [
+        Line2D([], [], color=s.SHAPE_COLOURS[str(k)], marker="o", label=str(k))
+        for k in noisy["shape"].unique()
+    ]
+    marks += [
+        Line2D([], [], color="#555555", marker=m, ls=d, label=f"{size} values")
+        for size, (m, d) in looks.items()
+    ]
+    marks += [
+        Line2D([], [], color="#555555", lw=1.3, label="claimed and named"),
+        Line2D([], [], color="#555555", lw=0.8, ls=":", label="gathered in a cluster"),
+    ]
+    s.legend_outside(figure, marks)
+    return figure
+
+
+def _curve(
+    axis: Axes, of: pd.DataFrame, along: str, colour: str, look: tuple = ("o", "-")
+) -> None:
+    marker, dashes = look
+    axis.plot(of[along], of["gathered"], color=colour, lw=0.8, ls=":")
+    axis.plot(of[along], of["named"], color=colour, marker=marker, ls=dashes)
