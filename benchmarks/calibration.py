@@ -39,7 +39,7 @@ from interpsweep.geometry.census import survey
 from interpsweep.worlds import shapes, structureless, surroundings
 
 ROOT = Path(__file__).parents[1]
-LATENTS, DIM, TOKENS = 96, 32, 5000
+LATENTS, DIM, TOKENS = 64, 32, 3000
 LEVEL, ALPHA = 0.05, 0.01  # nominal rate; level of the binomial test
 ORDERED = ("line", "unresolved")  # names that are right, or say nothing, where there is an order
 
@@ -160,7 +160,9 @@ def planted_world(case: dict[str, Any], seed: int) -> tuple[World, np.ndarray]:
             points, LATENTS // 2, DIM, case["tokens"], rng, noise=case["noise"], centre=0.3
         )
         return World(made.unit, made.codes, made.context, made.ids), made.group == 0
-    made = shapes.plant({case["shape"]: points}, LATENTS - len(points), DIM, rng, 1.0, case["noise"])
+    made = shapes.plant(
+        {case["shape"]: points}, LATENTS - len(points), DIM, rng, 1.0, case["noise"]
+    )
     return World(made.unit), made.group == 0
 
 

@@ -13,7 +13,7 @@ from interpsweep.config.pictures import FigureStyle
 from interpsweep.figures import calibration, measured, power, style
 
 BEGIN, END = "<!-- tables -->", "<!-- end of tables -->"
-HEAD = '''"""Measured by `benchmarks/calibration.py`, which writes this module; see docs/calibration.md."""
+HEAD = '''"""Measured and written by `benchmarks/calibration.py`; see docs/calibration.md."""
 
 from typing import Any
 
@@ -37,6 +37,7 @@ def false_discoveries(runs: list[dict[str, Any]], level: float) -> pd.DataFrame:
                 "tests": int(of["tests"].sum()),
                 "claims": int(of["claims"].sum()),
                 "false": int(of["false"].sum()),
+                "simplex": sum(names.count("simplex") for names in of["names"]),
                 "runs_with_false": wrong,
                 "fdr": fdr,
                 "fdr_low": float(beta.ppf(0.025, wrong, n - wrong + 1)) if wrong else 0.0,
@@ -94,11 +95,12 @@ def _rows(name: str, table: pd.DataFrame) -> str:
 
 def _fdr_table(found: pd.DataFrame, alpha: float) -> str:
     head = (
-        "| world | runs | clusters per run | tests | claims | runs with a false claim | "
+        "| world | runs | clusters per run | tests | claims (simplex) | runs with a false claim | "
         "FDR (95%) | binomial p | tests with p ≤ .05 |\n|---|---|---|---|---|---|---|---|---|"
     )
     lines = [
-        f"| {r.kind} | {r.runs} | {r.clusters:.0f} | {r.tests} | {r.claims} | {r.runs_with_false} | "
+        f"| {r.kind} | {r.runs} | {r.clusters:.0f} | {r.tests} | {r.claims} ({r.simplex}) "
+        f"| {r.runs_with_false} | "
         f"{r.fdr:.3f} ({r.fdr_low:.3f} to {r.fdr_high:.3f}) | {r.binomial_p:.2g}"
         f"{' **rejected**' if r.binomial_p < alpha else ''} | {100 * r.p05:.1f}% |"
         for r in found.itertuples()

@@ -148,7 +148,10 @@ def write_sae(folder: str, d_sae: int, value: float = 1.0) -> None:
 # What each figure is drawn from.
 READS = {
     "concepts": {"concepts"},
-    **{name: {"claims"} for name in ("recovery", "pareto", "widths", "families", "calibration", "power")},
+    **{
+        name: {"claims"}
+        for name in ("recovery", "pareto", "widths", "families", "calibration", "power")
+    },
     "landscape": {"landscape"},
     "census": {"claims", "geometry"},
     **{name: {"evaluate"} for name in ("latents", "breakdown")},

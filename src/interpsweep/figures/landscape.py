@@ -41,7 +41,11 @@ def draw(table: pd.DataFrame, style: FigureStyle) -> Figure:
     figure, axes = s.panels(style, len(shown), 3, aspect=0.85)
     key = "d_sae" if along == "layer" else "place"
     table = table.assign(place=list(zip(table["model"], table["site"], strict=True)))
-    colours = s.ramp(sorted(table[key].unique())) if key == "d_sae" else s.categorical(s.order_sites(table))
+    colours = (
+        s.ramp(sorted(table[key].unique()))
+        if key == "d_sae"
+        else s.categorical(s.order_sites(table))
+    )
     for axis, name in zip(axes, shown, strict=True):
         _panel(axis, table[table["measure"] == name], along, key, colours)
         axis.set_ylabel(_SHOWN[name])
@@ -65,7 +69,10 @@ def draw(table: pd.DataFrame, style: FigureStyle) -> Figure:
 
 
 def _label(key: str, value: Any, several: bool) -> str:
-    return f"{s.count(value)} features" if key == "d_sae" else s.site_title(*value, several)
+    if key == "d_sae":
+        return f"{s.count(value)} features"
+    model, site = value
+    return s.site_title(model, site, several)
 
 
 def _panel(axis: Axes, of: pd.DataFrame, along: str, key: str, colours: dict) -> None:

@@ -1,4 +1,4 @@
-"""Measured by `benchmarks/calibration.py`, which writes this module; see docs/calibration.md."""
+"""Measured and written by `benchmarks/calibration.py`; see docs/calibration.md."""
 
 from typing import Any
 

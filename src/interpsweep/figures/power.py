@@ -35,7 +35,9 @@ def draw(table: pd.DataFrame, style: FigureStyle) -> Figure:
     for size, of in coded.groupby("size"):
         _curve(axes[2], of.sort_values("tokens"), "tokens", s.SHAPE_COLOURS["circle"], looks[size])
     axes[2].set_xscale("log", base=2)
-    axes[2].set_xticks(sorted(coded["tokens"].unique()), map(s.count, sorted(coded["tokens"].unique())))
+    axes[2].set_xticks(
+        sorted(coded["tokens"].unique()), map(s.count, sorted(coded["tokens"].unique()))
+    )
     axes[2].minorticks_off()
     axes[2].set_xlabel("tokens (circle gathered\nby its surroundings)")
     axes[0].set_ylabel("share of runs")
@@ -58,9 +60,7 @@ def draw(table: pd.DataFrame, style: FigureStyle) -> Figure:
     return figure
 
 
-def _curve(
-    axis: Axes, of: pd.DataFrame, along: str, colour: str, look: tuple = ("o", "-")
-) -> None:
+def _curve(axis: Axes, of: pd.DataFrame, along: str, colour: str, look: tuple = ("o", "-")) -> None:
     marker, dashes = look
     axis.plot(of[along], of["gathered"], color=colour, lw=0.8, ls=":")
     axis.plot(of[along], of["named"], color=colour, marker=marker, ls=dashes)

@@ -61,7 +61,10 @@ def concept(
     columns = np.concatenate([np.full(len(start), k), value, np.full(len(start), k + 1)])
     free = rng.random((tokens, others)) < rate
     more_rows, more_columns = np.nonzero(free)
-    rows, columns = np.concatenate([rows, more_rows]), np.concatenate([columns, more_columns + k + 2])
+    rows, columns = (
+        np.concatenate([rows, more_rows]),
+        np.concatenate([columns, more_columns + k + 2]),
+    )
     size = rng.uniform(0.5, 1.5, len(rows)).astype(np.float32)
     ids = (k + 2 + rng.integers(50, size=tokens)).astype(np.int32)
     ids[start], ids[start + 1], ids[start + 2] = k, value, k + 1

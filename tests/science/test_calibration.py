@@ -1,0 +1,58 @@
+"""The census claims nothing where nothing is arranged, and finds what is; small counts of the job
+behind docs/calibration.md.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.stats import binomtest
+
+FILE = Path(__file__).parents[2] / "benchmarks" / "calibration.py"
+
+
+@pytest.fixture(scope="module")
+def calibration():
+    spec = importlib.util.spec_from_file_location("calibration", FILE)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("kind", ["isotropic", "superposition, frequent and rare"])
+def test_structureless_worlds_lead_to_no_more_claims_than_the_level(calibration, kind):
+    rows = [
+        calibration.false_discoveries(
+            calibration.structureless_world(kind, seed, None), seed, False
+        )
+        for seed in range(12)
+    ]
+    wrong = sum(row["false"] > 0 for row in rows)
+    assert binomtest(wrong, len(rows), calibration.LEVEL, alternative="greater").pvalue > 0.01
+    assert sum(row["tests"] for row in rows) > 200
+    # single tests are level too: their share below 5 % over all runs, within four standard errors
+    below = np.array([row["below"] for row in rows])
+    assert below.mean() < 0.05 + 4 * below.std() / np.sqrt(len(rows))
+
+
+def test_a_circle_that_its_surroundings_gather_is_found_and_named(calibration):
+    case = {"shape": "circle", "size": 12, "noise": 0.3, "tokens": 6000}
+    found = [calibration.detection(case, seed) for seed in range(3)]
+    assert all(row["gathered"] and row["claimed"] and row["named"] for row in found)
+
+
+def test_a_stopped_job_goes_on_and_forgets_what_other_code_made(calibration, tmp_path, monkeypatch):
+    wanted = calibration.jobs(["structureless", "power"], 2, 0, 1, real=False)
+    assert (
+        len({calibration._key(job) for job in wanted})
+        == len(wanted)
+        == 2 * 5 + len(calibration.cases())
+    )
+    (tmp_path / "runs.jsonl").write_text(
+        '{"part": "power", "code": "old"}\n{"part": "power", "code": "new"}\n'
+    )
+    monkeypatch.setattr(calibration, "code_digest", lambda: "new")
+    assert len(calibration.load(tmp_path)) == 1
