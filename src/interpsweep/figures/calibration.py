@@ -28,9 +28,9 @@ def draw(table: pd.DataFrame, style: FigureStyle) -> Figure:
     names, place = table["kind"].tolist()[::-1], np.arange(len(table))
     rows = table.iloc[::-1]
     _points(axes[0], place, rows["fdr"], rows["fdr_low"], rows["fdr_high"])
-    axes[0].set_xlabel("false-discovery rate at q ≤ 0.05")
+    axes[0].set_xlabel("false-discovery rate, q ≤ .05")
     _points(axes[1], place, rows["p05"], rows["p05_low"], rows["p05_high"])
-    axes[1].set_xlabel("share of tests with p ≤ 0.05")
+    axes[1].set_xlabel("tests with p ≤ .05")
     axes[0].set_yticks(place, names)
     for axis in axes:
         s.finish(axis)
