@@ -6,7 +6,7 @@ import scipy.sparse as sp
 
 from interpsweep.config.landscape import LandscapeSettings
 from interpsweep.context import Context
-from interpsweep.geometry import cofired, isotropy, landscape, lobes, slope, tegum
+from interpsweep.geometry import cofired, isotropy, landscape, lobes, slope, tegum, twins
 from interpsweep.geometry.measures import against
 from interpsweep.worlds import polytopes, structureless
 
@@ -159,7 +159,7 @@ def test_measures_of_directions_say_little_about_random_ones_and_much_about_unev
 
 def test_twins_have_the_centre_and_spectrum_of_their_original():
     unit = structureless.anisotropic(300, 32, rng())
-    twin = landscape.twin(unit, rng(1))
+    twin = twins.twin(unit, len(unit), rng(1))
     assert np.linalg.norm(twin, axis=1) == pytest.approx(1)
     assert np.linalg.eigvalsh(np.cov(twin.T)) == pytest.approx(
         np.linalg.eigvalsh(np.cov(unit.T)), rel=0.02

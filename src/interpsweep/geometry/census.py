@@ -23,12 +23,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from interpsweep.config.analysis import GeometrySettings
-from interpsweep.geometry import groups, models, nulls
+from interpsweep.geometry import groups, models, nulls, twins
 from interpsweep.geometry.groups import Group
 from interpsweep.geometry.shapes import SHAPES, Shape
 from interpsweep.geometry.vocabulary import Kinds
 from interpsweep.matching.coactivation import firing_statistics
-from interpsweep.matching.operators import covariance_matched
 
 Unit = NDArray[np.float32]
 Array = NDArray[np.float64]
@@ -154,7 +153,7 @@ def null_dictionary(
 ) -> tuple[NDArray[np.int64], Array]:
     """Sizes (m,) and z values (m, tests) of the clusters of one covariance-matched dictionary."""
     rng = np.random.default_rng([settings.seed, 2, index])
-    twin = covariance_matched(unit, min(len(unit), settings.null_latents), rng)
+    twin = twins.twin(unit, min(len(unit), settings.null_latents), rng).astype(np.float32)
     rows, sizes = [], []
     for group in groups.by_direction(source, twin, settings):
         directions = twin[group.members]

@@ -18,6 +18,7 @@ from interpsweep.context import Context
 from interpsweep.errors import UserError
 from interpsweep.geometry import cofired, isotropy, lobes, slope, tegum
 from interpsweep.geometry.measures import Measure, Tail, against
+from interpsweep.geometry.twins import twin
 from interpsweep.matching.coactivation import firing_statistics
 from interpsweep.matching.cosine import unit_rows
 from interpsweep.saes.artifact import Dictionary
@@ -90,7 +91,10 @@ def directions_alone(unit: Array, settings: LandscapeSettings) -> list[Measure]:
     drawn: dict[str, list[float]] = {name: [] for name in STATISTICS}
     for draw in range(settings.dictionaries):
         rng = np.random.default_rng([settings.seed, 1, draw])
-        twins = {"isotropic": isotropic(unit.shape, rng), "same spectrum": twin(unit, rng)}
+        twins = {
+            "isotropic": isotropic(unit.shape, rng),
+            "same spectrum": twin(unit, len(unit), rng),
+        }
         for name, (statistic, null, _) in STATISTICS.items():
             drawn[name].append(statistic(twins[null]))
     fitted = slope.fit(unit)
@@ -108,7 +112,7 @@ def hubs(unit: Array, settings: LandscapeSettings) -> Measure:
     k, null = settings.neighbours, []
     for draw in range(settings.dictionaries):
         rng = np.random.default_rng([settings.seed, 2, draw])
-        null.append(isotropy.hubness(twin(unit, rng), k))
+        null.append(isotropy.hubness(twin(unit, len(unit), rng), k))
     return against("hubness", isotropy.hubness(unit, k), "same spectrum", np.array(null), len(unit))
 
 
@@ -116,31 +120,6 @@ def isotropic(shape: tuple[int, ...], rng: np.random.Generator) -> Array:
     """Uniformly random unit rows of that shape."""
     rows = rng.standard_normal(shape)
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
-
-
-def twin(unit: Array, rng: np.random.Generator, rounds: int = 3) -> Array:
-    """Random unit rows with the centre and covariance of the rows of `unit` (n, d).
-
-    Gaussian rows with that covariance would not do: their own spectrum is spread further, by as
-    much as that of `unit` is by its finite number of rows, and bringing them to length one changes
-    it again. So covariance and length are imposed in turn until they agree.
-    """
-    mean, root = unit.mean(axis=0), _powers(unit)[0]
-    rows = rng.standard_normal(unit.shape)
-    for _ in range(rounds):
-        rows = (rows - rows.mean(axis=0)) @ _powers(rows)[1] @ root + mean
-        rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-300)
-    return rows
-
-
-def _powers(rows: Array) -> tuple[Array, Array]:
-    """Square root of the covariance of the rows, and the inverse of it on its range, (d, d)."""
-    centred = rows - rows.mean(axis=0)
-    values, vectors = np.linalg.eigh(centred.T @ centred / len(rows))
-    kept = values > values[-1] * 1e-10
-    root = np.sqrt(values[kept])
-    axes = vectors[:, kept]
-    return (axes * root) @ axes.T, (axes / root) @ axes.T
 
 
 # ---------------------------------------------------------------------------- with codes
