@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from interpsweep.config.landscape import LandscapeSettings
 from interpsweep.context import Context
-from interpsweep.errors import UserError
 from interpsweep.geometry import cofired, isotropy, lobes, slope, tegum
 from interpsweep.geometry.measures import Measure, Tail, against
 from interpsweep.geometry.twins import twin
@@ -28,6 +27,7 @@ from interpsweep.spec import Spec
 from interpsweep.tables import write_json, write_parquet
 
 Array = NDArray[np.float64]
+LEAST = 16  # live latents of a dictionary that is measured
 
 
 def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str, Any]:
@@ -37,10 +37,13 @@ def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str
     directions = unit_rows(np.asarray(Dictionary.open(inputs["sae"]).W_dec))
     count, _ = firing_statistics(codes, ctx.block_map)
     alive = np.flatnonzero(count >= max(settings.min_firings, 1))
-    if len(alive) < 16:
-        raise UserError(
+    if len(alive) < LEAST:
+        ctx.log(
             f"{inputs['sae']}: only {len(alive)} latents fire at least {settings.min_firings} "
-            "times on the analysis split; train longer or lower landscape.min_firings"
+            f"times on the analysis split, {LEAST} are needed; this dictionary is not measured"
+        )
+        return _write(
+            [], directions[alive].astype(np.float64), alive, count, len(directions), 0, out
         )
     unit = directions[alive].astype(np.float64)
     rng = np.random.default_rng([settings.seed, 0])
@@ -54,6 +57,19 @@ def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str
         *with_firings(unit[few], alone, settings),
         *with_lobes(unit[few], blocks, settings),
     ]
+    return _write(measures, unit, alive, count, len(directions), len(few), out)
+
+
+def _write(
+    measures: list[Measure],
+    unit: Array,
+    alive: NDArray[np.int64],
+    count: NDArray[np.int64],
+    latents: int,
+    measured: int,
+    out: Path,
+) -> dict[str, Any]:
+    """Write the tables of the live latents, with unit rows (n, d); return the summary."""
     dimensions = pd.DataFrame(
         {
             "feature": alive.astype(np.int32),
@@ -64,7 +80,7 @@ def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str
     table = pd.DataFrame(measures, columns=Measure._fields)
     write_parquet(table.astype({"draws": np.int32, "size": np.int64}), out / "measures.parquet")
     write_parquet(dimensions, out / "dimensions.parquet")
-    made = {"latents": len(directions), "alive": len(alive), "measured": len(few)}
+    made = {"latents": latents, "alive": len(alive), "measured": measured}
     write_json(made, out / "summary.json")
     shown = ("spectrum_slope", "filled_dimensions", "gram_explained")
     return made | {m.measure: _number(m.value) for m in measures if m.measure in shown}
