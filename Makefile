@@ -45,7 +45,7 @@ test-cluster:  ## SLURM on this machine (Debian, root): time limits, requeues, d
 	$(BIN)/pytest tests/cluster -rs
 
 bench:  ## timings, as ratios in one run
-	for name in capture operations stream mixing matching plan; do $(BIN)/python benchmarks/$$name.py; done
+	for name in capture operations stream mixing matching census plan; do $(BIN)/python benchmarks/$$name.py; done
 
 schema:  ## write the generated configuration files and documentation
 	$(BIN)/interpsweep schema
