@@ -6,8 +6,8 @@ Every run is a world of its own seed, put through `geometry.census.survey` and t
 the claims (`claims.multiplicity.selected_q`), as a sweep of one dictionary.
 
 * `structureless`: dictionaries (and codes) in which nothing is arranged; whatever is claimed is
-  false. The false-discovery rate is the mean over runs of the share of claims that are false; a
-  one-sided binomial test asks whether runs with a false claim are more than the level allows.
+  false. The sources of clusters of a run are families of tests of their own; a one-sided binomial
+  test asks whether families with a false claim are more than the level allows.
 * `trained`: the same with SAEs trained here on activations of structureless worlds.
 * `power`: shapes planted among random directions, over noise, size and tokens; a shape is found if
   a claimed cluster has its name and at least half of its members, and they half of it.
@@ -206,6 +206,8 @@ def false_discoveries(world: World, seed: int, ordered: bool) -> dict[str, Any]:
         "tests": int(table["p"].notna().sum()),
         "claims": len(claimed),
         "false": len(wrong),
+        "families": int(table["source"].nunique()),  # q is controlled in each source by itself
+        "false_families": int(wrong["source"].nunique()),
         "names": sorted(names),
         "least_p": float(table["p"].min()),
         "below": float((table["p"] <= LEVEL).sum() / max(1, table["p"].notna().sum())),

@@ -22,24 +22,24 @@ CASE = ["shape", "size", "noise", "tokens"]
 
 
 def false_discoveries(runs: list[dict[str, Any]], level: float) -> pd.DataFrame:
-    """One row per kind; intervals are exact over runs, those of p from the spread over runs."""
+    """One row per kind; intervals are exact over families, those of p from the spread over runs."""
     frame = pd.DataFrame([row for row in runs if row["part"] != "power"])
     rows = []
     for kind, of in frame.groupby("kind", sort=False):
-        n, wrong = len(of), int((of["false"] > 0).sum())
-        fdr = float((of["false"] / of["claims"].clip(lower=1)).mean())
-        spread = 1.96 * float(of["below"].std()) / n**0.5
+        n, wrong = int(of["families"].sum()), int(of["false_families"].sum())
+        spread = 1.96 * float(of["below"].std()) / len(of) ** 0.5
         rows.append(
             {
                 "kind": kind,
-                "runs": n,
+                "runs": len(of),
+                "families": n,
                 "clusters": round(float(of["clusters"].mean()), 1),
                 "tests": int(of["tests"].sum()),
                 "claims": int(of["claims"].sum()),
                 "false": int(of["false"].sum()),
                 "simplex": sum(names.count("simplex") for names in of["names"]),
-                "runs_with_false": wrong,
-                "fdr": fdr,
+                "false_families": wrong,
+                "fdr": wrong / n,
                 "fdr_low": float(beta.ppf(0.025, wrong, n - wrong + 1)) if wrong else 0.0,
                 "fdr_high": float(beta.ppf(0.975, wrong + 1, n - wrong)) if wrong < n else 1.0,
                 "binomial_p": float(binomtest(wrong, n, level, alternative="greater").pvalue),
@@ -95,12 +95,12 @@ def _rows(name: str, table: pd.DataFrame) -> str:
 
 def _fdr_table(found: pd.DataFrame, alpha: float) -> str:
     head = (
-        "| world | runs | clusters per run | tests | claims (simplex) | runs with a false claim | "
-        "FDR (95%) | binomial p | tests with p ≤ .05 |\n|---|---|---|---|---|---|---|---|---|"
+        "| world | runs | clusters per run | tests | claims (simplex) | families "
+        "| with a false claim | FDR (95%) | binomial p | tests with p ≤ .05 |\n|---|---|---|---|---|---|---|---|---|---|"
     )
     lines = [
         f"| {r.kind} | {r.runs} | {r.clusters:.0f} | {r.tests} | {r.claims} ({r.simplex}) "
-        f"| {r.runs_with_false} | "
+        f"| {r.families} | {r.false_families} | "
         f"{r.fdr:.3f} ({r.fdr_low:.3f} to {r.fdr_high:.3f}) | {r.binomial_p:.2g}"
         f"{' **rejected**' if r.binomial_p < alpha else ''} | {100 * r.p05:.1f}% |"
         for r in found.itertuples()
