@@ -96,7 +96,8 @@ def _rows(name: str, table: pd.DataFrame) -> str:
 def _fdr_table(found: pd.DataFrame, alpha: float) -> str:
     head = (
         "| world | runs | clusters per run | tests | claims (simplex) | families "
-        "| with a false claim | FDR (95%) | binomial p | tests with p ≤ .05 |\n|---|---|---|---|---|---|---|---|---|---|"
+        "| with a false claim | FDR (95%) | binomial p | tests with p ≤ .05 |\n"
+        "|---|---|---|---|---|---|---|---|---|---|"
     )
     lines = [
         f"| {r.kind} | {r.runs} | {r.clusters:.0f} | {r.tests} | {r.claims} ({r.simplex}) "
