@@ -34,7 +34,7 @@ _ALL = (
         gpu=True,
         face="activations",
     ),
-    Stage("train", "saes", "interpsweep.saes.train", version=2, bank=True, gpu=True, face="saes"),
+    Stage("train", "saes", "interpsweep.saes.train", version=3, bank=True, gpu=True, face="saes"),
     Stage("import", "saes", "interpsweep.saes.imports", face="saes"),
     Stage(
         "evaluate",

@@ -109,6 +109,7 @@ class SyntheticSweep:
             write_parquet(contexts(at["d_sae"]), self.item("encode", **at) / "contexts.parquet")
             self._evaluation(at, rng)
             self._geometry(at, rng)
+            write_parquet(landscape(rng), self.item("landscape", **at) / "measures.parquet")
         for seed in self.seeds:
             self._tree(site, seed)
         self._matches(site)
@@ -339,6 +340,24 @@ def error_groups(at: dict[str, Any], rng: np.random.Generator) -> dict[str, pd.D
         "positions": positions.assign(fvu=error * (1 + 2 / first)),
         "norms": norms.assign(fvu=error * 6 / (1 + low), l0=30.0),
     }
+
+
+def landscape(rng: np.random.Generator) -> pd.DataFrame:
+    """Some measures of a whole dictionary beside their nulls."""
+    names = ["spectrum_slope", "gram_explained", "hubness", "isotropy"]
+    value = rng.uniform(0, 1, len(names))
+    return pd.DataFrame(
+        {
+            "measure": names,
+            "value": value,
+            "null": "permuted latents",
+            "null_mean": value / 2,
+            "null_sd": 0.1,
+            "low": value - 0.1,
+            "high": value + 0.1,
+            "p": rng.uniform(0, 0.1, len(names)),
+        }
+    )
 
 
 def contexts(width: int) -> pd.DataFrame:

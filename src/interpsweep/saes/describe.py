@@ -15,12 +15,11 @@ def describe(inputs: Mapping[str, Any]) -> dict[str, Any]:
 
     ``prepend_bos`` says whether contexts began with a mark (BOS, CLS) when activations were read.
     """
-    settings = _settings(inputs["activations"])
-    model = settings.get("model", {})
-    site = settings.get("site")
+    model = _settings(inputs["activations"]).get("model", {})
+    site = site_of(inputs["activations"])
     predicted = {}
     if "targets" in inputs:
-        predicted["hook_name_out"] = _settings(inputs["targets"]).get("site")
+        predicted["hook_name_out"] = site_of(inputs["targets"])
     return {
         "hook_name": site,
         "model_name": model.get("repo") or model.get("weights") or model.get("source"),
@@ -30,6 +29,12 @@ def describe(inputs: Mapping[str, Any]) -> dict[str, Any]:
         "seqpos_slice": [None],
         **_corpus(inputs["corpus"]),
     }
+
+
+def site_of(activations: Path) -> str | None:
+    """The hook that activations were read at."""
+    site: str | None = _settings(activations).get("site")
+    return site
 
 
 def reshaping(site: str | None) -> str:

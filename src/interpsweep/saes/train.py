@@ -22,7 +22,7 @@ from interpsweep.errors import UserError, out_of_memory
 from interpsweep.jobs import Item
 from interpsweep.saes.bank import Batches, Member, train_bank
 from interpsweep.saes.checkpoints import Checkpoints
-from interpsweep.saes.describe import describe
+from interpsweep.saes.describe import describe, site_of
 from interpsweep.saes.kernels import native
 from interpsweep.saes.trainer import Side, Trainer, activation_scale, total_variance
 from interpsweep.store.layout import SCRATCH
@@ -113,7 +113,10 @@ def _side(settings: TrainSettings, stream: Stream) -> Side:
     scale = activation_scale(settings, statistics, d_in)
     centre = _centre(settings, statistics, stream, d_in) * scale
     return Side(
-        scale, torch.from_numpy(centre.astype(np.float32)), total_variance(statistics) * scale**2
+        scale,
+        torch.from_numpy(centre.astype(np.float32)),
+        total_variance(statistics) * scale**2,
+        str(site_of(stream.activations.path)),
     )
 
 

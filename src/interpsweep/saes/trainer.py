@@ -40,6 +40,7 @@ class Side:
     scale: float
     centre: Tensor  # (d,) float32, a centre of the scaled activations
     variance: float  # their total variance
+    place: str = ""  # the site's name
 
 
 class Trainer:
@@ -58,9 +59,9 @@ class Trainer:
         self.settings, self.wanted, self.read, self.device = settings, wanted, read, device
         d_out, make = len(wanted.centre), architecture(settings.architecture)
         if read is None:
-            self.sae = make(settings, d_out, device)
+            self.sae = make(settings, d_out, device, place=wanted.place)
         else:
-            self.sae = make(settings, len(read.centre), device, d_out)
+            self.sae = make(settings, len(read.centre), device, d_out, wanted.place)
             self.sae.centre_input(read.centre.to(device))
         self.sae.parameters["b_dec"].copy_(wanted.centre)
         factors = [self.sae.rate_factor(name) for name in self.sae.parameters]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Any, ClassVar, Protocol
 
 import torch
@@ -65,12 +66,19 @@ class Architecture(ABC):
     initial_norm: ClassVar[float] = 1.0  # of rows; an SAE's encoder starts as its decoder's copy
 
     def __init__(
-        self, settings: TrainSettings, d_in: int, device: str, d_out: int | None = None
+        self,
+        settings: TrainSettings,
+        d_in: int,
+        device: str,
+        d_out: int | None = None,
+        place: str = "",
     ) -> None:
+        """`place` names what the SAE is trained on; together with seed and width it chooses the
+        first directions."""
         self.settings, self.d_in, self.d_sae = settings, d_in, settings.d_sae
         self.d_out = d_in if d_out is None else d_out
         self.transcodes = d_out is not None
-        generator = torch.Generator().manual_seed(settings.seed)
+        generator = torch.Generator().manual_seed(self._first_seed(place))
 
         def rows(width: int) -> Tensor:
             drawn = torch.randn(self.d_sae, width, generator=generator)
@@ -86,6 +94,16 @@ class Architecture(ABC):
         }
         self.buffers: dict[str, Tensor] = {}
         self._gradients: dict[str, Tensor] = {}
+        self.set_up(device)
+
+    def set_up(self, device: str) -> None:  # noqa: B027 - most have none
+        """Add the parameters and buffers that not every SAE has."""
+
+    def _first_seed(self, place: str) -> int:
+        """Of the random rows: SAEs of one seed that will be matched with each other must not start
+        as copies, or their likeness is that of their beginnings."""
+        text = f"{self.settings.seed}/{self.d_sae}/{place}"
+        return int.from_bytes(sha256(text.encode()).digest()[:7], "big")
 
     def gradient_of(self, name: str) -> Tensor:
         """Memory for a parameter's gradient, the same in every step: new pages are slow."""

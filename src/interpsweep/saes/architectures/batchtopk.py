@@ -11,7 +11,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from interpsweep.config.saes import TrainSettings
 from interpsweep.saes.architectures._base import Export
 from interpsweep.saes.architectures._sparse import SparseArchitecture
 from interpsweep.saes.kernels import SparseCodes, above, largest
@@ -22,10 +21,8 @@ THRESHOLD_RATE, THRESHOLD_STEPS = 0.01, 20
 class SAE(SparseArchitecture):
     """BatchTopK; `sparsity` is the mean number of active latents per token."""
 
-    def __init__(
-        self, settings: TrainSettings, d_in: int, device: str, d_out: int | None = None
-    ) -> None:
-        super().__init__(settings, d_in, device, d_out)
+    def set_up(self, device: str) -> None:
+        """See `Architecture.set_up`."""
         self.buffers["threshold"] = torch.zeros((), dtype=torch.float64, device=device)
 
     def choose(self, centred: Tensor) -> SparseCodes:

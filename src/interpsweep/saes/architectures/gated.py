@@ -15,7 +15,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from interpsweep.config.saes import TrainSettings
 from interpsweep.saes.architectures._base import Architecture, Export, Step
 from interpsweep.saes.architectures._entries import entries_above
 
@@ -23,10 +22,8 @@ from interpsweep.saes.architectures._entries import entries_above
 class SAE(Architecture):
     """Gated; `sparsity` is the coefficient c. ``encoder`` is W_gate, ``b_enc`` its bias."""
 
-    def __init__(
-        self, settings: TrainSettings, d_in: int, device: str, d_out: int | None = None
-    ) -> None:
-        super().__init__(settings, d_in, device, d_out)
+    def set_up(self, device: str) -> None:
+        """See `Architecture.set_up`."""
         for name in ("r_mag", "b_mag"):
             self.parameters[name] = torch.zeros(self.d_sae, device=device)
 

@@ -27,7 +27,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from interpsweep.config.saes import TrainSettings
 from interpsweep.saes.architectures._base import Architecture, Export, Step
 from interpsweep.saes.architectures._entries import entries_above
 
@@ -42,10 +41,8 @@ TRAVEL = 3.0
 class SAE(Architecture):
     """JumpReLU; `sparsity` is the target L0, or the coefficient of the other penalties."""
 
-    def __init__(
-        self, settings: TrainSettings, d_in: int, device: str, d_out: int | None = None
-    ) -> None:
-        super().__init__(settings, d_in, device, d_out)
+    def set_up(self, device: str) -> None:
+        """See `Architecture.set_up`."""
         self.parameters["threshold"] = torch.zeros(self.d_sae, device=device)
 
     def step(self, x: Tensor, target: Tensor, progress: float, dead: Tensor | None) -> Step:

@@ -15,7 +15,6 @@ from itertools import accumulate, pairwise
 import torch
 from torch import Tensor
 
-from interpsweep.config.saes import TrainSettings
 from interpsweep.saes.architectures._base import Export, Step
 from interpsweep.saes.architectures.batchtopk import SAE as BatchTopK
 from interpsweep.saes.kernels import ByColumn, SparseCodes, decode, sampled_products
@@ -24,11 +23,10 @@ from interpsweep.saes.kernels import ByColumn, SparseCodes, decode, sampled_prod
 class SAE(BatchTopK):
     """Matryoshka BatchTopK; `sparsity` is the mean number of active latents per token."""
 
-    def __init__(
-        self, settings: TrainSettings, d_in: int, device: str, d_out: int | None = None
-    ) -> None:
-        super().__init__(settings, d_in, device, d_out)
-        shares = settings.matryoshka_levels
+    def set_up(self, device: str) -> None:
+        """See `Architecture.set_up`."""
+        super().set_up(device)
+        shares = self.settings.matryoshka_levels
         self.widths = sorted({max(1, round(share * self.d_sae)) for share in shares})
 
     def step(self, x: Tensor, target: Tensor, progress: float, dead: Tensor | None) -> Step:
