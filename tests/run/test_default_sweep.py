@@ -8,6 +8,7 @@ import zipfile
 import pandas as pd
 import pytest
 
+from interpsweep.figures.registry import FIGURES
 from places import Place
 
 
@@ -23,15 +24,11 @@ def test_the_sweep_leaves_everything_a_user_is_told_of(finished: Place) -> None:
     results = finished.root / "results/calendar"
     for name in ("index.html", "bundle.zip", "snakemake-report.zip", "claims.json", "figures.json"):
         assert (results / name).exists(), name
-    assert len(list((results / "figures").glob("*.svg"))) == 26
-    assert (
-        len(
-            json.loads((results / "calendar/blocks.1.hook_resid_post/saes.json").read_text())[
-                "items"
-            ]
-        )
-        == 6
-    )
+    drawn = [path.name for path in (results / "figures").glob("*.svg")]
+    assert {name.partition("-")[0].removesuffix(".svg") for name in drawn} == set(FIGURES)
+    assert len(drawn) == len(json.loads((results / "figures.json").read_text())["items"])
+    saes = json.loads((results / "calendar/blocks.1.hook_resid_post/saes.json").read_text())
+    assert len(saes["items"]) == 6
     assert zipfile.ZipFile(results / "bundle.zip").testzip() is None
 
 
