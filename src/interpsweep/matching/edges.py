@@ -52,11 +52,11 @@ EVIDENCE = (
 @dataclass(frozen=True)
 class Level:
     """One dictionary of the ladder: unit decoder and encoder rows (n, d), firing counts and mean
-    activations (n,).
+    activations (n,). Of transcoders there is no encoder here: it reads other activations.
     """
 
     decoder: NDArray[np.float32]
-    encoder: NDArray[np.float32]
+    encoder: NDArray[np.float32] | None
     count: NDArray[np.int64]
     mean: NDArray[np.float64]
 

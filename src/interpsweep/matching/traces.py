@@ -17,8 +17,11 @@ def encoder_signature(i: NDArray[np.int64], w: NDArray[np.int64], wide: Level) -
     """Cosine of the encoder row of a match i with what w's direction adds to i's, per pair.
 
     A latent whose firings were absorbed by w has an encoder that keeps it silent where w fires:
-    cos(e_i, d_w - (d_w . d_i) d_i) < 0 (-.71 for one child of its parent's size).
+    cos(e_i, d_w - (d_w . d_i) d_i) < 0 (-.71 for one child of its parent's size). NaN for
+    transcoders, whose encoder reads other activations than the decoder writes.
     """
+    if wide.encoder is None:
+        return np.full(len(i), np.nan)
     match, child = wide.decoder[i].astype(float), wide.decoder[w].astype(float)
     own = child - np.einsum("ij,ij->i", child, match)[:, None] * match
     length = np.maximum(np.linalg.norm(own, axis=1), 1e-12)
@@ -27,8 +30,10 @@ def encoder_signature(i: NDArray[np.int64], w: NDArray[np.int64], wide: Level) -
 
 def signature_null(edges: pd.DataFrame, wide: Level) -> float | None:
     """Mean `encoder_signature` of the matches of absorbed latents with all wide latents that are
-    not their children; None without absorption.
+    not their children; None without absorption, and for transcoders.
     """
+    if wide.encoder is None:
+        return None
     absorbed = edges[edges["type"].eq("absorption") & (edges["match"] >= 0)]
     live = np.flatnonzero(wide.count > 0)
     found = []

@@ -60,7 +60,8 @@ def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str
     for path, reader in zip(inputs["saes"], codes, strict=True):
         count, mean = firing_statistics(reader, ctx.block_map)
         sae = Dictionary.open(path)
-        decoder, encoder = (unit_rows(np.asarray(w)) for w in (sae.W_dec, sae.W_enc.T))
+        decoder = unit_rows(np.asarray(sae.W_dec))
+        encoder = None if sae.transcodes else unit_rows(np.asarray(sae.W_enc).T)
         levels.append(rules.Level(decoder, encoder, count, mean))
     steps = [read_step(path) for path in inputs["matches"]]
     nodes, edges, summary = build(levels, codes, steps, settings, ctx)

@@ -73,6 +73,11 @@ class Dictionary:
         return _KINDS[self.cfg["architecture"]]
 
     @property
+    def transcodes(self) -> bool:
+        """Whether it predicts other activations than it reads."""
+        return self.cfg["architecture"] in TRANSCODERS.values()
+
+    @property
     def W_enc(self) -> np.ndarray:
         """Encoder, (d_in, d_sae)."""
         return self.tensors["W_enc"]
