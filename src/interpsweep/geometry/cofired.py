@@ -14,6 +14,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingRegressor
 
+from interpsweep.geometry.cofiring import phi
 from interpsweep.saes.firing import firings
 
 Array = NDArray[np.float64]
@@ -31,13 +32,9 @@ class Cofiring(NamedTuple):
 
     def phi(self) -> Array:
         """Phi coefficients (n, n); 0 where a latent never or always fires; diagonal 0."""
-        variance = self.single * (self.tokens - self.single)
-        scale = np.sqrt(np.outer(variance, variance))
-        phi = (self.tokens * self.joint - np.outer(self.single, self.single)) / np.where(
-            scale > 0, scale, np.inf
-        )
-        np.fill_diagonal(phi, 0.0)
-        return phi
+        made = phi(self.joint, self.single, self.single, self.tokens)
+        np.fill_diagonal(made, 0.0)
+        return made
 
 
 def count(codes: Any, latents: Ints, ctx: Any, block: int = 1) -> Cofiring:

@@ -89,7 +89,7 @@ def _profiles(
     n, first, second, latent_first, latent_second, after, before = (
         sum(part[1:], part[0]) for part in zip(*parts, strict=True)
     )
-    made = np.hstack([_phi(after, first, latent_second, n), _phi(before, second, latent_first, n)])
+    made = np.hstack([phi(after, first, latent_second, n), phi(before, second, latent_first, n)])
     made -= made.mean(axis=1, keepdims=True)
     made /= np.maximum(np.linalg.norm(made, axis=1, keepdims=True), 1e-12)
     return made.astype(np.float32)
@@ -123,6 +123,10 @@ def _total(part: sp.csr_matrix) -> Array:
     return np.asarray(part.sum(axis=0)).ravel()
 
 
-def _phi(joint: Array, a: Array, c: Array, n: float) -> Array:
+def phi(joint: Array, a: Array, c: Array, n: float) -> Array:
+    """Phi coefficients (a, c) of events that occur (a,) and (c,) times in `n`, together `joint`.
+
+    0 where one of the two never or always occurs.
+    """
     variance = np.outer(a * (n - a), c * (n - c))
     return (n * joint - np.outer(a, c)) / np.sqrt(np.where(variance > 0, variance, np.inf))

@@ -17,6 +17,7 @@ from interpsweep.config.landscape import LandscapeSettings
 from interpsweep.context import Context
 from interpsweep.geometry import cofired, isotropy, lobes, slope, tegum
 from interpsweep.geometry.measures import Measure, Tail, against
+from interpsweep.geometry.nulls import random_directions
 from interpsweep.geometry.twins import twin
 from interpsweep.matching.coactivation import firing_statistics
 from interpsweep.matching.cosine import unit_rows
@@ -108,7 +109,7 @@ def directions_alone(unit: Array, settings: LandscapeSettings) -> list[Measure]:
     for draw in range(settings.dictionaries):
         rng = np.random.default_rng([settings.seed, 1, draw])
         twins = {
-            "isotropic": isotropic(unit.shape, rng),
+            "isotropic": random_directions(*unit.shape, 1, rng)[0],
             "same spectrum": twin(unit, len(unit), rng),
         }
         for name, (statistic, null, _) in STATISTICS.items():
@@ -130,12 +131,6 @@ def hubs(unit: Array, settings: LandscapeSettings) -> Measure:
         rng = np.random.default_rng([settings.seed, 2, draw])
         null.append(isotropy.hubness(twin(unit, len(unit), rng), k))
     return against("hubness", isotropy.hubness(unit, k), "same spectrum", np.array(null), len(unit))
-
-
-def isotropic(shape: tuple[int, ...], rng: np.random.Generator) -> Array:
-    """Uniformly random unit rows of that shape."""
-    rows = rng.standard_normal(shape)
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
 # ---------------------------------------------------------------------------- with codes

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import connected_components
 
+from interpsweep.geometry.nulls import random_directions
+
 Array = NDArray[np.float64]
 RANK_SHARE = 0.05  # a factor's dimension counts from this share of its largest eigenvalue on
 # D of a vertex of the heptagon, square antiprism, pentagon, digon, triangle and tetrahedron
@@ -73,8 +75,7 @@ def factors(unit: NDArray[np.floating], threshold: float) -> NDArray[np.int64]:
 def null_threshold(n: int, dim: int, quantile: float, rng: np.random.Generator) -> float:
     """That quantile of |cosine| among `n` (at most 2,048) random directions in R^dim."""
     n = min(n, 2048)
-    rows = rng.standard_normal((n, dim))
-    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    rows = random_directions(n, dim, 1, rng)[0]
     return float(np.quantile(np.abs((rows @ rows.T)[np.triu_indices(n, 1)]), quantile))
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interpsweep.worlds.shapes import frame, polygon, simplex
+from interpsweep.worlds.structureless import normalised
 
 Array = NDArray[np.float64]
 TIGHT_HEIGHT = 1 / np.sqrt(3)  # half height over radius of a square antiprism that is a tight frame
@@ -83,5 +84,6 @@ def tegum(names: list[str], rng: np.random.Generator, dim: int = 0, noise: float
         first += block.shape[1]
     made = np.concatenate(rows)
     made += noise / np.sqrt(dim) * rng.standard_normal(made.shape)
-    unit = made / np.linalg.norm(made, axis=1, keepdims=True)
-    return Tegum(unit, np.repeat(np.arange(len(blocks)), [len(b) for b in blocks]), ranks)
+    return Tegum(
+        normalised(made), np.repeat(np.arange(len(blocks)), [len(b) for b in blocks]), ranks
+    )

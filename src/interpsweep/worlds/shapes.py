@@ -13,6 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from interpsweep.worlds.structureless import isotropic, normalised
+
 Array = NDArray[np.float64]
 
 
@@ -82,7 +84,7 @@ def simplex(k: int) -> Array:
     centred = np.eye(k) - 1 / k
     u, s, _ = np.linalg.svd(centred)
     points = u[:, : k - 1] * s[: k - 1]
-    return points / np.linalg.norm(points, axis=1, keepdims=True)
+    return normalised(points)
 
 
 def torus(m: int, n: int, ratio: float = 1.0) -> Array:
@@ -97,8 +99,7 @@ def grid(m: int, n: int) -> Array:
 
 def sphere(k: int, rng: np.random.Generator) -> Array:
     """`k` uniformly drawn points of the unit sphere, (k, 3)."""
-    points = rng.standard_normal((k, 3))
-    return points / np.linalg.norm(points, axis=1, keepdims=True)
+    return isotropic(k, 3, rng)
 
 
 def fibonacci(k: int) -> Array:
@@ -134,7 +135,7 @@ def embed(
     scaled = points / np.sqrt(np.mean(np.sum(points**2, axis=1)))
     rows = scaled @ basis[:r] + centre * basis[r]
     rows += noise / np.sqrt(dim) * rng.standard_normal((k, dim))
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    return normalised(rows)
 
 
 def plant(
@@ -150,8 +151,7 @@ def plant(
     Rows are in random order, so that nothing can be read from their numbers.
     """
     parts = [embed(points, dim, rng, centre, noise) for points in arrangements.values()]
-    rest = rng.standard_normal((background, dim))
-    parts.append(rest / np.linalg.norm(rest, axis=1, keepdims=True))
+    parts.append(isotropic(background, dim, rng))
     group = np.repeat([*range(len(arrangements)), -1], [len(part) for part in parts])
     order = rng.permutation(len(group))
     return Planted(np.concatenate(parts)[order], group[order], tuple(arrangements))
