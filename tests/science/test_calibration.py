@@ -4,22 +4,16 @@ behind docs/calibration.md.
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-FILE = Path(__file__).parents[2] / "benchmarks" / "calibration.py"
+from benchmark_scripts import benchmark
 
 
 @pytest.fixture(scope="module")
 def calibration():
-    spec = importlib.util.spec_from_file_location("calibration", FILE)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return benchmark("calibration")
 
 
 @pytest.mark.parametrize("kind", ["isotropic", "superposition, frequent and rare"])

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
 from itertools import combinations
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-FILE = Path(__file__).parents[2] / "benchmarks" / "mixing.py"
+from benchmark_scripts import benchmark
 
 
 @pytest.fixture(scope="module")
 def mixing():
-    spec = importlib.util.spec_from_file_location("mixing", FILE)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return benchmark("mixing")
 
 
 def test_the_ideal_is_the_mean_over_all_batches(mixing):

@@ -22,7 +22,8 @@ from interpsweep.claims.sources import (
     stacked,
     typed,
 )
-from interpsweep.config.analysis import ClaimsSettings, own_fields
+from interpsweep.config.analysis import ClaimsSettings
+from interpsweep.config.base import own_fields
 from interpsweep.context import Context
 from interpsweep.corpora.artifact import Corpus
 from interpsweep.matching.cosine import unit_rows

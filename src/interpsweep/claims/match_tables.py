@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import t as student
 
+from interpsweep.claims.intervals import half_width
 from interpsweep.claims.sources import TYPES, Source, place, typed
 
 SITE_PLACE = ("model", "site", "layer", "architecture", "sparsity")
@@ -26,7 +26,6 @@ CONTROLS = {
     "above_09_ba": "b_d_sae",
     "novel_share": "b_d_sae",
 }
-LEVEL = 0.95  # of the intervals over seeds
 MATCHING_COLUMNS = {
     **{name: TYPES[name] for name in SITE_PLACE},
     "b_site": str,
@@ -115,10 +114,7 @@ def contrasts(matching: pd.DataFrame) -> pd.DataFrame:
 def _difference(vertical: np.ndarray, horizontal: np.ndarray) -> dict[str, Any]:
     known = np.isfinite(vertical) & np.isfinite(horizontal)
     apart = (vertical - horizontal)[known]
-    reach = np.nan
-    if len(apart) > 1:
-        reach = student.ppf((1 + LEVEL) / 2, len(apart) - 1) * apart.std(ddof=1)
-        reach /= np.sqrt(len(apart))
+    reach = float(half_width(apart.std(ddof=1), len(apart))) if len(apart) > 1 else np.nan
     mean = float(apart.mean()) if len(apart) else np.nan
     return {
         "seeds": len(apart),

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import t
 
+from interpsweep.claims.intervals import half_width
 from interpsweep.claims.sources import PLACE, TYPES, Source, place, typed
 
 STEP = (
@@ -63,16 +63,10 @@ def families(trees: list[Source]) -> pd.DataFrame:
     table["seeds"] = groups["seed"].transform("nunique")
     table["fraction_mean"] = groups["fraction"].transform("mean")
     table["fraction_sd"] = groups["fraction"].transform("std")
-    half = _half_width(table["fraction_sd"], table["seeds"])
+    half = half_width(table["fraction_sd"], table["seeds"])
     table["fraction_low"] = (table["fraction_mean"] - half).clip(0, 1)
     table["fraction_high"] = (table["fraction_mean"] + half).clip(0, 1)
     return typed(table, FAMILY_COLUMNS)
-
-
-def _half_width(sd: pd.Series, seeds: pd.Series) -> pd.Series:
-    """Of the 95% interval of a mean over seeds (Student's t); NaN of a single seed."""
-    more = seeds.clip(lower=2)
-    return (sd * t.ppf(0.975, more - 1) / np.sqrt(more)).where(seeds > 1)
 
 
 def saes(evaluations: list[Source], geometries: list[Source]) -> pd.DataFrame:

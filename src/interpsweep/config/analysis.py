@@ -7,17 +7,9 @@ fields in ``spec["settings"]``; `own_fields` takes the section's own fields out 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Literal, TypeVar
+from typing import Literal
 
 from interpsweep.config.base import Section, field
-
-SectionT = TypeVar("SectionT", bound=Section)
-
-
-def own_fields(section: type[SectionT], settings: Mapping[str, Any]) -> SectionT:
-    """The section built from those entries of `settings` that it declares."""
-    return section(**{name: settings[name] for name in section.model_fields if name in settings})
 
 
 class MatchSettings(Section):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import PydanticUndefined
@@ -22,6 +23,14 @@ class Section(BaseModel):
                 continue
             kept[name] = _plain(getattr(self, name))
         return kept
+
+
+SectionT = TypeVar("SectionT", bound=Section)
+
+
+def own_fields(section: type[SectionT], settings: Mapping[str, Any]) -> SectionT:
+    """The section built from those entries of `settings` that it declares."""
+    return section(**{name: settings[name] for name in section.model_fields if name in settings})
 
 
 def _plain(value: Any) -> Any:

@@ -13,7 +13,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from interpsweep.activations.artifact import Activations
-from interpsweep.config.analysis import ConceptsSettings, own_fields
+from interpsweep.config.analysis import ConceptsSettings
+from interpsweep.config.base import own_fields
 from interpsweep.context import Context
 from interpsweep.corpora.artifact import Corpus
 from interpsweep.geometry import orders, probes

@@ -10,7 +10,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from interpsweep.activations.artifact import Activations
-from interpsweep.config.analysis import GeometrySettings, own_fields
+from interpsweep.config.analysis import GeometrySettings
+from interpsweep.config.base import own_fields
 from interpsweep.context import Context
 from interpsweep.corpora.artifact import Corpus
 from interpsweep.errors import UserError

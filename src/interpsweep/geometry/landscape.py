@@ -109,7 +109,7 @@ def directions_alone(unit: Array, settings: LandscapeSettings) -> list[Measure]:
     for draw in range(settings.dictionaries):
         rng = np.random.default_rng([settings.seed, 1, draw])
         twins = {
-            "isotropic": random_directions(*unit.shape, 1, rng)[0],
+            "isotropic": random_directions(len(unit), unit.shape[1], 1, rng)[0],
             "same spectrum": twin(unit, len(unit), rng),
         }
         for name, (statistic, null, _) in STATISTICS.items():

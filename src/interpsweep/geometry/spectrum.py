@@ -23,7 +23,7 @@ def gram_eigenvalues(unit: NDArray[np.floating]) -> Array:
 def table(unit: NDArray[np.float32], covariance: Array, seed: int) -> pd.DataFrame:
     """`spectrum.parquet`: dictionary, random directions of the same number, and activations."""
     rng = np.random.default_rng([seed, 6])
-    random = random_directions(*unit.shape, 1, rng)[0]
+    random = random_directions(len(unit), unit.shape[1], 1, rng)[0]
     values = gram_eigenvalues(unit)
     activations = np.maximum(np.linalg.eigvalsh(covariance)[::-1], 0.0)
     activations = (activations / max(activations.sum(), 1e-300))[: len(values)]

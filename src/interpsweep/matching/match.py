@@ -12,7 +12,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from interpsweep.activations.artifact import Activations
-from interpsweep.config.analysis import MatchSettings, own_fields
+from interpsweep.config.analysis import MatchSettings
+from interpsweep.config.base import own_fields
 from interpsweep.context import Context
 from interpsweep.corpora.artifact import Corpus
 from interpsweep.matching import coactivation, dependence, operators, pairs, stitching

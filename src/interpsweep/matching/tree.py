@@ -10,7 +10,8 @@ import networkx as nx
 import numpy as np
 import pandas as pd
 
-from interpsweep.config.analysis import TreeSettings, own_fields
+from interpsweep.config.analysis import TreeSettings
+from interpsweep.config.base import own_fields
 from interpsweep.context import Context
 from interpsweep.matching import coverage as covering
 from interpsweep.matching import edges as rules

@@ -42,6 +42,7 @@ from torch import Tensor
 
 from interpsweep.activations.artifact import Activations
 from interpsweep.activations.reader import check_paired
+from interpsweep.config.base import own_fields
 from interpsweep.config.inference import EvaluateSettings
 from interpsweep.context import Context, Stopped
 from interpsweep.corpora.artifact import Corpus
@@ -73,7 +74,7 @@ def run(items: list[Item], ctx: Context) -> None:
     failures: list[str] = []
     for shared in _alike(items):
         native.use_threads(ctx.threads)  # the model of the group before has changed torch's
-        settings = _settings(shared[0])
+        settings = own_fields(EvaluateSettings, shared[0].spec["settings"])
         activations = Activations.open(shared[0].inputs["activations"])
         wanted = activations
         if "targets" in shared[0].inputs:
@@ -98,11 +99,6 @@ def _alike(items: list[Item]) -> list[list[Item]]:
         key = canonical_json({"settings": item.spec["settings"], "inputs": inputs})
         groups.setdefault(key, []).append(item)
     return list(groups.values())
-
-
-def _settings(item: Item) -> EvaluateSettings:
-    own = EvaluateSettings.model_fields
-    return EvaluateSettings(**{k: v for k, v in item.spec["settings"].items() if k in own})
 
 
 def _stop_if_asked(ctx: Context) -> None:
