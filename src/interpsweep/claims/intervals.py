@@ -11,7 +11,7 @@ LEVEL = 0.95
 
 
 def half_width(sd: Any, seeds: Any) -> Any:
-    """Half of the `LEVEL` interval (Student's t) of a mean over `seeds` values; NaN of a single one.
+    """Half of the `LEVEL` interval (Student's t) of a mean over `seeds` values; NaN of one.
 
     `sd` is their standard deviation with ddof 1; both are numbers or series of one length.
     """
