@@ -54,7 +54,12 @@ class Sums:
         return self
 
 
-PAIR_FIELDS = 12  # the leading fields of `Sums`, one entry per pair
+# the leading fields of `Sums`, one entry per pair: columns of what a stripe sums up
+(
+    N_AB, N_AB_SHIFTED, N_DOCUMENTS, A_WITH_B, B_WITH_A, N_MATCH_B, MATCH_WITH_B, N_MATCH_AB,
+    MATCH_WITH_AB, N_HOLE_B, HOLE_B, HOLE_PROJECTION,
+) = range(12)  # fmt: skip
+PAIR_FIELDS = 12
 
 
 @dataclass(frozen=True)
@@ -197,26 +202,26 @@ def _count_pairs(
                 i = match[a]
                 matched = i >= 0 and here_b[i] == row
                 if matched:
-                    table[p, 5] += 1
-                    table[p, 6] += strength_b[i]
+                    table[p, N_MATCH_B] += 1
+                    table[p, MATCH_WITH_B] += strength_b[i]
                 if here_a[a] != row:
                     continue
-                table[p, 0] += 1
-                table[p, 3] += strength_a[a]
-                table[p, 4] += strength_b[b]
+                table[p, N_AB] += 1
+                table[p, A_WITH_B] += strength_a[a]
+                table[p, B_WITH_A] += strength_b[b]
                 if last_document[p] != documents[row]:
                     last_document[p] = documents[row]
-                    table[p, 2] += 1
+                    table[p, N_DOCUMENTS] += 1
                 if matched:
-                    table[p, 7] += 1
-                    table[p, 8] += strength_b[i]
+                    table[p, N_MATCH_AB] += 1
+                    table[p, MATCH_WITH_AB] += strength_b[i]
                 else:
-                    table[p, 9] += 1
-                    table[p, 10] += strength_b[b]
-                    table[p, 11] += projection[a]
+                    table[p, N_HOLE_B] += 1
+                    table[p, HOLE_B] += strength_b[b]
+                    table[p, HOLE_PROJECTION] += projection[a]
         other = (row + turn) % rows
         for e in range(ptr_b[other], ptr_b[other + 1]):
             b = index_b[e]
             if value_b[e] > floor_b[b]:
                 for p in range(starts[b], starts[b + 1]):
-                    table[p, 1] += here_a[of_b[p]] == row
+                    table[p, N_AB_SHIFTED] += here_a[of_b[p]] == row

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from interpsweep.config.worlds import World as Settings
+from interpsweep.worlds.structureless import normalised
 
 BLOCK = 8192  # rows drawn from one generator; part of a world's definition
 NOTHING = "·"  # the token of a row on which no feature is active
@@ -52,9 +53,8 @@ class World(ABC):
         n, d = len(names), self.settings.d
         normal = np.random.default_rng([self.settings.seed, 0]).standard_normal((max(n, d), d))
         rows = np.linalg.qr(normal)[0] if n <= d else normal
-        rows = rows[:n] / np.linalg.norm(rows[:n], axis=1, keepdims=True)
         self.names, self.parent = names, np.array(parent, np.int32)
-        self.directions = rows.astype(np.float32)
+        self.directions = normalised(rows[:n]).astype(np.float32)
 
     @property
     def depth(self) -> NDArray[np.int32]:
