@@ -17,8 +17,10 @@ from folder import carry_out
 from table import EDITS
 
 from interpsweep import driver
+from interpsweep.commands.care import condemn, reclaim_activations
 from interpsweep.figures.registry import FIGURES
 from interpsweep.lock import lock_path, write_lock
+from interpsweep.plan import Plan
 from interpsweep.store import Store
 
 _BY_WORDS = {row.words: row for row in EDITS}
@@ -95,16 +97,20 @@ def test_a_deleted_item_is_made_again_and_nothing_else(
     assert {stage: len(found) for stage, found in missing.items()} == {"train": 1}
 
 
-def test_reclaimed_activations_come_back_only_when_needed(
-    folder: Any, base: Any, planned: Any
-) -> None:
-    from interpsweep.commands.care import reclaim_activations
-
+def finish_and_reclaim(folder: Any, base: Any) -> Plan:
+    """A finished sweep that keeps activations only until its SAEs are trained."""
     base["keep"] = {"activations": "until_trained"}
     folder.write(base)
     plan = folder.finish()
     for path, acts in plan.reclaimable.items():
         reclaim_activations(acts, folder.config.parent / path)
+    return plan
+
+
+def test_reclaimed_activations_come_back_only_when_needed(
+    folder: Any, base: Any, planned: Any
+) -> None:
+    finish_and_reclaim(folder, base)
     assert planned(folder) == set()
     put("train.widths", [32, 64, 128])(base)
     folder.write(base)
@@ -112,13 +118,7 @@ def test_reclaimed_activations_come_back_only_when_needed(
 
 
 def test_looking_leaves_reclaimed_activations_as_they_are(folder: Any, base: Any) -> None:
-    from interpsweep.commands.care import reclaim_activations
-
-    base["keep"] = {"activations": "until_trained"}
-    folder.write(base)
-    plan = folder.finish()
-    for path, acts in plan.reclaimable.items():
-        reclaim_activations(acts, Path(path))
+    finish_and_reclaim(folder, base)
     wider = deepcopy(base)
     put("train.widths", [32, 64, 128])(wider)
     folder.write(wider)
@@ -130,13 +130,7 @@ def test_looking_leaves_reclaimed_activations_as_they_are(folder: Any, base: Any
 def test_activations_captured_again_are_reclaimed_again(
     folder: Any, base: Any, planned: Any
 ) -> None:
-    from interpsweep.commands.care import condemn, reclaim_activations
-
-    base["keep"] = {"activations": "until_trained"}
-    folder.write(base)
-    plan = folder.finish()
-    for path, acts in plan.reclaimable.items():
-        reclaim_activations(acts, Path(path))
+    plan = finish_and_reclaim(folder, base)
     condemn(Store().find(plan.items.of("train")[0].digest))  # as `verify --repair` does
     rules = Counter(rule for rule, _ in planned(folder))
     assert (rules["capture"], rules["train"], rules["reclaim"]) == (1, 1, 1)
