@@ -25,11 +25,10 @@ import numpy as np
 import scipy.sparse as sp
 
 from interpsweep.config.analysis import MatchSettings
-from interpsweep.matching.coactivation import firing_statistics
 from interpsweep.matching.cosine import COLUMNS, compare, nearest, unit_rows
 from interpsweep.matching.match import match
 from interpsweep.matching.sides import Side
-from interpsweep.saes.firing import Firing
+from interpsweep.saes.firing import Firing, firing_statistics
 
 BLOCK = MatchSettings().block
 CHUNK = 8192

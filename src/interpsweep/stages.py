@@ -45,7 +45,7 @@ _ALL = (
         gpu=True,
         face="evaluations",
     ),
-    Stage("encode", "codes", "interpsweep.saes.encode", version=3, gpu=True, face="codes"),
+    Stage("encode", "codes", "interpsweep.saes.encode", version=4, gpu=True, face="codes"),
     Stage("match", "matches", "interpsweep.matching.match", version=2, face="matches"),
     Stage("tree", "trees", "interpsweep.matching.tree", version=3, face="trees"),
     Stage("geometry", "geometries", "interpsweep.geometry.geometry", version=2, face="geometry"),

@@ -13,9 +13,9 @@ import scipy.sparse as sp
 from interpsweep.blockmap import block_map
 from interpsweep.matching import association, coactivation, dependence, operators, pairs, stitching
 from interpsweep.matching.cosine import compare, unit_rows
-from interpsweep.matching.postings import Postings
 from interpsweep.matching.sides import Side
-from interpsweep.saes.firing import Firing
+from interpsweep.saes.firing import Firing, firing_statistics
+from interpsweep.saes.postings import Postings
 
 ROWS, DIM, N_A, N_B = 3000, 8, 13, 17
 
@@ -45,7 +45,7 @@ class Ctx:
 def random_side(rng: np.random.Generator, width: int, level: float = 0.1) -> Side:
     values = rng.exponential(1.0, (ROWS, width)) * (rng.random((ROWS, width)) < 0.25)
     reader = Firing.above(Matrix(sp.csr_matrix(values, dtype=np.float32)), level, plain)
-    count, mean = coactivation.firing_statistics(reader, plain)
+    count, mean = firing_statistics(reader, plain)
     rows = unit_rows(rng.standard_normal((width, DIM)))
     return Side(rows, rows, rng.standard_normal(DIM).astype(np.float32), reader, count, mean)
 

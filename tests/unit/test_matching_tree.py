@@ -9,13 +9,13 @@ import pytest
 import scipy.sparse as sp
 
 from interpsweep.config.analysis import MatchSettings, TreeSettings
-from interpsweep.matching import coactivation, traces
+from interpsweep.matching import traces
 from interpsweep.matching.cosine import unit_rows
 from interpsweep.matching.edges import Level
 from interpsweep.matching.match import match
 from interpsweep.matching.sides import Side
 from interpsweep.matching.tree import Step, build
-from interpsweep.saes.firing import Firing
+from interpsweep.saes.firing import Firing, firing_statistics
 
 LEVEL = MatchSettings().firing_level
 TOKENS, DIM, PARENTS, CHILDREN, OTHERS = 40_000, 64, 3, 3, 8
@@ -108,7 +108,7 @@ class World:
 def side(rows: np.ndarray, codes: np.ndarray, level: float = LEVEL) -> Side:
     plain = Matrix(sp.csr_matrix(codes * np.linalg.norm(rows, axis=1), dtype=np.float32))
     folded = Firing.above(plain, level, Plain.block_map)
-    count, mean = coactivation.firing_statistics(folded, Plain.block_map)
+    count, mean = firing_statistics(folded, Plain.block_map)
     return Side(unit_rows(rows), unit_rows(rows), np.zeros(DIM, np.float32), folded, count, mean)
 
 

@@ -27,7 +27,7 @@ from interpsweep.geometry import groups, models, nulls, twins
 from interpsweep.geometry.groups import Group
 from interpsweep.geometry.shapes import SHAPES, Shape
 from interpsweep.geometry.vocabulary import Kinds
-from interpsweep.matching.coactivation import firing_statistics
+from interpsweep.saes.firing import firing_statistics
 
 Unit = NDArray[np.float32]
 Array = NDArray[np.float64]

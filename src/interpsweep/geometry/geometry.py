@@ -20,10 +20,10 @@ from interpsweep.geometry.groups import SOURCES, Group
 from interpsweep.geometry.shapes import SHAPES
 from interpsweep.geometry.tokens import Tokens
 from interpsweep.geometry.vocabulary import Kinds
-from interpsweep.matching.coactivation import firing_statistics
 from interpsweep.matching.cosine import unit_rows
 from interpsweep.saes.artifact import Dictionary
 from interpsweep.saes.codes import Codes
+from interpsweep.saes.firing import firing_statistics
 from interpsweep.spec import Spec
 from interpsweep.tables import write_json, write_parquet
 

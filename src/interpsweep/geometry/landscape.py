@@ -19,11 +19,10 @@ from interpsweep.geometry import cofired, isotropy, lobes, slope, tegum
 from interpsweep.geometry.measures import Measure, Tail, against
 from interpsweep.geometry.nulls import random_directions
 from interpsweep.geometry.twins import twin
-from interpsweep.matching.coactivation import firing_statistics
 from interpsweep.matching.cosine import unit_rows
 from interpsweep.saes.artifact import Dictionary
 from interpsweep.saes.codes import Codes
-from interpsweep.saes.firing import Firing
+from interpsweep.saes.firing import Firing, firing_statistics
 from interpsweep.spec import Spec
 from interpsweep.tables import write_json, write_parquet
 

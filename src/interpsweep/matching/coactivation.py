@@ -7,42 +7,17 @@ does not know the product of the widths.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from functools import partial
-from itertools import pairwise
-from typing import Protocol
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from interpsweep.compiled import compiled
 from interpsweep.errors import UserError
-from interpsweep.matching.postings import Postings
-from interpsweep.saes.firing import BlockMap
+from interpsweep.saes.firing import BlockMap, CodeReader
+from interpsweep.saes.postings import Postings, blocks_of
 
 Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
-
-BLOCK_FIRINGS = 1 << 21  # firings of the latents of one block
-
-
-class CodeReader(Protocol):
-    """The part of `saes.codes.Codes` that matching needs."""
-
-    @property
-    def n_rows(self) -> int:
-        """Number of encoded rows."""
-
-    @property
-    def d_sae(self) -> int:
-        """Number of latents."""
-
-    def read(self, start: int, stop: int) -> sp.csr_matrix:
-        """Codes (stop - start, d_sae) of rows [start, stop)."""
-
-    def chunks(self) -> Iterable[tuple[int, int]]:
-        """Pieces [start, stop) that cover all rows."""
 
 
 def require_same_rows(a: CodeReader, b: CodeReader) -> None:
@@ -52,25 +27,6 @@ def require_same_rows(a: CodeReader, b: CodeReader) -> None:
             f"the two SAEs were encoded on different tokens ({a.n_rows} and {b.n_rows} rows); "
             "match SAEs of one corpus and one analysis split"
         )
-
-
-def firing_statistics(codes: CodeReader, block_map: BlockMap) -> tuple[Ints, Floats]:
-    """Firing count and mean activation when firing of every latent."""
-    counts, sums = np.zeros(codes.d_sae, np.int64), np.zeros(codes.d_sae)
-    for count, total in block_map(
-        partial(_firing_block, codes=codes), list(codes.chunks()), "firings"
-    ):
-        counts += count
-        sums += total
-    return counts, sums / np.maximum(counts, 1)
-
-
-def _firing_block(chunk: tuple[int, int], codes: CodeReader) -> tuple[Ints, Floats]:
-    block = sp.csr_matrix(codes.read(*chunk))
-    block.eliminate_zeros()
-    count = np.bincount(block.indices, minlength=block.shape[1]).astype(np.int64)
-    total = np.bincount(block.indices, block.data, block.shape[1]).astype(np.float64)
-    return count, total
 
 
 def candidates(
@@ -87,13 +43,6 @@ def candidates(
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
     pair_a, pair_b = (np.concatenate(part) for part in zip(*parts, strict=True))
     return pair_a, pair_b
-
-
-def blocks_of(counts: Ints) -> list[tuple[int, int]]:
-    """Ranges of latents that together fire about `BLOCK_FIRINGS` times."""
-    last = np.cumsum(counts) // BLOCK_FIRINGS
-    cuts = [0, *(np.flatnonzero(np.diff(last)) + 1).tolist(), len(counts)]
-    return [(start, stop) for start, stop in pairwise(cuts) if start < stop]
 
 
 def _candidates(

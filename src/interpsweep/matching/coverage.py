@@ -10,8 +10,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from interpsweep.matching.association import share
-from interpsweep.matching.coactivation import CodeReader
-from interpsweep.saes.firing import BlockMap, firings
+from interpsweep.saes.firing import BlockMap, CodeReader, firings
 
 Counts = NDArray[np.float64]
 

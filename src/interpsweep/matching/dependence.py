@@ -21,9 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interpsweep.compiled import compiled
-from interpsweep.matching.coactivation import blocks_of
-from interpsweep.matching.postings import Postings
 from interpsweep.saes.firing import BlockMap
+from interpsweep.saes.postings import Postings, blocks_of
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]

@@ -19,8 +19,8 @@ from interpsweep.corpora.artifact import Corpus
 from interpsweep.matching import coactivation, dependence, operators, pairs, stitching
 from interpsweep.matching.cosine import Ints
 from interpsweep.matching.evidence import edge_table, feature_table, summarise
-from interpsweep.matching.postings import Postings
 from interpsweep.matching.sides import Correspondence, Side, correspond, load_side
+from interpsweep.saes.postings import Postings
 from interpsweep.spec import Spec
 from interpsweep.tables import write_json, write_parquet
 

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from interpsweep.config.analysis import MatchSettings
 from interpsweep.context import Context
 from interpsweep.errors import UserError
-from interpsweep.matching import coactivation, operators
+from interpsweep.matching import operators
 from interpsweep.matching.cosine import Comparison, Floats, Ints, Neighbours, compare, unit_rows
 from interpsweep.saes.artifact import Dictionary
 from interpsweep.saes.codes import Codes
-from interpsweep.saes.firing import Firing
+from interpsweep.saes.firing import Firing, firing_statistics
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def load_side(sae: Path, codes: Path, level: float, ctx: Context) -> Side:
     """Read one dictionary and the statistics of its firings above `level`."""
     dictionary = Dictionary.open(sae)
     reader = Firing.above(Codes.open(codes), level, ctx.block_map)
-    count, mean = coactivation.firing_statistics(reader, ctx.block_map)
+    count, mean = firing_statistics(reader, ctx.block_map)
     if not count.any():
         raise UserError(
             f"{sae}: no latent fires on the analysis split; this SAE did not train "

@@ -16,11 +16,10 @@ from interpsweep.context import Context
 from interpsweep.matching import coverage as covering
 from interpsweep.matching import edges as rules
 from interpsweep.matching import forest, traces
-from interpsweep.matching.coactivation import firing_statistics
 from interpsweep.matching.cosine import unit_rows
 from interpsweep.saes.artifact import Dictionary
 from interpsweep.saes.codes import Codes
-from interpsweep.saes.firing import Firing
+from interpsweep.saes.firing import Firing, firing_statistics
 from interpsweep.spec import Spec
 from interpsweep.tables import read_json, read_parquet, write_json, write_parquet
 

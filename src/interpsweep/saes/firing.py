@@ -11,14 +11,33 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 BlockMap = Callable[[Callable, Iterable, str], Iterator]
+
+
+class CodeReader(Protocol):
+    """The part of `saes.codes.Codes` that matching needs."""
+
+    @property
+    def n_rows(self) -> int:
+        """Number of encoded rows."""
+
+    @property
+    def d_sae(self) -> int:
+        """Number of latents."""
+
+    def read(self, start: int, stop: int) -> sp.csr_matrix:
+        """Codes (stop - start, d_sae) of rows [start, stop)."""
+
+    def chunks(self) -> Iterable[tuple[int, int]]:
+        """Pieces [start, stop) that cover all rows."""
 
 
 @dataclass(frozen=True)
@@ -83,3 +102,22 @@ def firings(codes: sp.spmatrix) -> sp.csr_matrix:
     fired.eliminate_zeros()
     fired.data = np.ones_like(fired.data, dtype=np.float32)
     return fired
+
+
+def firing_statistics(codes: CodeReader, block_map: BlockMap) -> tuple[Ints, Floats]:
+    """Firing count and mean activation when firing of every latent."""
+    counts, sums = np.zeros(codes.d_sae, np.int64), np.zeros(codes.d_sae)
+    for count, total in block_map(
+        partial(_firing_block, codes=codes), list(codes.chunks()), "firings"
+    ):
+        counts += count
+        sums += total
+    return counts, sums / np.maximum(counts, 1)
+
+
+def _firing_block(chunk: tuple[int, int], codes: CodeReader) -> tuple[Ints, Floats]:
+    block = sp.csr_matrix(codes.read(*chunk))
+    block.eliminate_zeros()
+    count = np.bincount(block.indices, minlength=block.shape[1]).astype(np.int64)
+    total = np.bincount(block.indices, block.data, block.shape[1]).astype(np.float64)
+    return count, total

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from interpsweep.saes.firing import Firing
 
 Ints = NDArray[np.int64]
+BLOCK_FIRINGS = 1 << 21  # firings of the latents of one block
 
 
 @dataclass(frozen=True)
@@ -90,3 +92,10 @@ class Postings:
 def _file(path: Path, length: int, dtype: str) -> np.memmap:
     # a mapped file cannot be empty
     return np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=(max(length, 1),))
+
+
+def blocks_of(counts: Ints) -> list[tuple[int, int]]:
+    """Ranges of latents that together fire about `BLOCK_FIRINGS` times."""
+    last = np.cumsum(counts) // BLOCK_FIRINGS
+    cuts = [0, *(np.flatnonzero(np.diff(last)) + 1).tolist(), len(counts)]
+    return [(start, stop) for start, stop in pairwise(cuts) if start < stop]
