@@ -14,8 +14,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingRegressor
 
-from interpsweep.geometry.cofiring import phi
-from interpsweep.saes.firing import firings
+from interpsweep.saes.firing import firings, phi
 
 Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -32,7 +31,7 @@ class Cofiring(NamedTuple):
 
     def phi(self) -> Array:
         """Phi coefficients (n, n); 0 where a latent never or always fires; diagonal 0."""
-        made = phi(self.joint, self.single, self.single, self.tokens)
+        made = phi(self.joint, self.single[:, None], self.single, self.tokens)
         np.fill_diagonal(made, 0.0)
         return made
 

@@ -16,7 +16,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from interpsweep.saes.firing import Firing, firings
+from interpsweep.saes.firing import Firing, firings, phi
 
 Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -89,7 +89,12 @@ def _profiles(
     n, first, second, latent_first, latent_second, after, before = (
         sum(part[1:], part[0]) for part in zip(*parts, strict=True)
     )
-    made = np.hstack([phi(after, first, latent_second, n), phi(before, second, latent_first, n)])
+    made = np.hstack(
+        [
+            phi(after, first[:, None], latent_second, n),
+            phi(before, second[:, None], latent_first, n),
+        ]
+    )
     made -= made.mean(axis=1, keepdims=True)
     made /= np.maximum(np.linalg.norm(made, axis=1, keepdims=True), 1e-12)
     return made.astype(np.float32)
@@ -121,12 +126,3 @@ def _count(
 
 def _total(part: sp.csr_matrix) -> Array:
     return np.asarray(part.sum(axis=0)).ravel()
-
-
-def phi(joint: Array, a: Array, c: Array, n: float) -> Array:
-    """Phi coefficients (a, c) of events that occur (a,) and (c,) times in `n`, together `joint`.
-
-    0 where one of the two never or always occurs.
-    """
-    variance = np.outer(a * (n - a), c * (n - c))
-    return (n * joint - np.outer(a, c)) / np.sqrt(np.where(variance > 0, variance, np.inf))

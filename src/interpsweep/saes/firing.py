@@ -121,3 +121,13 @@ def _firing_block(chunk: tuple[int, int], codes: CodeReader) -> tuple[Ints, Floa
     count = np.bincount(block.indices, minlength=block.shape[1]).astype(np.int64)
     total = np.bincount(block.indices, block.data, block.shape[1]).astype(np.float64)
     return count, total
+
+
+def phi(joint: Floats, a: Floats, b: Floats, n: float) -> Floats:
+    """Phi coefficients of events that occur `a` and `b` times in `n`, together `joint` times.
+
+    Arrays are broadcast: ``phi(joint, a[:, None], b, n)`` is a table. 0 where one of the two never
+    or always occurs.
+    """
+    variance = (a * (n - a)) * (b * (n - b))
+    return (n * joint - a * b) / np.sqrt(np.where(variance > 0, variance, np.inf))

@@ -16,7 +16,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from interpsweep.compiled import compiled
-from interpsweep.saes.firing import BlockMap, Firing, firing_statistics
+from interpsweep.saes.firing import BlockMap, Firing, firing_statistics, phi
 from interpsweep.saes.postings import Postings, blocks_of
 
 Ints = NDArray[np.int64]
@@ -53,11 +53,7 @@ class Together(NamedTuple):
         0 where a latent fires on every row. Pairs that exclude each other are not among those kept.
         """
         pairs, n_i, n_j = self._pairs()
-        variance = n_i * (self.rows - n_i) * n_j * (self.rows - n_j)
-        phi = (self.rows * pairs.data - n_i * n_j) / np.sqrt(
-            np.where(variance > 0, variance, np.inf)
-        )
-        return _of(pairs, phi)
+        return _of(pairs, phi(pairs.data, n_i, n_j, self.rows))
 
     def _pairs(self) -> tuple[sp.coo_matrix, Floats, Floats]:
         """The entries off the diagonal, and how often either latent fires."""
