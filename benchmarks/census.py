@@ -15,7 +15,7 @@ import numpy as np
 
 from interpsweep.config.analysis import GeometrySettings
 from interpsweep.context import Context
-from interpsweep.geometry import census, communities
+from interpsweep.geometry import census, communities, selection
 
 
 def dictionary(groups: int, loose: int, dim: int) -> np.ndarray:
@@ -61,7 +61,12 @@ def main() -> None:
     said("neighbours, Leiden")
     found = census.by_directions(unit, settings, ctx)
     said("groups, stability")
-    pools = {s: census.null_pool(s, unit, settings, ctx) for s in settings.clusterings}
+    pools = {
+        source: selection.null_pool(
+            source, unit, [g.members for g in found if g.source == source], settings, ctx
+        )
+        for source in settings.clusterings
+    }
     said("null dictionaries")
     table = census.take(unit, np.arange(len(unit)), found, None, pools, settings, ctx)
     said("tests")

@@ -6,8 +6,9 @@ import scipy.sparse as sp
 
 from interpsweep.config.landscape import LandscapeSettings
 from interpsweep.context import Context
-from interpsweep.geometry import cofired, isotropy, landscape, lobes, slope, tegum, twins
+from interpsweep.geometry import cofired, isotropy, landscape, lobes, slope, tegum
 from interpsweep.geometry.measures import against
+from interpsweep.matching import twins
 from interpsweep.worlds import polytopes, structureless
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+from scipy.stats import ks_2samp
 
 from interpsweep.config.analysis import GeometrySettings
 from interpsweep.geometry import (
@@ -17,12 +18,14 @@ from interpsweep.geometry import (
     cloud,
     clusters,
     communities,
+    fiedler,
     groups,
     models,
     nulls,
     spectrum,
     tegum,
 )
+from interpsweep.geometry.outcomes import outcomes, standings
 from interpsweep.geometry.shapes import SHAPES
 
 DIM = 64
@@ -53,7 +56,7 @@ def test_shape_is_found_and_named(shape: str, k: int) -> None:
     for seed in range(5):
         cloud = directions(shape, k, 0.3, seed)
         rng = np.random.default_rng(seed)
-        made = census.outcomes(cloud, 8, 199, 999, rng)
+        made = outcomes(cloud, 8, 199, 999, rng)
         hits += made[shape].p <= 0.01
         passing = [name for name, o in made.items() if o.p <= 0.05]
         points = nulls.principal(cloud, 8)
@@ -192,21 +195,21 @@ def test_sequential_p_stops_at_the_tenth_hit_and_is_a_p_value() -> None:
     def draw(n: int) -> np.ndarray:
         return rng.standard_normal(n)
 
-    p, draws = nulls.settled_p(1.0, draw(199), draw, 9999)
-    assert draws < 199 and p == nulls.HITS / draws
-    assert nulls.settled_p(9.0, draw(199), draw, 999) == (1 / 1000, 999)
-    many = np.array([nulls.settled_p(z, draw(99), draw, 999)[0] for z in draw(400)])
+    p, draws = nulls.settled_p(1.0, draw, 9999)
+    assert draws < 200 and p == nulls.HITS / draws
+    assert nulls.settled_p(9.0, draw, 999) == (1 / 1000, 999)
+    many = np.array([nulls.settled_p(z, draw, 999)[0] for z in draw(400)])
     assert np.mean(many <= 0.05) < 0.05 + 3 * np.sqrt(0.05 * 0.95 / 400)
 
 
-def test_the_tail_of_null_clusters_is_continued_upwards_only() -> None:
-    rng = np.random.default_rng(6)
-    z = rng.standard_normal(400)
-    sizes = np.full(400, 5)
-    assert nulls.selected_p(5, 1.0, sizes, z)[0] == nulls.upper_p(1.0, z)  # no need to
-    p, count = nulls.selected_p(5, 6.0, sizes, z)
-    assert count == 400 and 1e-9 < p < 1 / 401  # a Gaussian's own tail is far lighter
-    assert nulls.selected_p(5, 6.0, sizes[:50], z[:50])[0] == 1 / 51  # too few to continue
+def test_a_cluster_is_compared_with_null_clusters_of_its_size() -> None:
+    z, sizes = np.random.default_rng(6).standard_normal(400), np.repeat([5, 12], 200)
+    assert nulls.selected_p(5, 9.0, sizes, z) == (1 / 201, 200)
+    p, count = nulls.selected_p(13, 0.0, sizes, z)
+    tenth = np.flatnonzero(z[200:] >= 0)[9] + 1
+    assert count == 200 and p == 10 / tenth
+    p, count = nulls.selected_p(30, 0.0, sizes, z)
+    assert count == 0 and np.isnan(p)
 
 
 def test_a_horseshoe_is_a_line_not_a_circle() -> None:
@@ -278,3 +281,36 @@ def test_communities_of_cliques() -> None:
         assert len(set(label[:5])) == len(set(label[5:])) == 1 and label[0] != label[9]
     assert len(set(communities.leiden(graph, 0.01, np.random.default_rng(0)))) == 1
     assert len(set(communities.leiden(graph, 1.5, np.random.default_rng(0)))) == 10
+
+
+def test_fiedler_vectors_are_those_of_the_eigendecomposition() -> None:
+    rng = np.random.default_rng(3)
+    for k in (3, 5, 8, 30):
+        weight = rng.random((20, k, k)) ** 4
+        weight = weight + weight.transpose(0, 2, 1)
+        weight[:, np.arange(k), np.arange(k)] = 0
+        laplacian = np.eye(k) * weight.sum(axis=2)[:, None] - weight
+        known = np.linalg.eigh(laplacian)[1][:, :, 1]
+        made = np.empty((20, k))
+        fiedler.vectors(laplacian, made)
+        np.testing.assert_allclose(np.abs(np.sum(made * known, axis=1)), 1, atol=1e-9)
+
+
+def test_standings_do_not_depend_on_the_batch() -> None:
+    rng = np.random.default_rng(8)
+    batch = rng.standard_normal((5, 7, DIM))
+    together = standings(batch, 8, 99, tuple(SHAPES))
+    for name in SHAPES:
+        alone = [standings(one[None], 8, 99, (name,))[name].z[0] for one in batch]
+        np.testing.assert_allclose(together[name].z, alone, rtol=1e-6)
+
+
+@pytest.mark.parametrize("dim", [4, 40])
+def test_scattered_directions_have_the_cosines_of_random_ones(dim: int) -> None:
+    rng = np.random.default_rng(4)
+    made, plain = (f(6, dim, 4000, rng) for f in (nulls.scattered, nulls.random_directions))
+    np.testing.assert_allclose(np.linalg.norm(made, axis=2), 1)
+    for a, b in ((0, 1), (2, 5), (4, 5)):
+        one, other = (np.sum(rows[:, a] * rows[:, b], axis=1) for rows in (made, plain))
+        assert ks_2samp(one, other).pvalue > 0.001
+        assert one.std() == pytest.approx(dim**-0.5, rel=0.06)

@@ -11,6 +11,7 @@ from scipy.stats import hypergeom
 
 from interpsweep.matching import association, operators, stitching
 from interpsweep.matching.cosine import compare, cosines, nearest, unit_rows
+from interpsweep.matching.twins import twin
 
 RNG = np.random.default_rng(0)
 A = unit_rows(RNG.standard_normal((150, 12)))
@@ -82,11 +83,17 @@ def test_isotropic_null_has_its_known_size() -> None:
     assert nulls.covariance_ab.mean() == pytest.approx(0.38, abs=0.01)
 
 
-def test_covariance_matched_keeps_the_covariance() -> None:
+@pytest.mark.parametrize(("rows", "count"), [(400, 400), (30, 30), (400, 40)])
+def test_twins_have_the_length_centre_and_spread_of_their_original(rows: int, count: int) -> None:
     rng = np.random.default_rng(2)
-    skewed = unit_rows(rng.standard_normal((4000, 6)) * [3, 2, 1, 1, 0.5, 0.5] + [2, 0, 0, 0, 0, 0])
-    twin = operators.covariance_matched(skewed, 20_000, rng)
-    assert np.linalg.norm(twin.mean(0)) == pytest.approx(np.linalg.norm(skewed.mean(0)), abs=0.06)
+    skewed = unit_rows(rng.standard_normal((rows, 64)) * np.linspace(3, 0.5, 64) + 1.5)
+    made = twin(skewed, count, rng)
+    assert np.linalg.norm(made, axis=1) == pytest.approx(1)
+    assert np.linalg.norm(made.mean(0) - skewed.mean(0)) < 0.03
+    assert np.trace(np.cov(made.T)) == pytest.approx(np.trace(np.cov(skewed.T)), rel=0.05)
+    if count == 400:
+        own, theirs = (np.linalg.eigvalsh(np.cov(a.T))[-5:] for a in (made, skewed))
+        assert own == pytest.approx(theirs, rel=0.02)
 
 
 def test_p_of_the_null_itself_is_uniform() -> None:

@@ -191,7 +191,7 @@ class GeometrySettings(Section):
     )
     components: int = field(8, "Principal components of a cluster that the tests see.", ge=2, le=16)
     draws: int = field(
-        199, "Random draws of each shape null that standardise a statistic.", unit="draws", ge=99
+        99, "Random draws of each shape null that standardise a statistic.", unit="draws", ge=99
     )
     most_draws: int = field(
         9999,
@@ -201,7 +201,8 @@ class GeometrySettings(Section):
     )
     null_dictionaries: int = field(
         40,
-        "Covariance-matched dictionaries clustered for the selection-aware p.",
+        "Most covariance-matched dictionaries of null_latents clustered for the selection-aware p; "
+        "of narrower ones there are more, with as many latents together.",
         unit="draws",
         ge=1,
     )

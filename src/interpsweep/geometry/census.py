@@ -14,7 +14,6 @@ A group has up to two objects, never mixed: its *directions* (decoder rows of it
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -23,34 +22,18 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from interpsweep.config.analysis import GeometrySettings
-from interpsweep.geometry import groups, models, nulls, twins
+from interpsweep.geometry import groups, models, nulls
 from interpsweep.geometry.groups import Group
-from interpsweep.geometry.shapes import SHAPES, Shape
+from interpsweep.geometry.outcomes import outcomes
+from interpsweep.geometry.selection import NullPool, null_pool
+from interpsweep.geometry.shapes import SHAPES
 from interpsweep.geometry.vocabulary import Kinds
 from interpsweep.saes.firing import firing_statistics
 
 Unit = NDArray[np.float32]
 Array = NDArray[np.float64]
-NULL_DRAWS = 99  # draws that standardise a statistic on a null cluster
-
-
-class Outcome(NamedTuple):
-    """One test on one object."""
-
-    statistic: float
-    null_mean: float
-    null_sd: float
-    z: float
-    p: float
-    draws: int
-
-
-class NullPool(NamedTuple):
-    """Clusters in null dictionaries: sizes (m,), z of each test (m,), clusters per dictionary."""
-
-    sizes: NDArray[np.int64]
-    z: dict[str, Array]
-    per_dictionary: float
+OWN = "directions"  # the object that is a group's own directions
+GATE = 199  # most draws behind a p-value that only gates
 
 
 class Survey(NamedTuple):
@@ -82,7 +65,10 @@ def survey(
     names = np.arange(len(unit)) if alive is None else alive
     found = by_directions(unit, settings, ctx)
     pools: dict[str, NullPool] = {
-        s: null_pool(s, unit, settings, ctx) for s in settings.clusterings
+        source: null_pool(
+            source, unit, [g.members for g in found if g.source == source], settings, ctx
+        )
+        for source in settings.clusterings
     }
     kinds = None
     if codes is not None and context is not None:
@@ -95,84 +81,9 @@ def survey(
 
 def by_directions(unit: Unit, settings: GeometrySettings, ctx: Any) -> list[Group]:
     """All groups chosen by direction, with their stability."""
-    work = partial(_stable, unit=unit, settings=settings)
+    work = partial(groups.stable, unit=unit, settings=settings)
     parts = ctx.block_map(work, settings.clusterings, "clusters of directions")
     return [group for part in parts for group in part]
-
-
-def _stable(source: str, unit: Unit, settings: GeometrySettings) -> list[Group]:
-    found = groups.by_direction(source, unit, settings)
-    again = groups.stability(source, unit, found, settings)
-    return [group._replace(stability=value) for group, value in zip(found, again, strict=True)]
-
-
-def outcomes(
-    directions: NDArray[np.floating],
-    components: int,
-    draws: int,
-    most: int,
-    rng: np.random.Generator,
-    wanted: tuple[str, ...] = tuple(SHAPES),
-) -> dict[str, Outcome]:
-    """Shape tests of one object (k, d), without those that need more points.
-
-    `draws` standardise a statistic; a p-value that they do not settle gets up to `most` draws.
-    """
-    k, dim = directions.shape
-    points = nulls.principal(directions, components)
-    scale = np.linalg.norm(directions.astype(np.float64), axis=1)
-
-    def arranged(n: int) -> Array:
-        return nulls.haar(points, n, rng)
-
-    def scattered(n: int) -> Array:
-        return nulls.random_directions(k, dim, n, rng) * scale[:, None]
-
-    first = {"haar": arranged(draws), "random": scattered(draws)}
-    made = {}
-    for name in wanted:
-        shape = SHAPES[name]
-        if k < shape.least:
-            continue
-        source = arranged if shape.null == "haar" else scattered
-        data = points if shape.null == "haar" else np.asarray(directions, np.float64)
-        value = float(shape.statistic(data[None])[0])
-        drawn = shape.statistic(first[shape.null])
-        mean, spread = float(drawn.mean()), float(drawn.std())
-        p, used = nulls.settled_p(value, drawn, partial(_draw, shape, source), most)
-        made[name] = Outcome(value, mean, spread, (value - mean) / max(spread, 1e-12), p, used)
-    return made
-
-
-def _draw(shape: Shape, source: Callable[[int], Array], draws: int) -> Array:
-    return shape.statistic(source(draws))
-
-
-def null_dictionary(
-    index: int, source: str, unit: Unit, settings: GeometrySettings
-) -> tuple[NDArray[np.int64], Array]:
-    """Sizes (m,) and z values (m, tests) of the clusters of one covariance-matched dictionary."""
-    rng = np.random.default_rng([settings.seed, 2, index])
-    twin = twins.twin(unit, min(len(unit), settings.null_latents), rng).astype(np.float32)
-    rows, sizes = [], []
-    for group in groups.by_direction(source, twin, settings):
-        directions = twin[group.members]
-        made = outcomes(directions, settings.components, NULL_DRAWS, NULL_DRAWS, rng)
-        rows.append([made[name].z if name in made else np.nan for name in SHAPES])
-        sizes.append(len(directions))
-    return np.array(sizes, np.int64), np.array(rows, np.float64).reshape(-1, len(SHAPES))
-
-
-def null_pool(source: str, unit: Unit, settings: GeometrySettings, ctx: Any) -> NullPool:
-    """Clusters of all null dictionaries together: the null of clusters chosen by direction."""
-    work = partial(null_dictionary, source=source, unit=unit, settings=settings)
-    parts = list(ctx.block_map(work, range(settings.null_dictionaries), "null dictionaries"))
-    z = np.concatenate([rows for _, rows in parts])
-    return NullPool(
-        np.concatenate([sizes for sizes, _ in parts]),
-        {name: z[:, i] for i, name in enumerate(SHAPES)},
-        len(z) / max(len(parts), 1),
-    )
 
 
 TYPES = {
@@ -223,7 +134,7 @@ def objects(
     """The directions of a group's latents, and the mean reconstructions of its kinds of tokens."""
     made = []
     if len(group.members):
-        made.append(Object("directions", unit[group.members], features[group.members]))
+        made.append(Object(OWN, unit[group.members], features[group.members]))
     if kinds is not None and len(group.kinds):
         means = kinds.means(group.kinds, unit) - kinds.centre(unit)
         kept = nulls.inliers(means)
@@ -259,7 +170,9 @@ def _group_rows(
 def _object_rows(
     thing: Object, pool: NullPool | None, settings: GeometrySettings, rng: np.random.Generator
 ) -> list[dict[str, Any]]:
-    made = outcomes(thing.points, settings.components, settings.draws, settings.most_draws, rng)
+    most = settings.most_draws if pool is None else GATE
+    wanted = tuple(t for t, s in SHAPES.items() if not s.directions_only or thing.kind == OWN)
+    made = outcomes(thing.points, settings.components, settings.draws, most, rng, wanted)
     points = nulls.principal(thing.points, settings.components)
     rows: list[dict[str, Any]] = []
     for test, shape in SHAPES.items():
@@ -277,13 +190,16 @@ def _object_rows(
         if outcome is None:
             empty = dict.fromkeys(("statistic", "null_mean", "null_sd", "z", "p"), np.nan)
             row |= empty | {"p_selected": np.nan, "draws": 0, "n_selected": 0, "passes": False}
-            row["power"] = f"no power below {shape.least} points"
+            few = len(thing.points) < shape.least
+            row["power"] = f"no power below {shape.least} points" if few else "does not apply"
         else:
-            p, count = outcome.p, 0
+            p, count, power = outcome.p, 0, ""
             if pool is not None:
                 p, count = nulls.selected_p(len(thing.points), outcome.z, pool.sizes, pool.z[test])
-            row |= outcome._asdict() | {"p_selected": p, "n_selected": count, "power": ""}
-            row["passes"] = max(p, outcome.p) <= settings.level
+                if len(made) > settings.level * (1 + count):  # even the least p would not do
+                    p, power = np.nan, f"no power with {count} null clusters of its size"
+            row |= outcome._asdict() | {"p_selected": p, "n_selected": count, "power": power}
+            row["passes"] = bool(p <= settings.level and outcome.p <= settings.level)
         rows.append(row)
     fitted = dict.fromkeys(models.MODELS, np.nan)
     if any(row["passes"] for row in rows):

@@ -79,13 +79,25 @@ def leiden(graph: Graph, resolution: float, rng: np.random.Generator) -> Ints:
         # nodes of the next graph are the refined parts; they begin in their communities
         _, first = np.unique(refined, return_index=True)
         _, outer = np.unique(label, return_inverse=True)
-        fold = sp.csr_matrix((np.ones(len(inverse)), (np.arange(len(inverse)), inverse)))
-        matrix = sp.csr_matrix((now.weight, now.indices, now.indptr), (len(label), len(label)))
-        size = np.bincount(inverse, now.size).astype(np.float64)
-        now = _graph(fold.T @ matrix @ fold, size)
+        now = _folded(now, inverse, len(parts))
         home = inverse[home]
         label = _as_nodes(outer[first])
     return np.asarray(np.unique(label[home], return_inverse=True)[1], np.int64)
+
+
+def _folded(graph: Graph, part: Ints, parts: int) -> Graph:
+    """The graph of the parts (n,) that nodes are in: sums of the weights between them."""
+    row = np.repeat(part, np.diff(graph.indptr))
+    column = part[graph.indices]
+    between = row != column
+    keys, place = np.unique((row * parts + column)[between], return_inverse=True)
+    weight = np.bincount(place, graph.weight[between], len(keys))
+    return Graph(
+        np.searchsorted(keys, np.arange(parts + 1) * parts).astype(np.int64),
+        (keys % parts).astype(np.int64),
+        weight.astype(np.float64),
+        np.bincount(part, graph.size, parts).astype(np.float64),
+    )
 
 
 def _as_nodes(label: Ints) -> Ints:

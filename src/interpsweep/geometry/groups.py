@@ -12,7 +12,7 @@ from interpsweep.config.analysis import GeometrySettings
 from interpsweep.errors import UserError
 from interpsweep.geometry import clusters, cofiring, communities, vocabulary
 from interpsweep.geometry.vocabulary import Kinds
-from interpsweep.matching.operators import covariance_matched
+from interpsweep.matching.twins import twin
 
 Ints = NDArray[np.int64]
 BY_DIRECTION = ("cosine", "leiden", "spectral")  # saw the directions: null repeats the search
@@ -33,25 +33,42 @@ class Group(NamedTuple):
     stability: float = float("nan")
 
 
-def by_direction(source: str, unit: NDArray[np.float32], settings: GeometrySettings) -> list[Group]:
+def by_direction(
+    source: str,
+    unit: NDArray[np.float32],
+    settings: GeometrySettings,
+    resolution: float | None = None,
+) -> list[Group]:
     """Clusters of unit directions (n, d) by one of `BY_DIRECTION`, at most `max_cluster` large.
 
     cosine: average linkage; leiden: communities of the graph of nearest directions, at a resolution
-    that finds next to nothing in a dictionary with the same mean and covariance; spectral: spectral
-    clustering of angular similarities 1 - angle / pi (Engels et al. 2024).
+    that finds next to nothing in a dictionary with the same mean and covariance (`resolution` if
+    that is known); spectral: spectral clustering of angular similarities 1 - angle / pi (Engels et
+    al. 2024).
     """
     if source == "cosine":
         return [Group(source, c.members, c.persistence, _NONE) for c in linked(unit, settings)]
-    found = _communities(unit, settings) if source == "leiden" else _spectral(unit, settings)
+    if source == "spectral":
+        found = _spectral(unit, settings)
+    else:
+        level = null_resolution(unit, len(unit), settings) if resolution is None else resolution
+        found = _communities(unit, settings, level)
     return [Group(source, members, float("nan"), _NONE) for members in found]
 
 
-def _communities(unit: NDArray[np.float32], settings: GeometrySettings) -> list[Ints]:
+def null_resolution(unit: NDArray[np.float32], count: int, settings: GeometrySettings) -> float:
+    """The Leiden resolution for `count` directions with the mean and covariance of `unit`."""
     rng = np.random.default_rng([settings.seed, 9])
-    twin = covariance_matched(unit, len(unit), rng)
-    least, most = settings.min_cluster, settings.max_cluster
-    resolution = communities.null_resolution(twin, settings.neighbours, least, rng)
+    null = twin(unit, count, rng).astype(np.float32)
+    return communities.null_resolution(null, settings.neighbours, settings.min_cluster, rng)
+
+
+def _communities(
+    unit: NDArray[np.float32], settings: GeometrySettings, resolution: float
+) -> list[Ints]:
+    rng = np.random.default_rng([settings.seed, 13])
     graph = communities.neighbour_graph(unit, settings.neighbours)
+    least, most = settings.min_cluster, settings.max_cluster
     return communities.communities(graph, resolution, least, most, rng)
 
 
@@ -72,24 +89,35 @@ def _spectral(unit: NDArray[np.float32], settings: GeometrySettings) -> list[Int
     return [g for g in groups if settings.min_cluster <= len(g) <= settings.max_cluster]
 
 
-def stability(
-    source: str, unit: NDArray[np.float32], found: list[Group], settings: GeometrySettings
-) -> list[float]:
-    """How well each group by direction comes back, in [0, 1].
+def stable(source: str, unit: NDArray[np.float32], settings: GeometrySettings) -> list[Group]:
+    """Clusters of unit directions by one of `BY_DIRECTION`, with how well each comes back.
 
-    Mean over reruns on `KEPT` of the directions of the largest Jaccard overlap of the group's kept
-    members with a cluster of the rerun.
+    In [0, 1]: mean over reruns on `KEPT` of the directions of the largest Jaccard overlap of the
+    cluster's kept members with a cluster of the rerun. Reruns keep the resolution.
     """
+    level = null_resolution(unit, len(unit), settings) if source == "leiden" else None
+    found = by_direction(source, unit, settings, level)
     overlap = np.zeros((settings.reruns, len(found)))
     for number in range(settings.reruns):
         rng = np.random.default_rng([settings.seed, 10, number])
         rows = np.sort(rng.choice(len(unit), int(KEPT * len(unit)), replace=False))
-        again = [set(rows[g.members]) for g in by_direction(source, unit[rows], settings)]
+        label = np.full(len(unit), -1)
+        again = by_direction(source, unit[rows], settings, level)
+        for place, group in enumerate(again):
+            label[rows[group.members]] = place
+        kept = np.zeros(len(unit), bool)
+        kept[rows] = True
+        sizes = np.array([len(group.members) for group in again])
         for place, group in enumerate(found):
-            mine = set(np.intersect1d(group.members, rows))
-            scores = [len(mine & other) / len(mine | other) for other in again if mine & other]
-            overlap[number, place] = max(scores, default=0.0)
-    return [float(value) for value in overlap.mean(axis=0)]
+            mine = label[group.members]
+            homes, shared = np.unique(mine[mine >= 0], return_counts=True)
+            if len(homes):
+                union = kept[group.members].sum() + sizes[homes] - shared
+                overlap[number, place] = (shared / union).max()
+    return [
+        group._replace(stability=float(value))
+        for group, value in zip(found, overlap.mean(axis=0), strict=True)
+    ]
 
 
 def linked(rows: NDArray[np.float32], settings: GeometrySettings) -> list[clusters.Cluster]:

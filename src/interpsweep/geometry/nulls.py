@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 Points = NDArray[np.float64]
 HITS = 10  # exceedances after which a Monte Carlo p is settled (Besag and Clifford 1991)
+FIRST = 200  # draws of the first batch
 AT_ONCE = 600  # draws of one further batch
 
 
@@ -45,10 +46,37 @@ def haar(points: Points, draws: int, rng: np.random.Generator) -> Points:
     return frames * np.linalg.norm(points, axis=0)
 
 
+def spun(singular: Points, k: int, draws: int, rng: np.random.Generator) -> Points:
+    """Null: k unit rows that fill their dimensions like given ones, (draws, k, r).
+
+    Rows of Haar-random frames times the `singular` values (r,) of the uncentred rows, brought back
+    to length one: how much of each dimension they fill stays, who points where is lost.
+    """
+    frames, _ = np.linalg.qr(rng.standard_normal((draws, k, len(singular))))
+    return unit_length(frames * singular)
+
+
+def unit_length(rows: Points) -> Points:
+    """Rows (..., d) scaled to length one."""
+    return rows / np.maximum(np.linalg.norm(rows, axis=-1, keepdims=True), 1e-300)
+
+
 def random_directions(k: int, dim: int, draws: int, rng: np.random.Generator) -> Points:
     """Null N0: k random unit directions in R^dim, (draws, k, dim)."""
-    normal = rng.standard_normal((draws, k, dim))
-    return normal / np.linalg.norm(normal, axis=2, keepdims=True)
+    return unit_length(rng.standard_normal((draws, k, dim)))
+
+
+def scattered(k: int, dim: int, draws: int, rng: np.random.Generator) -> Points:
+    """`random_directions` by coordinates in the space that they span, (draws, k, min(k, dim)).
+
+    There Gaussian vectors have a triangular form (Bartlett 1933): chi-distributed on the diagonal,
+    normal below it.
+    """
+    r = min(k, dim)
+    rows = np.tril(rng.standard_normal((draws, k, r)), -1)
+    here = np.arange(r)
+    rows[:, here, here] = np.sqrt(rng.chisquare(dim - here, (draws, r)))
+    return unit_length(rows)
 
 
 def batch_principal(points: Points, components: int) -> Points:
@@ -65,30 +93,37 @@ def upper_p(observed: float, null: NDArray[np.floating]) -> float:
     return float((1 + np.sum(null >= observed)) / (1 + len(null)))
 
 
-def settled_p(
-    observed: float, drawn: NDArray[np.floating], draw: Callable[[int], Points], most: int
-) -> tuple[float, int]:
+def settled_p(observed: float, draw: Callable[[int], Points], most: int) -> tuple[float, int]:
     """p of `observed` and the draws behind it, by sequential Monte Carlo (Besag and Clifford 1991).
 
-    Draws come from `drawn`, then from `draw(n)`, until `HITS` of them reach `observed`, which
-    happens at draw L: p = HITS / L. If `most` draws are too few for that, (1 + hits) / (1 + draws).
+    Draws come from `draw(n)` until `HITS` of them reach `observed`, which happens at draw L:
+    p = HITS / L. If `most` draws are too few for that, (1 + hits) / (1 + draws).
     """
-    reached = [drawn >= observed]
+    reached = [draw(min(FIRST, most)) >= observed]
     while sum(int(part.sum()) for part in reached) < HITS:
         left = most - sum(map(len, reached))
         if left <= 0:
             break
         reached.append(draw(min(AT_ONCE, left)) >= observed)
-    every = np.concatenate(reached)
-    hits = np.flatnonzero(every)
+    return sequential(np.concatenate(reached))
+
+
+def sequential(reached: NDArray[np.bool_]) -> tuple[float, int]:
+    """Besag and Clifford's p of draws in order that reach the observed value or not, and how many
+    of them it used.
+    """
+    hits = np.flatnonzero(reached)
     if len(hits) >= HITS:
         return HITS / float(hits[HITS - 1] + 1), int(hits[HITS - 1] + 1)
-    return float((1 + len(hits)) / (1 + len(every))), len(every)
+    return float((1 + len(hits)) / (1 + len(reached))), len(reached)
 
 
 SIZE_EDGES = (6, 9, 14, 22)  # clusters are compared with null clusters of their own size bin
-TAIL = 0.1  # share of the null clusters that its tail is continued from
-ENOUGH = 100  # null clusters without which no tail is continued
+
+
+def size_bin(size: NDArray[np.integer] | int) -> NDArray[np.intp]:
+    """Number of the size bin of clusters."""
+    return np.digitize(size, SIZE_EDGES)
 
 
 def selected_p(
@@ -96,18 +131,8 @@ def selected_p(
 ) -> tuple[float, int]:
     """p of `z` among clusters that the same algorithm found in null dictionaries, and their number.
 
-    A cluster is compared with null clusters of its size bin (NaN: not tested); with none in it,
-    with all of them. Where fewer than `HITS` of at least `ENOUGH` null clusters reach z, p is read
-    off an exponential continued from their upper tenth (the generalised Pareto tail of Knijnenburg
-    et al. 2009 with shape 0: too heavy, so p is too large, for tails that fall like a Gaussian's).
+    A cluster is compared with null clusters of its size bin (NaN: not tested) in the order in
+    which they were found; NaN without any.
     """
-    same = np.digitize(null_sizes, SIZE_EDGES) == np.digitize(size, SIZE_EDGES)
-    known = ~np.isnan(null_z)
-    pool = null_z[same & known] if (same & known).any() else null_z[known]
-    plain = upper_p(z, pool)
-    if len(pool) < ENOUGH or np.sum(pool >= z) >= HITS:
-        return plain, len(pool)
-    edge = np.quantile(pool, 1 - TAIL)
-    above = pool[pool > edge] - edge
-    continued = (1 + len(above)) / (1 + len(pool)) * np.exp(-(z - edge) / above.mean())
-    return float(min(plain, continued)), len(pool)
+    pool = null_z[(size_bin(null_sizes) == size_bin(size)) & ~np.isnan(null_z)]
+    return (sequential(pool >= z)[0] if len(pool) else float("nan")), len(pool)

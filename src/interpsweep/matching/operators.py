@@ -11,6 +11,7 @@ from scipy.optimize import linear_sum_assignment
 from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
 from interpsweep.matching.cosine import BLOCK, Comparison, Floats, Ints, compare, nearest, unit_rows
+from interpsweep.matching.twins import twin
 
 NEAR = 8  # nearest latents among which a wide dictionary is assigned
 
@@ -91,31 +92,15 @@ def rotated(a: Floats, rng: np.random.Generator) -> Floats:
     return unit_rows(a @ (q * np.sign(np.diag(r))).astype(np.float32))
 
 
-def covariance_matched(a: Floats, count: int, rng: np.random.Generator) -> Floats:
-    """`count` Gaussian rows with the mean and covariance of the rows of `a`, scaled to length one.
-
-    Keeps the anisotropy of the dictionary and breaks everything finer (null N1 of docs/methods.md).
-    """
-    centred = a - a.mean(axis=0)
-    # rows of centred / sqrt(n), mixed by Gaussian weights, have exactly the sample covariance
-    if len(a) <= a.shape[1]:
-        weights = rng.standard_normal((count, len(a)), dtype=np.float32)
-        return unit_rows(weights @ (centred / np.sqrt(len(a))) + a.mean(axis=0))
-    values, vectors = np.linalg.eigh(centred.T.astype(np.float64) @ centred / len(a))
-    root = (vectors * np.sqrt(np.maximum(values, 0))).T
-    normal = rng.standard_normal((count, a.shape[1]), dtype=np.float32)
-    return unit_rows(normal @ root.astype(np.float32) + a.mean(axis=0))
-
-
 class Nulls(NamedTuple):
     """What matching gives between unrelated dictionaries."""
 
     rotated_ab: NDArray[np.float64]  # (draws,) MMCS of a rotated a
     rotated_ba: NDArray[np.float64]
     rotated_mcc: NDArray[np.float64]  # few draws: an assignment each
-    covariance_ab: NDArray[np.float64]  # (draws,) MMCS with a replaced by its Gaussian twin
+    covariance_ab: NDArray[np.float64]  # (draws,) MMCS with a replaced by its twin
     covariance_ba: NDArray[np.float64]
-    largest_b: Floats  # sorted largest cosines of b's Gaussian twins with dictionary a, pooled
+    largest_b: Floats  # sorted largest cosines of b's twins with dictionary a, pooled
     largest_a: Floats  # the same with the roles exchanged
     typical: float  # mean absolute cosine of one of b's twins with one latent of a
 
@@ -158,13 +143,13 @@ def null_matches(
         covariance_ba=np.array([mmcs(t) for t in twins_b]),
         largest_b=np.sort(np.concatenate(twins_b)),
         largest_a=np.sort(np.concatenate(twins_a)),
-        typical=float(np.mean(np.abs(covariance_matched(b, 1024, rng) @ a[:4096].T))),
+        typical=float(np.mean(np.abs(twin(b, 1024, rng) @ a[:4096].T))),
     )
 
 
 def _twins(a: Floats, b: Floats, most: int, rng: np.random.Generator, block: int) -> Floats:
-    """Largest cosines with b of Gaussian twins of a's latents, at most `most` of them."""
-    twins = covariance_matched(a, min(len(a), most), rng)
+    """Largest cosines with b of twins of a's latents, at most `most` of them."""
+    twins = twin(a, min(len(a), most), rng).astype(np.float32)
     return nearest(twins, b, 1, block).cosine[:, 0]
 
 

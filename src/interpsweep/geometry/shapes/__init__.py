@@ -2,9 +2,10 @@
 null.
 
 Points are the principal coordinates of a cluster, float64, in batches (B, k, r): k points, r
-components, centred; for the null "random", the unit directions themselves, (B, k, d). A statistic
-maps a batch to (B,). The search over planes, axes or orders is part of the statistic, so that a
-null draw searches as hard as the data.
+components, centred; for the nulls "random" and "spectrum", the unit directions themselves,
+(B, k, d). A statistic maps a batch to (B,); NaN says that the test does not apply, which may
+depend on size and spectrum only. The search over planes, axes or orders is part of the statistic,
+so that a null draw searches as hard as the data.
 """
 
 from __future__ import annotations
@@ -18,14 +19,15 @@ from interpsweep.geometry.shapes import circle, line, simplex, tree
 
 
 class Shape(NamedTuple):
-    """One test: its statistic, its null, the best order of the points (None: no order), and the
-    fewest points with which it can tell its shape from others.
+    """One test: its statistic, its null, the best order of the points (None: no order), the fewest
+    points with which it can tell its shape from others, and whether it is of directions only.
     """
 
     statistic: Callable[[NDArray], NDArray]
-    null: Literal["haar", "random"]
+    null: Literal["haar", "random", "spectrum"]
     order: Callable[[NDArray], NDArray] | None
     least: int
+    directions_only: bool = False
 
 
 SHAPES: dict[str, Shape] = {

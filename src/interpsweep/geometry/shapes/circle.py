@@ -7,6 +7,8 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
+from interpsweep.compiled import compiled
+
 AXES = 3  # planes are searched among this many leading components
 Points = NDArray[np.float64]
 
@@ -22,17 +24,47 @@ def statistic(points: Points) -> NDArray[np.float64]:
 
 def scores(points: Points) -> NDArray[np.float64]:
     """The statistic of every plane, (planes, B)."""
-    variance = np.sum(points**2, axis=1)
-    total = np.maximum(variance.sum(axis=1), 1e-300)
-    made = []
-    for i, j in planes(points.shape[2]):
-        share = (variance[:, i] + variance[:, j]) / total
-        spread = np.sqrt(np.maximum(variance[:, [i, j]], 1e-300))[:, None, :]
-        x, y = np.moveaxis(points[:, :, [i, j]] / spread, 2, 0)
-        radius, angle = np.hypot(x, y), np.sort(np.arctan2(y, x), axis=1)
-        gaps = np.diff(np.concatenate([angle, angle[:, :1] + 2 * np.pi], axis=1), axis=1)
-        made.append(share * np.exp(-_cv(radius) - 0.5 * _cv(gaps)))
-    return np.array(made)
+    pairs = np.array(planes(points.shape[2]), np.int64).reshape(-1, 2)
+    made = np.empty((len(pairs), len(points)))
+    _scores(np.ascontiguousarray(points, np.float64), pairs, made)
+    return made
+
+
+@compiled
+def _scores(points: Points, pairs: NDArray[np.int64], made: Points) -> None:
+    batch, k, r = points.shape
+    variance, angle = np.empty(r), np.empty(k)
+    for b in range(batch):
+        for c in range(r):
+            variance[c] = 0.0
+            for i in range(k):
+                variance[c] += points[b, i, c] ** 2
+        total = max(variance.sum(), 1e-300)
+        for p in range(len(pairs)):
+            first, second = pairs[p]
+            wide = np.sqrt(max(variance[first], 1e-300))
+            high = np.sqrt(max(variance[second], 1e-300))
+            mean = square = 0.0
+            for i in range(k):
+                x, y = points[b, i, first] / wide, points[b, i, second] / high
+                far = x * x + y * y
+                square += far
+                mean += np.sqrt(far)
+                place = i  # angles are kept in order
+                here = np.arctan2(y, x)
+                while place > 0 and angle[place - 1] > here:
+                    angle[place] = angle[place - 1]
+                    place -= 1
+                angle[place] = here
+            mean /= k
+            uneven = np.sqrt(max(square / k - mean * mean, 0.0)) / max(mean, 1e-300)
+            even, spread = 2 * np.pi / k, 0.0
+            for i in range(k):
+                gap = angle[i + 1] - angle[i] if i + 1 < k else angle[0] + 2 * np.pi - angle[i]
+                spread += (gap - even) ** 2
+            gaps = np.sqrt(spread / k) / even
+            share = (variance[first] + variance[second]) / total
+            made[p, b] = share * np.exp(-uneven - 0.5 * gaps)
 
 
 def planes(components: int) -> list[tuple[int, int]]:
@@ -53,7 +85,3 @@ def order(points: NDArray[np.float64]) -> NDArray[np.intp]:
     around = np.argsort(angle, kind="stable")
     gaps = np.diff(np.append(angle[around], angle[around[0]] + 2 * np.pi))
     return np.roll(around, -int(np.argmax(gaps)) - 1)
-
-
-def _cv(values: Points) -> NDArray[np.float64]:
-    return values.std(axis=1) / np.maximum(values.mean(axis=1), 1e-300)

@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
+from interpsweep.compiled import compiled
+from interpsweep.geometry import fiedler
+
 AXES = 3  # orders are taken along this many leading components, and along the Fiedler vector
-NEAR = 2  # the scale of the graph is the distance to the second nearest neighbour
 Points = NDArray[np.float64]
 
 
@@ -37,21 +39,51 @@ def _scores(points: Points) -> tuple[Points, NDArray[np.intp]]:
     """The statistic in every order (orders, B), and the orders (orders, B, k)."""
     k, r = points.shape[1:]
     distance = distances(points)
-    first, second = np.triu_indices(k, 1)
-    apart = standardise(distance[:, first, second].argsort(axis=1).argsort(axis=1).astype(float))
-    typical = np.maximum(distance.sum(axis=(1, 2)) / (k * (k - 1)), 1e-300)
     paths = [points[:, :, axis].argsort(axis=1, kind="stable") for axis in range(min(AXES, r))]
-    paths.append(seriation(distance))
-    made = []
-    for path in paths:
-        place = path.argsort(axis=1)
-        gap = rank_of_gap(k)[np.abs(place[:, first] - place[:, second])]
-        steps = np.take_along_axis(
-            np.take_along_axis(distance, path[:, :-1, None], 1), path[:, 1:, None], 2
-        )
-        spearman = np.mean(standardise(gap) * apart, axis=1)
-        made.append(spearman - steps[:, :, 0].mean(axis=1) / typical)
-    return np.array(made), np.array(paths)
+    orders = np.array([*paths, seriation(distance)])
+    made = np.empty(orders.shape[:2])
+    _agreement(distance, orders, rank_of_gap(k), made)
+    return made, orders
+
+
+@compiled
+def _agreement(
+    distance: Points, orders: NDArray[np.intp], gaps: NDArray[np.float64], made: Points
+) -> None:
+    """Spearman less mean step / mean distance of every order; `gaps` are ranks by places apart."""
+    many, batch, k = orders.shape
+    pairs = k * (k - 1) // 2
+    first, second = np.empty(pairs, np.int64), np.empty(pairs, np.int64)
+    apart, rank, place = np.empty(pairs), np.empty(pairs), np.empty(k, np.int64)
+    middle = (pairs - 1) / 2  # mean of the ranks 0 .. pairs - 1
+    p = 0
+    for i in range(k):
+        for j in range(i + 1, k):
+            first[p], second[p] = i, j
+            p += 1
+    spread = mean = 0.0
+    for p in range(pairs):
+        mean += gaps[second[p] - first[p]] / pairs
+    for p in range(pairs):
+        spread += (gaps[second[p] - first[p]] - mean) ** 2
+    scale = max(np.sqrt(spread * (pairs * (pairs * pairs - 1.0) / 12)), 1e-300)
+    for b in range(batch):
+        typical = 0.0
+        for p in range(pairs):
+            apart[p] = distance[b, first[p], second[p]]
+            typical += apart[p] / pairs
+        sorted_ = np.argsort(apart, kind="mergesort")
+        for p in range(pairs):
+            rank[sorted_[p]] = p - middle
+        for o in range(many):
+            steps = together = 0.0
+            for i in range(k):
+                place[orders[o, b, i]] = i
+                if i > 0:
+                    steps += distance[b, orders[o, b, i - 1], orders[o, b, i]] / (k - 1)
+            for p in range(pairs):
+                together += gaps[abs(place[first[p]] - place[second[p]])] * rank[p]
+            made[o, b] = together / scale - steps / max(typical, 1e-300)
 
 
 def distances(points: Points) -> Points:
@@ -62,17 +94,37 @@ def distances(points: Points) -> Points:
 
 
 def seriation(distance: Points) -> NDArray[np.intp]:
-    """Points in the order of the Fiedler vector of a Gaussian graph, (B, k).
+    """Points in the order of the Fiedler vector of a Gaussian graph, (B, k), k >= 3.
 
     The width of the Gaussian is the median distance to the second nearest neighbour.
     """
-    k = distance.shape[1]
-    near = np.sort(distance, axis=2)[:, :, min(NEAR, k - 1)]
-    width = np.maximum(np.median(near, axis=1), 1e-300)[:, None, None]
-    weight = np.exp(-((distance / width) ** 2))
-    laplacian = -weight
-    laplacian[:, np.arange(k), np.arange(k)] += weight.sum(axis=2)
-    return np.argsort(np.linalg.eigh(laplacian)[1][:, :, 1], axis=1, kind="stable")
+    laplacian, place = np.empty(distance.shape), np.empty(distance.shape[:2])
+    _laplacian(distance, laplacian)
+    fiedler.vectors(laplacian, place)
+    return np.argsort(place, axis=1, kind="stable")
+
+
+@compiled
+def _laplacian(distance: Points, made: Points) -> None:
+    batch, k = distance.shape[:2]
+    reach = np.empty(k)
+    for b in range(batch):
+        for i in range(k):
+            nearest = next_ = np.inf
+            for j in range(k):
+                here = distance[b, i, j]
+                if j != i and here < next_:
+                    next_ = max(here, nearest)
+                    nearest = min(here, nearest)
+            reach[i] = next_
+            made[b, i, i] = 0.0
+        width = max(np.median(reach), 1e-300)
+        for i in range(k):
+            for j in range(i):
+                weight = np.exp(-((distance[b, i, j] / width) ** 2))
+                made[b, i, j] = made[b, j, i] = -weight
+                made[b, i, i] += weight
+                made[b, j, j] += weight
 
 
 @lru_cache(maxsize=256)

@@ -9,6 +9,8 @@ from math import comb
 import numpy as np
 from numpy.typing import NDArray
 
+from interpsweep.compiled import compiled
+
 QUARTETS = 300  # sampled above this many
 
 
@@ -18,20 +20,32 @@ def statistic(points: NDArray[np.float64]) -> NDArray[np.float64]:
     S1 >= S2 >= S3 are the three sums of opposite distances. In a tree metric S1 = S2, and S2 - S3
     is twice the internal edge; equidistant points (a star) give 0, not a high value.
     """
-    distance = np.sqrt(np.maximum(np.sum((points[:, :, None] - points[:, None]) ** 2, axis=3), 0.0))
-    a, b, c, d = quartets(points.shape[1]).T
-    sums = np.sort(
-        np.stack(
-            [
-                distance[:, a, b] + distance[:, c, d],
-                distance[:, a, c] + distance[:, b, d],
-                distance[:, a, d] + distance[:, b, c],
-            ]
-        ),
-        axis=0,
-    )
-    treeness = (sums[1] - sums[0]) - (sums[2] - sums[1])
-    return treeness.mean(axis=1) / np.maximum(sums[2].mean(axis=1), 1e-300)
+    made = np.empty(len(points))
+    _treeness(np.ascontiguousarray(points, np.float64), quartets(points.shape[1]), made)
+    return made
+
+
+@compiled
+def _treeness(points: NDArray, chosen: NDArray, made: NDArray) -> None:
+    batch, k, r = points.shape
+    distance = np.zeros((k, k))
+    for m in range(batch):
+        for i in range(k):
+            for j in range(i):
+                square = 0.0
+                for c in range(r):
+                    square += (points[m, i, c] - points[m, j, c]) ** 2
+                distance[i, j] = distance[j, i] = np.sqrt(square)
+        inner = largest = 0.0
+        for q in range(len(chosen)):
+            a, b, c, d = chosen[q]
+            one = distance[a, b] + distance[c, d]
+            two = distance[a, c] + distance[b, d]
+            three = distance[a, d] + distance[b, c]
+            high, low = max(one, two, three), min(one, two, three)
+            inner += 2 * (one + two + three - high - low) - low - high
+            largest += high
+        made[m] = inner / max(largest, 1e-300)
 
 
 @lru_cache(maxsize=256)
