@@ -211,11 +211,17 @@ ONLY_BUNDLE: Redone = {"bundle": everything}
 def of_saes(where: Where, trees: Where | None = None, made: str = "train") -> Redone:
     """Some SAEs and all that reads them; `trees` are the families that they belong to."""
     families = where if trees is None else trees
+
+    def grown(at: At) -> bool:
+        """Of a tree: a family's, or the one between two seeds of a width."""
+        seeds = (at["seed"], at["against"]) if "against" in at else ()
+        return any(where({**at, "seed": seed}) for seed in seeds) if seeds else families(at)
+
     pairs = Where(where.words, lambda at: where(at["a"]) or where(at["b"]))
     return {
         **dict.fromkeys((made, "evaluate", "encode", "geometry", "landscape"), where),
         "match": pairs,
-        "tree": families,
+        "tree": Where(families.words, grown),
         **TOP,
         **drawn(made, *_FROM_EVALUATE, where=families),
     }

@@ -49,6 +49,7 @@ class State:
     seeds: tuple[int, ...] = (0, 1)
     learning_rate: float = 1e-3
     directions: tuple[str, ...] = ("width", "seed")
+    skip_levels: int = 1
     # numbers of analysis stages: evaluate, encode, match, tree, geometry, landscape,
     # concepts, claims, style
     numbers: dict[str, int] = field(default_factory=lambda: dict.fromkeys(NUMBERS, 0))
@@ -100,7 +101,7 @@ def config(state: State, reverse: bool, decimal: bool) -> dict[str, Any]:
             "widths": axis(state.widths), "sparsities": axis(state.sparsities),
             "seeds": axis(state.seeds), "tokens": 10000, "learning_rate": state.learning_rate,
         },
-        "match": {"directions": list(state.directions)},
+        "match": {"directions": list(state.directions), "skip_levels": state.skip_levels},
         "report": {"title": state.title},
         "run": {"pack": state.pack},
     }  # fmt: skip
@@ -168,30 +169,51 @@ class _Sweep:
                         self._add("geometry", here, sae, codes)
                         self._add("landscape", here, sae, codes)
                         saes.append((here, sae, codes))
-        steps = {}
+        steps, family = {}, ("architecture", "sparsity", "seed")
         if "width" in s.directions:
-            steps = self._pairs("width", saes, ("architecture", "sparsity", "seed"), "d_sae", at)
+            steps = self._pairs("width", saes, family, "d_sae", at)
+            if s.skip_levels:
+                steps |= self._pairs("skip", saes, family, "d_sae", at, every=2)
         if "seed" in s.directions:
-            self._pairs("seed", saes, ("architecture", "sparsity", "d_sae"), "seed", at)
-        for family in _grouped(saes, _FAMILY[2:]) if steps else ():
-            ladder = sorted(family, key=lambda sae: sae[0]["d_sae"])
+            twins = self._pairs("seed", saes, ("architecture", "sparsity", "d_sae"), "seed", at)
+            by_digest = {sae[1]: sae for sae in saes}
+            for ends, match in twins.items():
+                a, b = (by_digest[end] for end in ends)
+                here = {**{key: a[0][key] for key in _SAE}, "against": b[0]["seed"]}
+                self._add("tree", {**here, "direction": "seed"}, (match,), (a[2], b[2]))
+        for ladder in _grouped(saes, _FAMILY[2:]) if steps else ():
+            ladder.sort(key=lambda sae: sae[0]["d_sae"])
             if len(ladder) > 1:
                 matches = tuple(steps[a[1], b[1]] for a, b in pairwise(ladder))
+                apart = tuple(
+                    steps[a[1], b[1]]
+                    for a, b in zip(ladder, ladder[2:], strict=False)
+                    if s.skip_levels
+                )
                 codes = tuple(sae[2] for sae in ladder)
-                self._add("tree", {key: ladder[0][0][key] for key in _FAMILY}, matches, codes)
+                here = {key: ladder[0][0][key] for key in _FAMILY}
+                self._add("tree", here, matches, codes, *([apart] if apart else []))
         return saes
 
     def _pairs(
-        self, direction: str, saes: list, same: tuple[str, ...], along: str, at: At
+        self,
+        direction: str,
+        saes: list,
+        same: tuple[str, ...],
+        along: str,
+        at: At,
+        every: int = 1,
     ) -> dict[tuple[int, int], int]:
         made = {}
         for group in _grouped(saes, same):
-            for a, b in pairwise(sorted(group, key=lambda sae: sae[0][along])):
+            group.sort(key=lambda sae: sae[0][along])
+            for a, b in zip(group, group[every:], strict=False):
                 ends = {
                     f"{end}.{key}": sae[0][key] for end, sae in (("a", a), ("b", b)) for key in _SAE
                 }
                 here = {**at, "direction": direction, **ends}
-                made[a[1], b[1]] = self._add("match", here, direction, a[1:], b[1:])
+                kind = "width" if direction == "skip" else direction
+                made[a[1], b[1]] = self._add("match", here, kind, a[1:], b[1:])
         return made
 
     def _whole(self) -> None:
@@ -215,7 +237,7 @@ class _Sweep:
         self._add("bundle", {}, report, *map(_unordered, told), others)
 
     def _draw(self, name: str, claims: int) -> list[int]:
-        items = [item for item in self._all if item[0] in READS[name]]
+        items = [item for item in self._all if item[0] in READS[name] and not _of_seeds(item)]
         if name not in (*_PER_SITE, "forest"):  # one over the whole sweep
             return [self._figure(name, {}, items)] if items else []
         keys = _FAMILY if name == "forest" else ("model", "site")
@@ -240,6 +262,11 @@ def _placed(items: list[tuple[str, At, int]]) -> frozenset:
     return frozenset(
         (number, tuple(sorted((k, str(v)) for k, v in at.items()))) for _, at, number in items
     )
+
+
+def _of_seeds(item: tuple[str, At, int]) -> bool:
+    """Whether it is the tree between two seeds, which only the claims read."""
+    return item[0] == "tree" and "direction" in item[1]
 
 
 def _unordered(values: Any) -> Any:

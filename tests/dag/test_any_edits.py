@@ -36,6 +36,7 @@ FIELDS: dict[str, st.SearchStrategy] = {
     "seeds": some_of((0, 1, 2)),
     "learning_rate": st.sampled_from([1e-3, 2e-3]),
     "directions": some_of(("width", "seed", "layer")),
+    "skip_levels": st.integers(0, 1),
     "title": st.sampled_from(["", "T"]),
     "label": st.sampled_from(["", "a note"]),
     "pack": st.integers(0, 2),

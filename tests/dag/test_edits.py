@@ -152,7 +152,8 @@ def test_models_that_share_saes_have_all_their_pairs_and_trees(folder: Any, base
             **{("seed", width, width): 2 for width in widths},
             **{("layer", width, width): 2 for width in widths},
         }
-        assert len(items.of("tree", model=model)) == 2 * 2
+        trees = items.of("tree", model=model)
+        assert Counter(tree.at.get("direction") for tree in trees) == {None: 2 * 2, "seed": 2 * 2}
 
 
 def test_results_forget_a_site_that_the_sweep_dropped(folder: Any, base: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,9 @@ def test_imported_saes_are_matched_among_themselves_and_with_trained_ones(folder
     assert len(plan.items.of("train")) == 4
     assert ("width", 64, 5, 128, 5) in pairs(plan)  # their own family
     assert ("seed", 64, 1, 64, 5) in pairs(plan)  # a trained twin of the same width, k and kind
-    assert len(plan.items.of("tree")) == 3  # two trained seeds, and theirs
+    trees = plan.items.of("tree")
+    # families of two trained seeds, and theirs; seeds 0 and 1 of both widths, and 1 and 5 of one
+    assert Counter(tree.at.get("direction") for tree in trees) == {None: 3, "seed": 3}
     for stage in ("evaluate", "encode", "geometry", "landscape"):
         assert len(plan.items.of(stage)) == 6
     shown = plan.face[f"results/tiny/one/{SITE}/saes.json"]
@@ -83,7 +86,9 @@ def test_an_added_import_redoes_nothing_of_the_others(folder, data, planned) -> 
     assert {"import", "encode", "evaluate", "geometry", "match", "tree"} <= added.keys()
     assert "train" not in added and "capture" not in added
     new = [i for d, i in after.items.by_digest.items() if d not in before.items.by_digest]
-    assert sum(i.stage == "import" for i in new) == sum(i.stage == "match" for i in new) == 1
+    assert sum(i.stage == "import" for i in new) == 1
+    pairs_of = [(i.at["a"]["d_sae"], i.at["b"]["d_sae"]) for i in new if i.stage == "match"]
+    assert sorted(pairs_of) == [(64, 256), (128, 256)]
     assert ("train", after.jobs[0].digest) not in planned(folder)
 
 

@@ -16,6 +16,7 @@ import pandas as pd
 from synthetic_matches import contrasts, write_match
 
 from interpsweep.claims.planted import SCORE_COLUMNS
+from interpsweep.claims.relations import RELATION_COLUMNS
 from interpsweep.claims.sources import typed
 from interpsweep.tables import write_json, write_parquet
 
@@ -200,6 +201,7 @@ class SyntheticSweep:
         families["fraction_mean"] = by.transform("mean")
         families["fraction_sd"] = by.transform("std")
         write_parquet(families, out / "families.parquet")
+        write_parquet(controls(families), out / "relations.parquet")
         write_parquet(typed([], SCORE_COLUMNS), out / "edge_scores.parquet")
         matching = pd.DataFrame([r for site in self.sites for r in self._matching(site)])
         write_parquet(matching, out / "matching.parquet")
@@ -260,6 +262,23 @@ class SyntheticSweep:
             }
             for seed in self.seeds
         ]
+
+
+def controls(families: pd.DataFrame) -> pd.DataFrame:
+    """Shares of every relation between seeds, for the steps of `families`."""
+    step = ["model", "site", "layer", "architecture", "sparsity", "level", "d_narrow", "d_wide"]
+    if families.empty:
+        return typed([], RELATION_COLUMNS)
+    found = families.drop_duplicates([*step, "type"])
+    half = found["fraction_mean"] / 2
+    return typed(
+        found.assign(
+            statistic="share_" + found["type"], vertical=found["fraction_mean"], horizontal=half,
+            horizontal_low=half - 0.02, horizontal_high=half + 0.02, difference=half,
+            controls=found["seeds"] - 1,
+        ),
+        RELATION_COLUMNS,
+    )  # fmt: skip
 
 
 def _neighbours(direction: str, a: dict, b: dict, widths: tuple[int, ...]) -> bool:
@@ -528,6 +547,7 @@ def edge(
         "source": source,
         "target": f"{level}:{w}",
         "level": level,
+        "step": 1,
         "d_narrow": widths[level - 1],
         "d_wide": widths[level],
         "n": n,
@@ -535,6 +555,9 @@ def edge(
         "type": kind,
         "subtype": "",
         "primary": bool(source),
+        "match": n,
+        "match_cosine": 0.93,
+        "conservation": 1 + rng.normal() * 0.05,
         "cosine": min(1.0, cosine + rng.normal() * 0.03),
         "p_n_given_w": float(np.clip(conditional + rng.normal() * 0.04, 0, 1)),
         "lb_n_given_w": conditional - 0.05,

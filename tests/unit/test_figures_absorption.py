@@ -18,16 +18,23 @@ def test_large_children_conserve_the_projection_on_their_parent(seed: int, tmp_p
     """Children of size sqrt(24) beside a parent of size 1: ratios 5 and 1/5, product 1."""
     world = World(child_p=0.2, child_size=np.sqrt(24), seed=seed)
     truth = np.vstack([world.parent, world.other]), np.column_stack([world.on, world.other_on])
-    pairs = ladder(world, world.absorbing(), truth)[3]
-    write_parquet(pairs, tmp_path / "edges.parquet")
+    nodes, edges, _, pairs, _ = ladder(world, world.absorbing(), truth)
+    for name, frame in (("match/edges", pairs), ("tree/edges", edges), ("tree/nodes", nodes)):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        write_parquet(frame, tmp_path / f"{name}.parquet")
     a = {"architecture": "topk", "sparsity": 8.0, "d_sae": PARENTS + OTHERS, "seed": 0}
     at = {"direction": "width", "a": a, "b": {**a, "d_sae": PARENTS * (1 + CHILDREN) + OTHERS}}
-    table = absorption.table({"match": [Source(tmp_path, "0", at)]})
+    sources = {
+        "match": [Source(tmp_path / "match", "0", at)],
+        "tree": [Source(tmp_path / "tree", "1", {k: a[k] for k in a if k != "d_sae"})],
+    }
+    table = absorption.table(sources)
     children = table[table["part"] == "child"]
-    assert len(children) == PARENTS * CHILDREN
+    assert len(children) == PARENTS * CHILDREN and set(children["kind"]) == {"absorption"}
+    assert sorted(children["w"]) == sorted(edges.loc[edges["type"] == "absorption", "w"])
     np.testing.assert_allclose(children["activation_ratio"], 5, rtol=1e-4)
     np.testing.assert_allclose(children["cosine_ratio"], 0.2, rtol=1e-4)
     np.testing.assert_allclose(children["value"], 1, rtol=1e-4)
-    rate = table.loc[table["part"] == "rate", "value"].item()
+    rate = table.loc[table["kind"] == "width", "value"].item()
     # three of eleven features have holes, on three fifths of their firings
     assert rate == pytest.approx(0.6 * PARENTS / (PARENTS + OTHERS), abs=0.02)

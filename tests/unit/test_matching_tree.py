@@ -121,15 +121,23 @@ def ladder(
     a, b = side(*(narrow or world.narrow()), level), side(*wide, level)
     x = Matrix(world.x.astype(np.float32))
     pairs, features, summary = match(a, b, x, 0, MatchSettings(), Plain())
-    step = Step(
+    step = as_step(pairs, features, summary)
+    levels = [Level(s.decoder, s.encoder, s.count, s.mean) for s in (a, b)]
+    nodes, edges, made = build(levels, [a.codes, b.codes], [step], TreeSettings(), Plain())
+    return nodes, edges, made, pairs, summary
+
+
+def as_step(pairs: Any, features: Any, summary: Any) -> Step:
+    return Step(
         pairs,
         features.loc[features["side"] == "b", "delta_mse"].to_numpy(),
         summary["null_covariance"]["q999"],
         summary["stitching"]["threshold"],
     )
-    levels = [Level(s.decoder, s.encoder, s.count, s.mean) for s in (a, b)]
-    nodes, edges, made = build(levels, [a.codes, b.codes], [step], TreeSettings(), Plain())
-    return nodes, edges, made, pairs, summary
+
+
+def linked(a: Side, b: Side, x: Matrix) -> Step:
+    return as_step(*match(a, b, x, 0, MatchSettings(), Plain()))
 
 
 @pytest.fixture(scope="module")
@@ -291,6 +299,37 @@ def test_forest_is_a_forest(absorption: tuple[Any, ...]) -> None:
     below = nodes[nodes["parent"] != ""]
     assert (nodes.loc[below["parent"], "level"].to_numpy() == below["level"].to_numpy() - 1).all()
     assert nodes.loc[nodes["parent"] == "", "size"].sum() == len(nodes)
+
+
+def test_a_width_that_lacks_a_parent_is_skipped() -> None:
+    """The middle dictionary has no parents: children hang below those of the narrow one."""
+    world = World(child_p=0.2, child_size=1.0)
+    rows, codes = world.narrow()
+    sides = [
+        side(rows, codes),
+        side(rows[PARENTS:], codes[:, PARENTS:]),
+        side(*world.absorbing()),
+    ]
+    x = Matrix(world.x.astype(np.float32))
+    steps = {ends: linked(sides[ends[0]], sides[ends[1]], x) for ends in ((0, 1), (1, 2), (0, 2))}
+    levels = [Level(s.decoder, s.encoder, s.count, s.mean) for s in sides]
+    adjacent = [steps[0, 1], steps[1, 2]]
+    arguments = (levels, [s.codes for s in sides], adjacent, TreeSettings(), Plain())
+    alone, (nodes, edges, made) = build(*arguments), build(*arguments, {(0, 2): steps[0, 2]})
+    assert alone[2]["births"] == PARENTS * (1 + CHILDREN) and alone[2]["skipped"] == 0
+    assert made["births"] == 0 and made["skipped"] == PARENTS * (1 + CHILDREN)
+    # what becomes of neighbouring widths is as it was
+    for before, after in zip(alone[2]["steps"], made["steps"], strict=True):
+        assert before["counts"] == after["counts"]
+    skipping = edges[edges["step"] == 2]
+    expected = {"absorption": PARENTS * CHILDREN, "identity_with_holes": PARENTS}
+    assert skipping["type"].value_counts().to_dict() == expected
+    assert skipping["source"].str.startswith("0:").all() and (skipping["level"] == 2).all()
+    below = nodes[nodes["step"] == 2]
+    assert set(below["node"]) == set(skipping["target"])
+    assert set(below["type"]) == set(expected) and (below["depth"] == 1).all()
+    # a latent that is there again two widths on has not survived the next one
+    assert not nodes.loc[(nodes["level"] == 0) & (nodes["latent"] < PARENTS), "survives"].any()
 
 
 def test_nulls_of_the_match(absorption: tuple[Any, ...]) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from interpsweep.claims.intervals import half_width
+from interpsweep.claims.intervals import interval
 from interpsweep.claims.sources import TYPES, Source, place, typed
 
 SITE_PLACE = ("model", "site", "layer", "architecture", "sparsity")
@@ -113,16 +113,14 @@ def contrasts(matching: pd.DataFrame) -> pd.DataFrame:
 
 def _difference(vertical: np.ndarray, horizontal: np.ndarray) -> dict[str, Any]:
     known = np.isfinite(vertical) & np.isfinite(horizontal)
-    apart = (vertical - horizontal)[known]
-    reach = float(half_width(apart.std(ddof=1), len(apart))) if len(apart) > 1 else np.nan
-    mean = float(apart.mean()) if len(apart) else np.nan
+    apart = interval((vertical - horizontal)[known])
     return {
-        "seeds": len(apart),
+        "seeds": apart.values,
         "vertical": _mean(vertical),
         "horizontal": _mean(horizontal),
-        "difference": mean,
-        "low": mean - reach,
-        "high": mean + reach,
+        "difference": apart.mean,
+        "low": apart.low,
+        "high": apart.high,
     }
 
 

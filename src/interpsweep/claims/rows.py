@@ -132,6 +132,7 @@ def of_trees(trees: list[Source], s: ClaimsSettings) -> pd.DataFrame:
     if not len(edges):
         return pd.DataFrame()
     at = [name for name in PLACE if name != "d_sae"]
+    edges = edges[edges["step"] == 1]
     rows: list[dict[str, Any]] = []
     alive = edges[edges["primary"] & (edges["type"] != "rare")].groupby(["item", "level"]).size()
     typed = edges[edges["primary"] & edges["related"] & edges["type"].isin(STRUCTURAL)]

@@ -14,6 +14,7 @@ from interpsweep import driver
 from interpsweep.errors import UserError, nearest
 from interpsweep.plan import Plan
 from interpsweep.plan.build import there
+from interpsweep.plan.families import is_family
 from interpsweep.plan.items import PlannedItem
 from interpsweep.saes.codes import CONTEXTS
 from interpsweep.store import Store
@@ -113,7 +114,7 @@ def show_lineage(
 
 def choose_tree(plan: Plan, site: str, wanted: dict[str, Any]) -> PlannedItem:
     """The tree of the only family at `site` with the wanted coordinates. Raises UserError."""
-    trees = plan.items.of("tree")
+    trees = [tree for tree in plan.items.of("tree") if is_family(tree)]
     sites = list(dict.fromkeys(tree.at["site"] for tree in trees))
     if not sites:
         raise UserError(

@@ -20,6 +20,15 @@ class MatchSettings(Section):
         "Which neighbours are matched: the next width of a family, seed at one width, or site.",
         identity=False,
     )
+    skip_levels: int = field(
+        1,
+        "Most widths that a pair of one family may leave out between its two, when `width` is "
+        "matched: a feature that no neighbouring width holds finds its parent further below. 0 = "
+        "neighbouring widths only.",
+        unit="widths",
+        ge=0,
+        identity=False,
+    )
     firing_level: float = field(
         0.2,
         "Share of its largest activation above which a latent counts as firing in matches and in "
@@ -91,7 +100,8 @@ class TreeSettings(Section):
     )
     projection_share: float = field(
         0.4,
-        "Share of the parent's projection an absorber must carry, above the random-direction null.",
+        "Share of the parent's projection that an absorber must carry; a random direction in its "
+        "place must carry less.",
         ge=0,
         le=1,
     )

@@ -17,12 +17,12 @@ from interpsweep.figures.sources import Source, Sources, stacked
 
 MISSING = "No two dictionaries of this site were matched: it has one width and one seed."
 
-_MATCH = ["a", "b", "cosine", "mutual", "n_a", "n_b", "lb_a_given_b", "lb_b_given_a", "match_of_a",
-          "n_match_a", "n_match_b", "mean_b", "mean_match_with_a", "npmi"]  # fmt: skip
+_MATCH = ["mutual", "cosine", "n_a", "n_match_a"]
+_EDGES = ["primary", "step", "n", "w", "type", "subtype", "cosine", "match", "match_cosine",
+          "conservation"]  # fmt: skip
 _FAMILY = ["architecture", "sparsity", "seed"]
-_LEAST, _COSINE, _COVERED, _SILENT = 30, 0.8, 0.9, 0.1  # what methods.md calls a match and a child
+_LEAST, _COSINE = 30, 0.8  # firings and cosine of what methods.md calls a match
 _SMALL = 0.02  # ratios below it lie outside the panels
-_RELATED = 0.2  # NPMI: a feature that fires almost everywhere covers every other one
 _RATES = {"width": "holes, next wider", "seed": "holes, another seed", "absorbed": "absorbed"}
 
 
@@ -30,7 +30,7 @@ def table(sources: Sources) -> pd.DataFrame:
     """Part "rate": one row per match, family and kind. Part "child": one per child of a silent
     match.
     """
-    rows, children = [], []
+    rows: list[dict[str, Any]] = []
     for source in sources.get("match", []):
         pairs = source.frame("edges.parquet", _MATCH)
         if pairs.empty or source.coordinates.get("direction") not in _RATES:
@@ -39,20 +39,13 @@ def table(sources: Sources) -> pd.DataFrame:
         place = {**{k: a[k] for k in _FAMILY}, "d_narrow": a["d_sae"], "d_wide": b["d_sae"]}
         rate = _hole_rate(pairs)
         rows.append({**place, "part": "rate", "kind": source.coordinates["direction"], **rate})
-        if source.coordinates["direction"] == "width":
-            children.append(_children(pairs).assign(**place, part="child"))
-    rows += [row for tree in sources.get("tree", []) for row in _of_tree(tree)]
+    trees = sources.get("tree", [])
+    rows += [row for tree in trees for row in _of_tree(tree)]
     if not rows:
         return pd.DataFrame()
-    found = pd.concat([pd.DataFrame(rows), *(c for c in children if len(c))], ignore_index=True)
-    edges = stacked(sources.get("tree", []), "edges.parquet")
-    if not edges.empty and "n" in found:
-        at = [*_FAMILY, "d_narrow", "d_wide", "n", "w"]
-        types = edges.loc[edges["primary"], [*at, "type"]].drop_duplicates(at)
-        found = found.merge(types, on=at, how="left")
-        child = found["part"] == "child"
-        found.loc[child, "kind"] = found.loc[child, "type"].fillna("other")
-        found = found.drop(columns="type")
+    edges = stacked(trees, "edges.parquet", [*_EDGES, "d_narrow", "d_wide"])
+    parts = [pd.DataFrame(rows), *([] if edges.empty else [_children(edges)])]
+    found = pd.concat([part for part in parts if len(part)], ignore_index=True)
     return found.sort_values(["part", *_FAMILY, "d_narrow", "d_wide"], ignore_index=True)
 
 
@@ -81,31 +74,27 @@ def _of_tree(tree: Source) -> list[dict[str, Any]]:
     return rows
 
 
-def _children(pairs: pd.DataFrame) -> pd.DataFrame:
-    """Covered children beside whose firings the parent's match is silent, with both ratios."""
-    own = pairs[pairs["mutual"]].set_index("a")["cosine"]
-    kept = pairs[
-        (pairs["lb_a_given_b"] >= _COVERED)
-        & (pairs["lb_b_given_a"] < _COVERED)
-        & ~pairs["mutual"]
-        & (pairs["match_of_a"] >= 0)
-        & (pairs["n_match_b"] <= _SILENT * pairs["n_b"])
-        & (pairs["n_b"] >= _LEAST)
-        & (pairs["mean_match_with_a"] > 0)
-        & (pairs["cosine"] > 0)
-        & (pairs["npmi"] >= _RELATED)
+def _children(edges: pd.DataFrame) -> pd.DataFrame:
+    """Children that the trees call absorbing or split, on whose firings the parent's match is
+    silent, with both ratios.
+    """
+    kept = edges[
+        edges["primary"]
+        & (edges["step"] == 1)
+        & edges["type"].isin(("absorption", "split"))
+        & (edges["subtype"] != "unmixed")
+        & (edges["match"] >= 0)
+        & (edges["match"] != edges["w"])
+        & edges["conservation"].notna()
+        & (edges["cosine"] > 0)
     ]
-    activation = kept["mean_b"] / kept["mean_match_with_a"]
-    cosine = kept["cosine"] / own.reindex(kept["a"]).to_numpy()
-    return pd.DataFrame(
-        {
-            "n": kept["a"].astype("int32"),
-            "w": kept["b"].astype("int32"),
-            "activation_ratio": activation,
-            "cosine_ratio": cosine,
-            "value": activation * cosine,
-            "kind": "other",
-        }
+    cosine = kept["cosine"] / kept["match_cosine"]
+    return kept[[*_FAMILY, "d_narrow", "d_wide", "n", "w"]].assign(
+        part="child",
+        kind=kept["type"],
+        activation_ratio=kept["conservation"] / cosine,
+        cosine_ratio=cosine,
+        value=kept["conservation"],
     )
 
 

@@ -24,6 +24,7 @@ def table(sources: Sources) -> pd.DataFrame:
     edges = stacked(sources.get("tree", []), "edges.parquet")
     if edges.empty:
         return edges
+    edges = edges[edges["step"] == 1]
     best = edges[edges["primary"] | (edges["n"] < 0) | ~edges["type"].isin(_WITH_PARENT)]
     best = best.drop_duplicates(["architecture", "sparsity", "seed", "target"])
     best = best[[c for c in (*_PLACE, *_COLUMNS) if c in best.columns]]

@@ -1,7 +1,8 @@
-"""What becomes of features from one width to the next: shares of every relation."""
+"""What becomes of features from one width to the next, beside what two seeds of a width give."""
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -15,17 +16,27 @@ MISSING = "No tree in this sweep: a tree needs at least two widths of one family
 
 _COLUMNS = ["layer", "seed", "level", "d_narrow", "d_wide", "type", "count", "fraction",
             "fraction_mean", "fraction_sd", "seeds"]  # fmt: skip
+_CONTROL = ["horizontal", "horizontal_low", "horizontal_high", "controls"]
 
 
 def table(sources: Sources) -> pd.DataFrame:
-    """One row per family, width step and relation, with mean and deviation over seeds."""
+    """One row per family, width step and relation, with mean and deviation over seeds, and the mean
+    and interval of the same share between seeds of the wide width.
+    """
     families = stacked(sources.get("claims", []), "families.parquet")
     if families.empty:
         return families
     families = families[~families["type"].isin(("root", "rare"))]
-    return families[[c for c in (*s.GROUP, *_COLUMNS) if c in families.columns]].sort_values(
-        [*s.GROUP, "level", "type", "seed"], ignore_index=True
-    )
+    families = families[[c for c in (*s.GROUP, *_COLUMNS) if c in families.columns]]
+    control = stacked(sources.get("claims", []), "relations.parquet")
+    if control.empty:
+        families[_CONTROL] = np.nan
+    else:
+        step = [*s.GROUP, "d_narrow", "d_wide", "type"]
+        control = control[control["statistic"].str.startswith("share_")]
+        control = control.assign(type=control["statistic"].str.removeprefix("share_"))
+        families = families.merge(control[[*step, *_CONTROL]], how="left", on=step)
+    return families.sort_values([*s.GROUP, "level", "type", "seed"], ignore_index=True)
 
 
 def draw(table: pd.DataFrame, style: FigureStyle) -> Figure:
@@ -51,6 +62,9 @@ def draw(table: pd.DataFrame, style: FigureStyle) -> Figure:
         )
         for p in steps
     ]
+    if table["horizontal"].notna().any():
+        marks.append(Line2D([], [], color=s.INK, marker="D", ls="", mfc="white", ms=4,
+                            label="two seeds,\nwide width"))  # fmt: skip
     s.legend_outside(figure, marks, "width step")
     return figure
 
@@ -73,6 +87,8 @@ def _panel(axis: Axes, of: pd.DataFrame, types: list[str], steps: list, colours:
             if pd.notna(spread):
                 axis.plot([centre - spread, centre + spread], [i + shift] * 2, color=colours[step])
             axis.plot(centre, i + shift, "o", color=colours[step], ms=4.5, mec="white", mew=0.4)
+            control = mean.loc[kind, "horizontal"]
+            axis.plot(control, i + shift, "D", mfc="none", mec=colours[step], ms=4, mew=0.9)
     axis.set_yticks(range(len(types)), [s.words(t) for t in types])
     axis.set_ylim(len(types) - 0.5, -0.5)
     axis.set_xlim(left=-0.02)
@@ -89,10 +105,12 @@ def _by_layer(table: pd.DataFrame, style: FigureStyle) -> Figure:
     for i, (axis, step) in enumerate(zip(axes, steps, strict=True)):
         of = table[(table.d_narrow == step[0]) & (table.d_wide == step[1])]
         for kind in types:
-            rows = of[of["type"] == kind].groupby("layer")["fraction"]
-            mean, spread = rows.mean(), rows.std().fillna(0)
+            by_layer = of[of["type"] == kind].groupby("layer")
+            mean, spread = by_layer["fraction"].mean(), by_layer["fraction"].std().fillna(0)
             colour = s.EDGE_COLOURS[kind]
             axis.plot(mean.index, mean, color=colour)
+            control = by_layer["horizontal"].mean()
+            axis.plot(control.index, control, color=colour, ls=":", lw=1)
             axis.fill_between(
                 mean.index, mean - spread, mean + spread, color=colour, alpha=0.2, lw=0
             )
@@ -103,5 +121,7 @@ def _by_layer(table: pd.DataFrame, style: FigureStyle) -> Figure:
             axis.set_ylabel("share of live wide features")
         s.finish(axis)
     marks = [Line2D([], [], color=s.EDGE_COLOURS[t], label=s.words(t)) for t in types]
+    if table["horizontal"].notna().any():
+        marks.append(Line2D([], [], color=s.INK, ls=":", lw=1, label="two seeds,\nwide width"))
     s.legend_outside(figure, marks, "relation")
     return figure

@@ -28,7 +28,7 @@ def table(sources: Sources) -> pd.DataFrame:
 
 def _rows(source: Source) -> list[dict]:
     at, curve = source.coordinates, source.frame("stitching.parquet")
-    if curve.empty:
+    if curve.empty or at["direction"] == "skip":
         return []
     a, b = at["a"], at["b"]
     place = {"direction": at["direction"], **{k: a[k] for k in ("architecture", "sparsity")}}

@@ -94,6 +94,7 @@ def evidence(pairs: pd.DataFrame, narrow: Level, wide: Level, confidence: float)
     to_n = np.einsum("ij,ij->i", wide.decoder[i], narrow.decoder[n])
     own = table["mean_match_with_a"].to_numpy(float) * to_n
     nan = np.nan
+    table["match_cosine"] = np.where(has, to_n, nan)
     table["p_match_given_w"] = np.where(has, share(table["n_match_b"], table["count_w"]), nan)
     table["r_match"] = np.where(
         has & (strength_i > 0), between * _over(strength_w, strength_i), nan
@@ -222,9 +223,11 @@ def _rules(table: pd.DataFrame, cosine_null: float, dim: int, s: TreeSettings) -
     child = covered & ~covers & ~t["mutual"]
     matched = t["match"] >= 0
     beside = matched & (t["p_match_given_w"] >= s.silent)
-    share_above = t["projection_share"] - t["projection_share_null"]
     holds = (t["asymmetry"] >= s.asymmetry) & (t["r_match"] <= s.conserved)
-    holds &= share_above >= s.projection_share
+    # A strong child has a large share in any direction, so its share must exceed that; it need not
+    # do so by much, as a child that is much stronger than its parent hardly points towards it.
+    holds &= t["projection_share"] >= s.projection_share
+    holds &= t["projection_share"] > t["projection_share_null"]
     alone = child & matched & ~beside
     t["is_absorption"] = alone & holds
     # the direction is specific by itself, or random directions have no part in a specific firing

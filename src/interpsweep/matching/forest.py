@@ -19,13 +19,14 @@ def node_name(level: Any, latent: Any) -> str:
 
 
 def grow(nodes: pd.DataFrame, edges: pd.DataFrame) -> pd.DataFrame:
-    """Add parent, root, depth, n_parents, n_children, survives and size to the node table.
+    """Add parent, step, root, depth, n_parents, n_children, survives and size to the node table.
 
-    `nodes` has node, level, latent, type; `edges` source, target, type, primary, related. Rows are
-    in order of level, so a parent is always placed before its children.
+    `nodes` has node, level, latent, type; `edges` source, target, step, type, primary, related.
+    Rows are in order of level, so a parent is always placed before its children.
     """
     kept = edges[edges["primary"] & edges["related"]]
     parent = dict(zip(kept["target"], kept["source"], strict=True))
+    step = dict(zip(kept["target"], kept["step"], strict=True))
     n_parents = edges[edges["related"]].groupby("target").size()
     root: dict[str, str] = {}
     depth: dict[str, int] = {}
@@ -37,10 +38,11 @@ def grow(nodes: pd.DataFrame, edges: pd.DataFrame) -> pd.DataFrame:
     for name in reversed(nodes["node"].tolist()):
         if name in parent:
             size[parent[name]] += size[name]
-    survivors = set(kept.loc[kept["type"].isin(SURVIVAL), "source"])
+    survivors = set(kept.loc[kept["type"].isin(SURVIVAL) & (kept["step"] == 1), "source"])
     children = kept.groupby("source").size()
     return nodes.assign(
         parent=[parent.get(name, "") for name in nodes["node"]],
+        step=np.array([step.get(name, 0) for name in nodes["node"]], np.int32),
         root=[root[name] for name in nodes["node"]],
         depth=np.array([depth[name] for name in nodes["node"]], np.int32),
         n_parents=nodes["node"].map(n_parents).fillna(0).astype(np.int32),
@@ -79,18 +81,24 @@ def graph(nodes: pd.DataFrame, edges: pd.DataFrame) -> nx.DiGraph:
         )  # fmt: skip
     for row in edges[edges["related"]].itertuples(index=False):
         made.add_edge(
-            row.source, row.target, type=row.type, primary=bool(row.primary),
+            row.source, row.target, type=row.type, step=int(row.step), primary=bool(row.primary),
             score=float(row.score), cosine=float(row.cosine),
         )  # fmt: skip
     return made
 
 
-def step_summary(nodes: pd.DataFrame, level: int, threshold: float | None) -> dict[str, Any]:
-    """What becomes of the latents of level - 1 on `level`: counts by type, births, survival."""
+def step_summary(
+    nodes: pd.DataFrame, edges: pd.DataFrame, level: int, threshold: float | None
+) -> dict[str, Any]:
+    """What becomes of the latents of level - 1 on `level`: counts by type, births, survival.
+
+    Types are those of the relation to level - 1, also of latents whose parent is further below.
+    """
+    mine = edges[(edges["level"] == level) & (edges["step"] == 1) & edges["primary"]]
     wide, narrow = nodes[nodes["level"] == level], nodes[nodes["level"] == level - 1]
     alive, alive_narrow = wide[wide["type"] != "rare"], narrow[~narrow["rare"]]
-    counts = wide["type"].value_counts().reindex(TYPES, fill_value=0)
-    parents = narrow[narrow["n_children"] > 0]
+    counts = mine["type"].value_counts().reindex(TYPES, fill_value=0)
+    branches = mine.loc[mine["related"], "source"].value_counts()
     placed = alive[alive["n_parents"] > 0]
     return {
         "level": level,
@@ -104,8 +112,10 @@ def step_summary(nodes: pd.DataFrame, level: int, threshold: float | None) -> di
         },
         "births": int((alive["n_parents"] == 0).sum()),
         "identity_survival": _mean(alive_narrow["survives"]),
-        "branching_mean": _mean(parents["n_children"]),
-        "branching_max": int(parents["n_children"].max()) if len(parents) else 0,
+        "skipped": int((alive["step"] > 1).sum()),
+        "branching_mean": _mean(branches),
+        "branching_max": int(branches.max()) if len(branches) else 0,
+        "branching": {str(k): int(n) for k, n in branches.value_counts().sort_index().items()},
         "single_parent_share": _mean(placed["n_parents"] == 1),
         "mean_hole_rate": _mean(alive_narrow["hole_rate"].dropna()),
         "mean_absorption_rate": _mean(alive_narrow["absorption_rate"].dropna()),

@@ -24,9 +24,9 @@ from interpsweep.spec import Spec
 from interpsweep.tables import read_json, read_parquet, write_json, write_parquet
 
 EDGE_COLUMNS = [
-    *("source", "target", "level", "d_narrow", "d_wide", "n", "w", "type", "subtype", "primary"),
+    *("source", "target", "level", "step", "d_narrow", "d_wide", "n", "w"),
+    *("type", "subtype", "primary", "related"),
     *(
-        "related",
         "score",
         *rules.EVIDENCE,
         *rules.MASS,
@@ -34,6 +34,7 @@ EDGE_COLUMNS = [
         "p_n_given_w_null",
         "cosine_null",
         "match",
+        "match_cosine",
     ),
     *("p_match_given_w", "r_match", "r_child", "asymmetry", "sibling_cosine", "attenuation"),
     *("conservation", "encoder_signature", "holes"),
@@ -43,7 +44,7 @@ WIDE_FLOATS = ("log_p", "p")
 
 
 class Step(NamedTuple):
-    """The match table between two neighbouring widths."""
+    """The match table between two widths."""
 
     pairs: pd.DataFrame
     delta_mse: np.ndarray
@@ -64,7 +65,9 @@ def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str
         encoder = None if sae.transcodes else unit_rows(np.asarray(sae.W_enc).T)
         levels.append(rules.Level(decoder, encoder, count, mean))
     steps = [read_step(path) for path in inputs["matches"]]
-    nodes, edges, summary = build(levels, codes, steps, settings, ctx)
+    ends = [(low, high) for low, high in spec["settings"]["skips"]]
+    skips = {at: read_step(path) for at, path in zip(ends, inputs["skips"], strict=True)}
+    nodes, edges, summary = build(levels, codes, steps, settings, ctx, skips)
     summary["firing_level"], summary["min_firings"] = level, settings.min_firings
     write_parquet(nodes.drop(columns="rare"), out / "nodes.parquet")
     write_parquet(edges, out / "edges.parquet")
@@ -87,27 +90,67 @@ def read_step(path: Path) -> Step:
 
 
 def build(
-    levels: list[rules.Level], codes: list[Any], steps: list[Step], settings: TreeSettings, ctx: Any
+    levels: list[rules.Level],
+    codes: list[Any],
+    steps: list[Step],
+    settings: TreeSettings,
+    ctx: Any,
+    skips: dict[tuple[int, int], Step] | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
-    """Nodes, edges and summary of a family; `steps[k]` links level k with level k + 1."""
+    """Nodes, edges and summary of a family; `steps[k]` links level k with level k + 1, and
+    `skips` has the links between levels further apart.
+    """
     all_edges, measured = [], []
     for level, step in enumerate(steps, start=1):
         narrow, wide = levels[level - 1], levels[level]
         table = rules.evidence(step.pairs, narrow, wide, settings.confidence)
-        edges = rules.classify(
-            table, narrow, wide, step.delta_mse, step.cosine_null, step.novel_threshold, settings
-        )
+        edges = classified(table, narrow, wide, step, settings)
         cover = cover_step(edges, table, codes[level - 1], codes[level], narrow, wide, ctx)
         edges = judge_splits(edges, cover, settings)
-        all_edges.append(_label(_with_signature(edges, wide), level, narrow, wide))
+        all_edges.append(_label(_with_signature(edges, wide), level - 1, level, levels))
         children = children_of(all_edges[-1], table, narrow, wide)
         measured.append(
             covering.measure(codes[level - 1], codes[level], children, narrow.count, ctx.block_map)
         )
-    edges = _finish(all_edges)
+    edges = _finish(all_edges + skip_edges(all_edges, skips or {}, levels, settings))
     nodes = forest.grow(node_table(levels, edges, measured, codes, settings), edges)
     nodes = _with_hedging(nodes, edges, levels)
     return nodes, edges, summarise(nodes, edges, levels, steps)
+
+
+def classified(
+    table: pd.DataFrame,
+    narrow: rules.Level,
+    wide: rules.Level,
+    step: Step,
+    settings: TreeSettings,
+) -> pd.DataFrame:
+    """Typed edges of one step from its evidence."""
+    return rules.classify(
+        table, narrow, wide, step.delta_mse, step.cosine_null, step.novel_threshold, settings
+    )
+
+
+def skip_edges(
+    adjacent: list[pd.DataFrame],
+    skips: dict[tuple[int, int], Step],
+    levels: list[rules.Level],
+    settings: TreeSettings,
+) -> list[pd.DataFrame]:
+    """Edges to parents further below, of latents that have none on the level right below them:
+    what a width in between lacks is no reason to begin a tree. The nearest level that has a parent
+    is taken.
+    """
+    placed = {target for edges in adjacent for target in edges.loc[edges["related"], "target"]}
+    made = []
+    for low, high in sorted(skips, key=lambda ends: (ends[1] - ends[0], ends)):
+        step, narrow, wide = skips[low, high], levels[low], levels[high]
+        table = rules.evidence(step.pairs, narrow, wide, settings.confidence)
+        edges = classified(table, narrow, wide, step, settings)
+        edges = _label(_with_signature(edges[edges["related"]], wide), low, high, levels)
+        made.append(edges[~edges["target"].isin(placed)])
+        placed |= set(edges["target"])
+    return made
 
 
 def _with_signature(edges: pd.DataFrame, wide: rules.Level) -> pd.DataFrame:
@@ -125,7 +168,7 @@ def _with_hedging(
     """How far latents lean into their children on the next level, beside random ones."""
     columns = np.full((2, len(nodes)), np.nan, np.float32)
     for level, (narrow, wide) in enumerate(pairwise(levels)):
-        step = edges[edges["level"] == level + 1]
+        step = edges[(edges["level"] == level + 1) & (edges["step"] == 1)]
         columns[:, nodes["level"] == level] = traces.hedging(step, narrow, wide, level)
     return nodes.assign(hedging=columns[0], hedging_null=columns[1])
 
@@ -173,21 +216,22 @@ def judge_splits(
     return edges
 
 
-def _label(edges: pd.DataFrame, level: int, narrow: rules.Level, wide: rules.Level) -> pd.DataFrame:
-    named = [forest.node_name(level - 1, n) if n >= 0 else "" for n in edges["n"]]
+def _label(edges: pd.DataFrame, low: int, high: int, levels: list[rules.Level]) -> pd.DataFrame:
+    """Edges between two levels with the names of their nodes."""
     return edges.assign(
-        source=named,
-        target=[forest.node_name(level, w) for w in edges["w"]],
-        level=level,
-        d_narrow=len(narrow.count),
-        d_wide=len(wide.count),
+        source=[forest.node_name(low, n) if n >= 0 else "" for n in edges["n"]],
+        target=[forest.node_name(high, w) for w in edges["w"]],
+        level=high,
+        step=high - low,
+        d_narrow=len(levels[low].count),
+        d_wide=len(levels[high].count),
     )
 
 
 def _finish(all_edges: list[pd.DataFrame]) -> pd.DataFrame:
     """One table with the documented columns and types."""
     edges = pd.concat(all_edges, ignore_index=True).reindex(columns=EDGE_COLUMNS)
-    whole = ["level", "d_narrow", "d_wide", "n", "w", "match"]
+    whole = ["level", "step", "d_narrow", "d_wide", "n", "w", "match"]
     edges[whole] = edges[whole].fillna(-1).astype(np.int32)
     text = ["source", "target", "type", "subtype"]
     floats = [c for c in EDGE_COLUMNS if c not in [*whole, *text, "primary", "related"]]
@@ -204,7 +248,9 @@ def node_table(
     settings: TreeSettings,
 ) -> pd.DataFrame:
     """One row per latent of every level, before the forest is grown."""
-    types = edges[edges["primary"]].set_index("target")["type"]
+    # edges to levels further below come last, and only where there is none to the next one
+    types = edges[edges["primary"]].drop_duplicates("target", keep="last")
+    types = types.set_index("target")["type"]
     tables = []
     for level, here in enumerate(levels):
         size = len(here.count)
@@ -238,7 +284,8 @@ def summarise(
 ) -> dict[str, Any]:
     """The family in numbers: what becomes of latents at each step, and the size of the forest."""
     made = [
-        forest.step_summary(nodes, level, step.novel_threshold) | _traces(edges, level, levels)
+        forest.step_summary(nodes, edges, level, step.novel_threshold)
+        | _traces(edges, level, levels)
         for level, step in enumerate(steps, start=1)
     ]
     tops = nodes[nodes["parent"] == ""]
@@ -248,6 +295,7 @@ def summarise(
         "nodes": len(nodes),
         "roots": int((nodes["level"] == 0).sum()),
         "births": sum(step["births"] for step in made),
+        "skipped": sum(step["skipped"] for step in made),
         "depth": int(nodes["depth"].max()),
         "trees": int((tops["size"] > 1).sum()),
         "largest_tree": int(nodes["size"].max()),
@@ -256,7 +304,7 @@ def summarise(
 
 def _traces(edges: pd.DataFrame, level: int, levels: list[rules.Level]) -> dict[str, Any]:
     """Mean encoder signature of a step's absorptions, and of pairs that are none."""
-    mine = edges[edges["level"] == level]
+    mine = edges[(edges["level"] == level) & (edges["step"] == 1)]
     signature = mine.loc[mine["type"] == "absorption", "encoder_signature"].dropna()
     return {
         "encoder_signature": float(signature.mean()) if len(signature) else None,

@@ -8,6 +8,7 @@ from typing import Any
 from interpsweep.config.sweep import Sweep
 from interpsweep.figures.registry import FIGURES, Figure
 from interpsweep.lock import Lock
+from interpsweep.plan.families import is_family
 from interpsweep.plan.items import FAMILY, Coordinates, Items, PlannedItem
 from interpsweep.plan.saes import SAES
 from interpsweep.spec import canonical_json
@@ -27,6 +28,8 @@ _CLAIM_ROLES = {
 def plan_claims(items: Items, sweep: Sweep) -> str:
     """Plan the claims, which read every analysis of the sweep; return their digest."""
     chosen = {role: items.of(*stages) for role, stages in _CLAIM_ROLES.items()}
+    chosen["controls"] = [tree for tree in chosen["trees"] if not is_family(tree)]
+    chosen["trees"] = [tree for tree in chosen["trees"] if is_family(tree)]
     inputs: dict[str, Any] = {
         role: [item.digest for item in found] for role, found in chosen.items()
     }
@@ -60,16 +63,17 @@ def plan_figures(items: Items, sweep: Sweep, claims: str) -> list[str]:
 
 def _scopes(items: Items, figure: Figure) -> Iterator[tuple[Coordinates, list[PlannedItem]]]:
     """The places where a figure is drawn, and the items it is drawn from."""
+    everything = list(filter(is_family, items.of(*figure.needs)))
     if figure.scope == "sweep":
-        everything = items.of(*figure.needs)
         if everything:
             yield {}, everything
         return
     keys = ("model", "site", "layer") if figure.scope == "site" else (*FAMILY, "layer")
-    anchors = [item.at for item in items.of(figure.needs[0]) if item.at.keys() >= set(keys)]
+    of_first = [item.at for item in everything if item.stage == figure.needs[0]]
+    anchors = [at for at in of_first if at.keys() >= set(keys)]
     for values in dict.fromkeys(tuple(at[key] for key in keys) for at in anchors):
         at = dict(zip(keys, values, strict=True))
-        yield at, items.of(*figure.needs, **at)
+        yield at, list(filter(is_family, items.of(*figure.needs, **at)))
 
 
 def plan_report(items: Items, sweep: Sweep, claims: str, figures: list[str]) -> str:

@@ -1,9 +1,13 @@
-"""Pairs of dictionaries to match, and the families whose trees are grown from them."""
+"""Pairs of dictionaries to match, and the trees that are grown from them.
+
+A family's tree has no ``direction``; the tree between two seeds of one width, which says what the
+edges of a step in width are worth, has ``seed``.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import pairwise
+from itertools import combinations, pairwise
 from typing import Any
 
 from interpsweep.config.sweep import Overridable
@@ -17,9 +21,10 @@ def width_and_seed_matches(items: Items, sections: Overridable, at: Coordinates)
     saes = items.of(*SAES, **at)
     codes = _codes_of(items, **at)
     if "width" in sections.match.directions:
-        same = ("architecture", "sparsity", "seed")
-        for narrow, wide in _neighbours(saes, same, "d_sae"):
-            _match(items, sections, "width", (narrow, wide), codes, at)
+        for ladder in _ladders(saes):
+            for skipped in range(sections.match.skip_levels + 1):
+                for pair in zip(ladder, ladder[skipped + 1 :], strict=False):
+                    _match(items, sections, "skip" if skipped else "width", pair, codes, at)
     if "seed" in sections.match.directions:
         same = ("architecture", "sparsity", "d_sae")
         for first, second in _neighbours(saes, same, "seed"):
@@ -45,6 +50,11 @@ def _neighbours(
     """Pairs next to each other along one axis, all of `same` being equal."""
     for group in _groups(saes, same):
         yield from pairwise(sorted(group, key=lambda item: item.at[along]))
+
+
+def _ladders(saes: Iterable[PlannedItem]) -> list[list[PlannedItem]]:
+    """The SAEs of every family from narrow to wide."""
+    return [sorted(family, key=lambda sae: sae.at["d_sae"]) for family in _groups(saes, FAMILY)]
 
 
 def _groups(saes: Iterable[PlannedItem], same: tuple[str, ...]) -> list[list[PlannedItem]]:
@@ -76,34 +86,67 @@ def _match(
         "activations": space_of(a),
         "corpus": a.spec["inputs"]["corpus"],
     }
-    settings = {**sections.match.identity(), "direction": direction}
+    # which widths lie between two changes nothing about them
+    kind = "width" if direction == "skip" else direction
+    settings = {**sections.match.identity(), "direction": kind}
     items.add("match", settings, inputs, {**at, "direction": direction, "a": a.at, "b": b.at})
 
 
 def trees(items: Items, sections: Overridable, at: Coordinates) -> None:
-    """Plan the tree of every family at one site whose widths are all matched."""
-    saes = items.of(*SAES, **at)
-    codes = _codes_of(items, **at)
+    """Plan the tree of every family at one site whose widths are all matched, and of every two
+    matched seeds.
+    """
     matches = {
         (item.spec["inputs"]["a"], item.spec["inputs"]["b"]): item.digest
-        for item in items.of("match", direction="width", **at)
+        for item in items.of("match", **at)
     }
-    for family in _groups(saes, FAMILY):
-        ladder = sorted(family, key=lambda item: item.at["d_sae"])
-        steps = [matches.get((a.digest, b.digest)) for a, b in pairwise(ladder)]
-        if not steps or None in steps:
+    for ladder in _ladders(items.of(*SAES, **at)):
+        ends = [(a.digest, b.digest) for a, b in pairwise(ladder)]
+        if not ends or not matches.keys() >= set(ends):
             continue  # one width, or width matching switched off: no tree
-        items.add(
-            "tree",
-            sections.tree.identity(),
-            {
-                "saes": [item.digest for item in ladder],
-                "codes": [codes[item.digest] for item in ladder],
-                "matches": steps,
-                "activations": space_of(ladder[0]),
-            },
-            {key: ladder[0].at[key] for key in (*FAMILY, "layer")},
-        )
+        steps = [matches[pair] for pair in ends]
+        skips = {
+            (low, high): match
+            for low, high in combinations(range(len(ladder)), 2)
+            if high - low > 1 and (match := matches.get((ladder[low].digest, ladder[high].digest)))
+        }
+        here = {key: ladder[0].at[key] for key in (*FAMILY, "layer")}
+        _tree(items, sections, ladder, steps, here, skips)
+    for twins in items.of("match", direction="seed", **at):
+        pair = [items.by_digest[twins.spec["inputs"][side]] for side in ("a", "b")]
+        here = {key: twins.at["a"][key] for key in (*FAMILY, "layer", "d_sae")}
+        here |= {"direction": "seed", "against": twins.at["b"]["seed"]}
+        _tree(items, sections, pair, [twins.digest], here)
+
+
+def _tree(
+    items: Items,
+    sections: Overridable,
+    ladder: list[PlannedItem],
+    steps: list[str],
+    at: Coordinates,
+    skips: dict[tuple[int, int], str] | None = None,
+) -> None:
+    """Plan the tree of the dictionaries of `ladder`; `skips` has matches by their two levels."""
+    skips = skips or {}
+    codes = _codes_of(items, model=at["model"], site=at["site"])
+    items.add(
+        "tree",
+        {**sections.tree.identity(), "skips": [list(levels) for levels in skips]},
+        {
+            "saes": [item.digest for item in ladder],
+            "codes": [codes[item.digest] for item in ladder],
+            "matches": steps,
+            "skips": list(skips.values()),
+            "activations": space_of(ladder[0]),
+        },
+        at,
+    )
+
+
+def is_family(item: PlannedItem) -> bool:
+    """Whether an item is no tree of another kind than that of a family."""
+    return item.stage != "tree" or "direction" not in item.at
 
 
 def space_of(sae: PlannedItem) -> str:

@@ -116,12 +116,14 @@ def readable_name(item: PlannedItem) -> str:
     at: dict[str, Any] = item.at
     if item.stage == "match":
         a, b = at["a"], at["b"]
-        along = {"width": "d_sae", "seed": "seed", "layer": "site"}[at["direction"]]
+        along = {"seed": "seed", "layer": "site"}.get(at["direction"], "d_sae")
         return f"{at['direction']}-{a[along]}-{b[along]}-{_sae_name(a, skip=along)}"
     if item.stage == "figures":
         where = [at[key] for key in ("model", "site") if key in at]
         family = [_sae_name(at)] if "architecture" in at else []
         return "-".join([at["figure"], *where, *family])
+    if item.stage == "tree" and "direction" in at:
+        return f"{at['direction']}-{at['seed']}-{at['against']}-{_sae_name(at, skip='seed')}"
     if "architecture" in at:
         return _sae_name(at)
     return STAGES[item.stage].face
