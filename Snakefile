@@ -36,6 +36,7 @@ localrules:
     trees,
     geometry,
     landscape,
+    metas,
     concepts,
     claims,
     figures,
@@ -59,6 +60,7 @@ include: "workflow/rules/match.smk"
 include: "workflow/rules/tree.smk"
 include: "workflow/rules/geometry.smk"
 include: "workflow/rules/landscape.smk"
+include: "workflow/rules/meta.smk"
 include: "workflow/rules/concepts.smk"
 include: "workflow/rules/claims.smk"
 include: "workflow/rules/figures.smk"

@@ -80,6 +80,7 @@ NOUNS = {
     "tree": "trees",
     "geometry": "geometries",
     "landscape": "landscapes",
+    "meta": "meta-SAEs",
     "concepts": "concepts",
     "claims": "claims",
     "figures": "figures",

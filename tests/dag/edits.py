@@ -219,7 +219,7 @@ def of_saes(where: Where, trees: Where | None = None, made: str = "train") -> Re
 
     pairs = Where(where.words, lambda at: where(at["a"]) or where(at["b"]))
     return {
-        **dict.fromkeys((made, "evaluate", "encode", "geometry", "landscape"), where),
+        **dict.fromkeys((made, "evaluate", "encode", "geometry", "landscape", "meta"), where),
         "match": pairs,
         "tree": Where(families.words, grown),
         **TOP,

@@ -51,7 +51,7 @@ class State:
     directions: tuple[str, ...] = ("width", "seed")
     skip_levels: int = 1
     # numbers of analysis stages: evaluate, encode, match, tree, geometry, landscape,
-    # concepts, claims, style
+    # meta, concepts, claims, style
     numbers: dict[str, int] = field(default_factory=lambda: dict.fromkeys(NUMBERS, 0))
     title: str = ""
     # what changes no result
@@ -67,6 +67,7 @@ NUMBERS: dict[str, tuple[str, str, tuple[Any, ...]]] = {
     "tree": ("tree", "min_firings", (20, 40)),
     "geometry": ("geometry", "draws", (199, 299)),
     "landscape": ("landscape", "draws", (199, 299)),
+    "meta": ("meta", "k", (4, 3)),
     "concepts": ("concepts", "draws", (999, 1999)),
     "claims": ("claims", "q", (0.05, 0.01)),
     "figures": ("figures", "style", ({"dpi": 90}, {"dpi": 120})),
@@ -168,6 +169,7 @@ class _Sweep:
                         codes = self._add("encode", here, sae)
                         self._add("geometry", here, sae, codes)
                         self._add("landscape", here, sae, codes)
+                        self._add("meta", here, sae)
                         saes.append((here, sae, codes))
         steps, family = {}, ("architecture", "sparsity", "seed")
         if "width" in s.directions:

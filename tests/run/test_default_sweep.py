@@ -69,6 +69,7 @@ def test_a_new_width_trains_the_new_saes_only(finished: Place) -> None:
         "encode": 4,
         "geometry": 4,
         "landscape": 4,
+        "meta": 4,
         "match": 10,
         "tree": 4,
     }

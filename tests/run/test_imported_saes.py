@@ -66,6 +66,7 @@ def test_nothing_is_trained_and_everything_else_is_made(place: Place) -> None:
         "encode": 2,
         "geometry": 2,
         "landscape": 2,
+        "meta": 2,
         "match": 1,
         "tree": 1,
     }

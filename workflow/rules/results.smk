@@ -84,6 +84,11 @@ rule landscape:
         sweep.target("landscape"),
 
 
+rule metas:
+    input:
+        sweep.target("metas"),
+
+
 rule concepts:
     input:
         sweep.target("concepts"),

@@ -8,7 +8,15 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from interpsweep.claims import match_tables, planted, recovery, relations, rows, sweep_tables
+from interpsweep.claims import (
+    match_tables,
+    meta_parents,
+    planted,
+    recovery,
+    relations,
+    rows,
+    sweep_tables,
+)
 from interpsweep.claims.holders import Holding, cofiring, hold, row_labels
 from interpsweep.claims.multiplicity import with_q
 from interpsweep.claims.sources import (
@@ -108,6 +116,7 @@ def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str
         ("families", sweep_tables.families(found["trees"])),
         ("relations", relations.relations(found["trees"], found["controls"])),
         ("matching", matching),
+        ("meta_parents", meta_parents.compare(found["trees"], found["metas"], found["saes"])),
         ("contrasts", match_tables.contrasts(matching)),
         ("saes", sweep_tables.saes(found["evaluations"], found["geometries"])),
     ):

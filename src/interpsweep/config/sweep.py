@@ -19,6 +19,7 @@ from interpsweep.config.base import Section, field
 from interpsweep.config.corpora import CorpusSettings, GeneratedCorpus
 from interpsweep.config.inference import EncodeSettings, EvaluateSettings
 from interpsweep.config.landscape import LandscapeSettings
+from interpsweep.config.meta import MetaSettings
 from interpsweep.config.models import Model
 from interpsweep.config.pictures import FiguresSection, ReportSection
 from interpsweep.config.saes import TrainSection
@@ -117,6 +118,7 @@ class Overridable(Section):
     tree: TreeSettings = field(TreeSettings, "Splitting and absorption trees")
     geometry: GeometrySettings = field(GeometrySettings, "Census of feature geometry")
     landscape: LandscapeSettings = field(LandscapeSettings, "A dictionary as a whole")
+    meta: MetaSettings = field(MetaSettings, "SAEs of decoder rows: parents from weights alone")
     concepts: ConceptsSettings = field(ConceptsSettings, "Geometry of labelled concepts")
 
 

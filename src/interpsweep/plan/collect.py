@@ -21,6 +21,7 @@ _CLAIM_ROLES = {
     "trees": ("tree",),
     "geometries": ("geometry",),
     "landscapes": ("landscape",),
+    "metas": ("meta",),
     "concepts": ("concepts",),
 }
 

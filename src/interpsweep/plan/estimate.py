@@ -186,6 +186,11 @@ def _analysis(plan: Plan, item: PlannedItem, shape: Shape) -> Work:
     saes = saes_behind(plan, item)
     if not saes:  # concepts, claims, figures, report, bundle
         return Work(seconds=3.0 + 0.2 * len(input_digests(item.spec)))
+    if item.stage == "meta":  # trained twice, the null too
+        s = item.spec["settings"]
+        cells = shape.d_model * s["share"] * width_of(plan, item)
+        seen = 2 * s["steps"] * s["batch_size"]
+        return Work(bytes=int(8 * cells), flop=12.0 * cells * seen, seconds=6e-3 * s["steps"])
     rows, l0 = analysis_rows(plan, item), max(map(active, saes))
     widths = [d_sae(sae) for sae in saes]
     width = sum(widths)

@@ -30,6 +30,7 @@ _TOGETHER: dict[str, tuple[str, ...]] = {
             "tree",
             "geometry",
             "landscape",
+            "meta",
             "concepts",
         ),
         ("model", "site"),

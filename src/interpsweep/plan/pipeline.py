@@ -105,6 +105,7 @@ def _site_items(
         codes = items.add("encode", sections.encode.identity(), read, here)
         space = {**read, "codes": codes, "activations": space_of(items.by_digest[sae])}
         items.add("geometry", sections.geometry.identity(), space, here)
+        items.add("meta", sections.meta.identity(), {"sae": sae}, here)
         items.add("landscape", sections.landscape.identity(), {"sae": sae, "codes": codes}, here)
     width_and_seed_matches(items, sections, at)
     trees(items, sections, at)

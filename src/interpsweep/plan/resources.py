@@ -166,6 +166,8 @@ class Requests:
         if item.stage == "tree":
             return 16.0 * cells + 200 * MB + 2000.0 * sum(widths)
         settings: dict[str, Any] = item.spec["settings"]
+        if item.stage == "meta":  # rows in float64 for the null, and a small training
+            return 64.0 * cells + 200 * MB
         if item.stage == "landscape":
             return 64.0 * cells + 200.0 * min(settings["latents"], max(widths)) ** 2 + 200 * MB
         linked = min(settings["linkage_limit"], max(widths)) ** 2
