@@ -22,11 +22,13 @@ from interpsweep.geometry import (
     groups,
     models,
     nulls,
+    selection,
     spectrum,
     tegum,
 )
 from interpsweep.geometry.outcomes import outcomes, standings
 from interpsweep.geometry.shapes import SHAPES
+from interpsweep.worlds import shapes
 
 DIM = 64
 
@@ -145,7 +147,7 @@ def structureless() -> Any:
     return tables
 
 
-@pytest.mark.parametrize("test", sorted(SHAPES))
+@pytest.mark.parametrize("test", selection.TESTS)
 def test_selected_p_is_level_on_structureless_dictionaries(structureless: Any, test: str) -> None:
     """Clusters were picked for being clusters; p_selected must still be a p-value."""
     p = pd.concat([t.loc[t["test"] == test, "p_selected"] for t in structureless]).dropna()
@@ -314,3 +316,28 @@ def test_scattered_directions_have_the_cosines_of_random_ones(dim: int) -> None:
         one, other = (np.sum(rows[:, a] * rows[:, b], axis=1) for rows in (made, plain))
         assert ks_2samp(one, other).pvalue > 0.001
         assert one.std() == pytest.approx(dim**-0.5, rel=0.06)
+
+
+def test_even_directions_are_a_simplex_only_if_they_were_not_chosen_by_direction() -> None:
+    """Training spaces directions evenly, so that clusters of close ones have equal distances."""
+    rng = np.random.default_rng(2)
+    plant = np.vstack([shapes.embed(shapes.simplex(8), DIM, rng, 1.0, 0.05), random_rows(60, rng)])
+    even = plant.astype(np.float32)
+    settings = GeometrySettings(clusterings=("cosine",), null_dictionaries=2, reruns=1)
+    every = census.population(even, None)
+    thing = census.Object(census.OWN, even[:8], np.arange(8))
+    chosen = census._object_rows(thing, every[census.OWN], None, settings, rng)
+    simplex = next(row for row in chosen if row["test"] == "simplex")
+    assert simplex["p_selected"] < 0.001 and simplex["passes"]
+    # the same points are none among points that are all as even
+    alike = shapes.embed(shapes.simplex(40), DIM, rng, 1.0, 0.05)
+    again = census._object_rows(thing, alike, None, settings, rng)
+    assert next(row for row in again if row["test"] == "simplex")["p_selected"] > 0.05
+    table = census.survey(even, settings, Plain).table
+    alone = table[table["test"] == "simplex"]
+    assert len(alone) and alone["p_selected"].isna().all() and not alone["passes"].any()
+    assert alone["power"].str.startswith("no power").all()
+
+
+def random_rows(n: int, rng: np.random.Generator) -> np.ndarray:
+    return nulls.unit_length(rng.standard_normal((n, DIM)))

@@ -24,15 +24,15 @@ from numpy.typing import NDArray
 from interpsweep.config.analysis import GeometrySettings
 from interpsweep.geometry import groups, models, nulls
 from interpsweep.geometry.groups import Group
-from interpsweep.geometry.outcomes import outcomes
+from interpsweep.geometry.outcomes import Outcome, outcomes
 from interpsweep.geometry.selection import NullPool, null_pool
-from interpsweep.geometry.shapes import SHAPES
+from interpsweep.geometry.shapes import SHAPES, Shape
 from interpsweep.geometry.vocabulary import Kinds
 from interpsweep.saes.firing import firing_statistics
 
 Unit = NDArray[np.float32]
 Array = NDArray[np.float64]
-OWN = "directions"  # the object that is a group's own directions
+OWN, MEANS = "directions", "token means"  # the kinds of objects
 GATE = 199  # most draws behind a p-value that only gates
 
 
@@ -114,7 +114,13 @@ def take(
 ) -> pd.DataFrame:
     """The census table; `features` names the rows of `unit`, `pools` are by source."""
     work = partial(
-        _group_rows, unit=unit, features=features, kinds=kinds, pools=pools, settings=settings
+        _group_rows,
+        unit=unit,
+        features=features,
+        kinds=kinds,
+        every=population(unit, kinds),
+        pools=pools,
+        settings=settings,
     )
     rows = [row for part in ctx.block_map(work, list(enumerate(found)), "census") for row in part]
     return pd.DataFrame(rows, columns=COLUMNS).astype(TYPES)
@@ -138,8 +144,17 @@ def objects(
     if kinds is not None and len(group.kinds):
         means = kinds.means(group.kinds, unit) - kinds.centre(unit)
         kept = nulls.inliers(means)
-        made.append(Object("token means", means[kept], kinds.ids[group.kinds[kept]]))
+        made.append(Object(MEANS, means[kept], kinds.ids[group.kinds[kept]]))
     return made
+
+
+def population(unit: Unit, kinds: Kinds | None) -> dict[str, NDArray[np.floating]]:
+    """All points (n, d) that a group could have had, by kind of object; without strays."""
+    every: dict[str, NDArray[np.floating]] = {OWN: unit}
+    if kinds is not None and len(kinds.ids):
+        means = kinds.means(np.arange(len(kinds.ids)), unit) - kinds.centre(unit)
+        every[MEANS] = means[nulls.inliers(means)]
+    return every
 
 
 def _group_rows(
@@ -147,6 +162,7 @@ def _group_rows(
     unit: Unit,
     features: NDArray[np.int64],
     kinds: Kinds | None,
+    every: dict[str, NDArray[np.floating]],
     pools: dict[str, NullPool],
     settings: GeometrySettings,
 ) -> list[dict[str, Any]]:
@@ -155,8 +171,8 @@ def _group_rows(
     pool = pools.get(group.source)
     rows = []
     for thing in objects(group, unit, features, kinds):
-        mine = _object_rows(thing, pool, settings, rng)
-        if thing.kind == "token means" and kinds is not None:
+        mine = _object_rows(thing, every[thing.kind], pool, settings, rng)
+        if thing.kind == MEANS and kinds is not None:
             for row in mine:
                 if row["passes"] and row["null"] == "haar":
                     row["p_codes"] = codes_alone(
@@ -168,7 +184,11 @@ def _group_rows(
 
 
 def _object_rows(
-    thing: Object, pool: NullPool | None, settings: GeometrySettings, rng: np.random.Generator
+    thing: Object,
+    every: NDArray[np.floating],
+    pool: NullPool | None,
+    settings: GeometrySettings,
+    rng: np.random.Generator,
 ) -> list[dict[str, Any]]:
     most = settings.most_draws if pool is None else GATE
     wanted = tuple(t for t, s in SHAPES.items() if not s.directions_only or thing.kind == OWN)
@@ -193,11 +213,9 @@ def _object_rows(
             few = len(thing.points) < shape.least
             row["power"] = f"no power below {shape.least} points" if few else "does not apply"
         else:
-            p, count, power = outcome.p, 0, ""
-            if pool is not None:
-                p, count = nulls.selected_p(len(thing.points), outcome.z, pool.sizes, pool.z[test])
-                if len(made) > settings.level * (1 + count):  # even the least p would not do
-                    p, power = np.nan, f"no power with {count} null clusters of its size"
+            p, count, power = selected(
+                test, outcome, len(points), every, pool, len(made), settings, rng
+            )
             row |= outcome._asdict() | {"p_selected": p, "n_selected": count, "power": power}
             row["passes"] = bool(p <= settings.level and outcome.p <= settings.level)
         rows.append(row)
@@ -205,6 +223,48 @@ def _object_rows(
     if any(row["passes"] for row in rows):
         fitted = models.adjusted(points, rng)
     return [{**row, **{f"r2_{name}": value for name, value in fitted.items()}} for row in rows]
+
+
+EVEN = "no power: chosen by direction, and training spaces directions evenly"
+
+
+def selected(
+    test: str,
+    outcome: Outcome,
+    size: int,
+    every: NDArray[np.floating],
+    pool: NullPool | None,
+    tests: int,
+    settings: GeometrySettings,
+    rng: np.random.Generator,
+) -> tuple[float, int, str]:
+    """p of one of `tests` tests of `size` points given how the group was chosen, how many null
+    clusters are behind it, and why there is none.
+
+    What is tested against random directions needs points that were not chosen by direction, and is
+    also held against as many random ones of `every` point (n, d).
+    """
+    scattered = SHAPES[test].null == "random"
+    if pool is None:
+        if not scattered:
+            return outcome.p, 0, ""
+        draw = partial(_others, SHAPES[test], every, size, rng=rng)
+        others, _ = nulls.settled_p(outcome.statistic, draw, settings.most_draws)
+        return max(outcome.p, others), 0, ""
+    if scattered:
+        return np.nan, 0, EVEN
+    p, count = nulls.selected_p(size, outcome.z, pool.sizes, pool.z[test])
+    if tests > settings.level * (1 + count):  # even the least p would not do
+        return np.nan, count, f"no power with {count} null clusters of its size"
+    return p, count, ""
+
+
+def _others(
+    shape: Shape, every: NDArray[np.floating], size: int, draws: int, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """A statistic of `draws` random subsets of points (n, d)."""
+    rows = np.array([rng.choice(len(every), size, replace=False) for _ in range(draws)])
+    return shape.statistic(np.asarray(every, np.float64)[rows])
 
 
 def best_model(rows: list[dict[str, Any]]) -> str:

@@ -274,7 +274,7 @@ def summarise(
     once = table.drop_duplicates("cluster")
     per_cluster, sources = once["best_model"].value_counts(), once["source"].value_counts()
     tests = table.groupby("test")["passes"].sum()
-    done = table.groupby("test")["p"].count()
+    done = table.groupby("test")["p_selected"].count()
     return {
         "latents": len(directions),
         "alive": len(map_),

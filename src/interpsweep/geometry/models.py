@@ -14,9 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
-from sklearn.isotonic import IsotonicRegression
 
-from interpsweep.geometry import nulls
+from interpsweep.geometry import left_out, nulls
 from interpsweep.geometry.shapes import SHAPES
 
 Array = NDArray[np.float64]
@@ -74,29 +73,12 @@ def adjusted(points: Array, rng: np.random.Generator) -> dict[str, float]:
 
 def left_out_r2(squared: Array, model: Partition) -> float:
     """1 - squared error of the model / of equal distances, both on the pairs of left-out points."""
-    k, groups = len(squared), len(model.instead)
-    off = ~np.eye(k, dtype=bool)
-    total = np.bincount(model.group[off], squared[off], groups)
-    count = np.bincount(model.group[off], minlength=groups)
-    wrong = base = 0.0
-    for i in range(k):
-        mine = np.delete(model.group[i], i)
-        own = np.delete(squared[i], i)
-        # every pair is in the sums twice
-        left = total - 2 * np.bincount(mine, own, groups)
-        n = count - 2 * np.bincount(mine, minlength=groups)
-        overall = left.sum() / n.sum()
-        mean = np.where(n > 0, left / np.maximum(n, 1), np.nan)
-        if model.rising:
-            known = np.flatnonzero(n > 0)
-            rise = IsotonicRegression(out_of_bounds="clip")
-            rise.fit(known, mean[known], sample_weight=n[known])
-            mean = rise.predict(np.arange(groups))
-        instead = np.where(model.instead >= 0, mean[model.instead], overall)
-        mean = np.where(np.isnan(mean), instead, mean)
-        mean = np.where(np.isnan(mean), overall, mean)
-        wrong += float(np.sum((own - mean[mine]) ** 2))
-        base += float(np.sum((own - overall) ** 2))
+    wrong, base = left_out.errors(
+        np.ascontiguousarray(squared, np.float64),
+        np.ascontiguousarray(model.group, np.int64),
+        np.ascontiguousarray(model.instead, np.int64),
+        model.rising,
+    )
     return 1 - wrong / base if base > 0 else float("-inf")
 
 
