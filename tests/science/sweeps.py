@@ -14,6 +14,7 @@ from interpsweep.context import Context
 from interpsweep.driver import write_specs
 from interpsweep.jobs import run_job
 from interpsweep.plan import build_plan
+from interpsweep.plan.families import is_family
 from interpsweep.store import Store
 from interpsweep.tables import read_json, read_parquet
 
@@ -52,7 +53,7 @@ def edge_scores(made: Made) -> pd.DataFrame:
     found = {
         role: [
             Source(item.digest, made.store.find(item.digest), dict(item.at))
-            for item in items.of(stage)
+            for item in filter(is_family, items.of(stage))
         ]
         for role, stage in stages.items()
     }

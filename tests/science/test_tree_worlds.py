@@ -14,13 +14,16 @@ import pandas as pd
 import pytest
 from sweeps import ROOT, Made, edge_scores
 
+from interpsweep.activations.artifact import Activations
 from interpsweep.corpora.planted import Planted
 from interpsweep.matching.cosine import unit_rows
 from interpsweep.saes.artifact import Dictionary
 from interpsweep.saes.codes import Codes
+from interpsweep.tables import read_json, read_parquet
 
 STAGES = {"corpus", "capture", "train", "encode", "match", "tree"}
-SHORT = ("absorption", "ladder", "split", "independent")  # for fewer steps
+# for fewer steps
+SHORT = ("absorption", "short", "ladder", "split", "stitching", "rotated", "independent")
 QUICK = Path(__file__).parent / "quick"  # laid over them: for all, and for one
 
 
@@ -39,6 +42,21 @@ class Finished:
     def _loss(self, seed: int) -> float:
         first_step = self.made.plan.items.of("train", seed=seed)[:2]
         return sum(self.made.store.manifest(sae.digest)["metrics"]["loss"] for sae in first_step)
+
+    @property
+    def step(self) -> dict[str, Any]:
+        """Coordinates of the match of the first step in width of the best seed."""
+        narrow, wide = self.made.plan.items.of("train", seed=self.seed)[:2]
+        return {"direction": "width", "a": narrow.at, "b": wide.at}
+
+    def mse(self, width: int) -> float:
+        """Mean squared error of an SAE on the rows of `codes`."""
+        sae, codes = self.sae(width), self.codes(width)
+        (item,) = self.made.plan.items.of("encode", d_sae=width, seed=self.seed)
+        reader = Codes.open(self.made.store.find(item.digest))
+        x = Activations.open(self.made.paths("capture")[0]).read(*reader.rows)
+        error = x - (codes @ unit_rows(np.asarray(sae.W_dec)) + np.asarray(sae.b_dec))
+        return float((error.astype(np.float64) ** 2).sum(1).mean())
 
     def metrics(self, width: int) -> dict[str, float]:
         (item,) = self.made.plan.items.of("train", d_sae=width, seed=self.seed)
@@ -62,11 +80,19 @@ class Finished:
         return self.truth.codes.read(*codes.rows).toarray()
 
     def counts(self, step: int = 0) -> dict[str, int]:
-        (summary,) = self.made.summaries("tree", seed=self.seed)
+        (summary,) = self.made.summaries("tree", seed=self.seed, direction=None)
         return {k: n for k, n in summary["steps"][step]["counts"].items() if n}
 
     def edges(self) -> pd.DataFrame:
-        return self.made.table("tree", "edges", seed=self.seed)
+        return self.tree("edges")
+
+    def tree(self, name: str) -> pd.DataFrame:
+        """A table of the family of the best seed."""
+        return self.made.table("tree", name, seed=self.seed, direction=None)
+
+    def match(self, name: str) -> pd.DataFrame:
+        """A table of the match of the first step in width of the best seed."""
+        return self.made.table("match", name, **self.step)
 
     def scores(self) -> pd.DataFrame:
         """`edge_scores` of the best seed by type, of the first step."""
@@ -105,6 +131,20 @@ def test_a_child_absorbs_its_parent(world: Any) -> None:
     fires = (codes > 0.05).sum(1).mean()
     assert true - fires == pytest.approx((on[:, 0] & on[:, 1]).mean(), abs=0.005)
     assert found.metrics(4)["fvu"] < 1e-4
+
+
+def test_a_strong_child_fires_too_strongly_for_a_reason(world: Any) -> None:
+    """A child of sqrt(24) times its parent's size carries the parent's projection exactly."""
+    found = world("short")
+    cosines, codes, on = found.cosines(4), found.codes(4), found.planted(4) > 0
+    child, parent = int(np.argmax(cosines[:, 1])), int(np.argmax(cosines[:, 0]))
+    with_child, alone = on[:, 1], on[:, 0] & ~on[:, 1]
+    activation = codes[with_child, child].mean() / codes[alone, parent].mean()
+    cosine = cosines[child, 0] / cosines[parent, 0]
+    assert activation == pytest.approx(5.0, abs=0.05)
+    assert cosine == pytest.approx(0.2, abs=0.005)
+    assert activation * cosine == pytest.approx(1, abs=0.02)
+    assert codes[with_child, parent].mean() < 1e-3
 
 
 def test_the_ladder_has_exactly_its_edges(world: Any) -> None:
@@ -149,10 +189,70 @@ def test_exhaustive_children_split_their_parent(world: Any) -> None:
     assert split["p_n_given_w"].to_numpy() == pytest.approx([1] * 9, abs=0.03)
     assert split["p_w_given_n"].to_numpy() == pytest.approx([1 / 3] * 9, abs=0.03)
     assert split["n"].nunique() == 3 and split["coverage"].min() > 0.97
-    nodes = found.made.table("tree", "nodes", seed=found.seed)
+    nodes = found.tree("nodes")
     parents = nodes[(nodes["level"] == 0) & nodes["latent"].isin(split["n"])]
     assert not parents["survives"].any()
     assert found.scores().loc["parent_child", "f1"] == 1
+
+
+@pytest.mark.parametrize(("name", "mse"), [("ladder", 0.2116), ("split", 0.0753)])
+def test_nothing_is_novel_where_children_replace_their_parent(
+    world: Any, name: str, mse: float
+) -> None:
+    """Swapping features alone leads from the narrow SAE's error to next to none."""
+    curve = world(name).match("stitching")
+    assert set(curve["action"]) == {"", "swap"}
+    assert curve["mse"].iloc[0] == pytest.approx(mse, abs=0.01)
+    assert curve["mse"].iloc[-1] < 5e-4
+
+
+def test_a_wider_sae_adds_the_children_that_a_narrow_one_missed(world: Any) -> None:
+    """Three of nine children have a latent in the narrow SAE: the other six are novel by effect."""
+    found = world("stitching")
+    features = found.match("features").query("side == 'b'")
+    novel = features["cosine"] <= 0.7
+    assert novel.sum() == 6 and (features.loc[novel, "delta_mse"] < 0).all()
+    assert (features.loc[~novel, "delta_mse"] < 0).sum() <= 1
+    assert features.loc[novel, "delta_mse"].mean() == pytest.approx(-0.0455, abs=0.008)
+    (summary,) = found.made.summaries("match", **found.step)
+    assert summary["stitching"]["auc"] == 1
+    curve = found.match("stitching")
+    assert curve["mse"].iloc[-1] == pytest.approx(found.mse(17), abs=1e-5)
+
+
+def test_sites_under_a_rotation_share_firings_and_no_direction(world: Any) -> None:
+    """The same features on unrelated directions: cosines are those of nulls, phi is one."""
+    made = world("rotated").made
+    matches = made.paths("match", direction="layer")
+    assert matches
+    for path in matches:
+        summary, pairs = read_json(path / "summary.json"), read_parquet(path / "edges.parquet")
+        assert min(summary["p_mmcs_rotated"], summary["p_mmcs_covariance"]) > 0.05
+        assert summary["mcc"] == pytest.approx(summary["null_rotated"]["mcc"], abs=0.03)
+        twins = pairs.sort_values("phi").groupby("b").tail(1)
+        assert (twins["phi"] > 0.95).sum() >= 18
+        assert twins["cosine"].abs().mean() < 0.2
+
+
+@pytest.mark.slow
+def test_objects_are_compositions_of_their_values(world: Any) -> None:
+    """Two colours and three shapes: six latents of a colour and a shape each."""
+    found = world("composition")
+    wide = found.cosines(14)
+    objects = np.flatnonzero((wide[:, :2].max(1) > 0.6) & (wide[:, 2:5].max(1) > 0.6))
+    assert wide[objects, :2].max(1) == pytest.approx(np.sqrt(0.5), abs=0.03)
+    assert wide[objects, 2:5].max(1) == pytest.approx(np.sqrt(0.5), abs=0.03)
+    kinds = {(int(np.argmax(row[:2])), int(np.argmax(row[2:5]))) for row in wide[objects]}
+    assert len(kinds) == 6
+    edges = found.edges()
+    mine = edges[(edges["type"] == "composition") & edges["w"].isin(objects)]
+    assert set(mine["w"]) == set(objects.tolist())
+    assert (mine.groupby("w")["n"].nunique() == 2).all()
+    assert mine["p_n_given_w"].min() > 0.97
+    best = mine[mine["primary"]]
+    assert best["nnls_r2"].min() > 0.97
+    assert best["nnls_r2_single"].mean() == pytest.approx(0.69, abs=0.1)
+    assert found.scores().loc["composition", "f1"] == 1
 
 
 @pytest.mark.slow

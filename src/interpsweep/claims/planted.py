@@ -110,7 +110,8 @@ def holds(fired: Any, decoder: NDArray[np.float32], world: World, block_map: Blo
     `fired` reads the codes above the firing level, `decoder` (d_sae, d) has unit rows. A latent
     holds the feature with which its F1 is largest, if that is at least HELD; or if it fires within
     the firings of that feature and along its direction, as a parent does that its children have
-    absorbed.
+    absorbed. One that fires within two features that have nothing to do with each other holds
+    neither: it stands for both together.
     """
     joint, count, total = _joint(fired, world, block_map)
     f1 = 2 * joint / np.maximum(count[:, None] + total, 1)
@@ -119,12 +120,13 @@ def holds(fired: Any, decoder: NDArray[np.float32], world: World, block_map: Blo
     precision = joint / np.maximum(count, 1)[:, None]
     along = np.einsum("ij,ij->i", decoder, world.directions[best])
     good = (f1[at, best] >= HELD) | ((precision[at, best] >= PURE) & (along >= ALONG))
-    feature = np.where(good & (count > 0), best, -1)
+    pairs = _unrelated(precision >= PURE, world)
+    feature = np.where(good & ~pairs & (count > 0), best, -1)
     return Held(
         feature,
         f1[at, best],
         joint[at, best] / np.maximum(total[best], 1),
-        ~good & _unrelated(precision >= PURE, world),
+        pairs,
         joint,
         count,
     )

@@ -268,9 +268,8 @@ def _name(
         return "rare", [], {}
     if mine is None:
         return ("novel" if delta_mse[w] < 0 else "other"), [], {}
-    for rule, name in (("is_identity", "identity"), ("is_holes", "identity_with_holes")):
-        if mine[rule].any():
-            return name, [_best(mine[mine[rule]])], {}
+    if mine["is_identity"].any():
+        return "identity", [_best(mine[mine["is_identity"]])], {}
     parents = mine.loc[mine["is_parent"] & (mine["cosine"] > 0.1), "n"].to_numpy(np.int64)
     extra: dict[str, float] = {}
     if len(parents) >= 2:
@@ -280,6 +279,8 @@ def _name(
         extra = {"nnls_r2_single": single, "nnls_r2": together}
         if together >= s.composition_r2 and together - single >= s.composition_gain:
             return "composition", [int(parents[k]) for k in order], extra
+    if mine["is_holes"].any():
+        return "identity_with_holes", [_best(mine[mine["is_holes"]])], extra
     for rule in ("absorption", "split", "specialisation", "unmixed"):
         found = mine[mine[f"is_{rule}"]]
         if len(found):
