@@ -26,8 +26,9 @@ from pathlib import Path
 from interpsweep import driver
 from interpsweep.config.load import load_sweep
 from interpsweep.plan import Plan, build_plan
+from interpsweep.plan.estimate import model_question, question_path
 from interpsweep.store import Store
-from interpsweep.store.layout import MANIFEST, RUN_RECORD
+from interpsweep.store.layout import MANIFEST, RUN_RECORD, write_atomic
 from interpsweep.store.seal import sealed
 
 SNAKEFILE = Path(__file__).parents[1] / "Snakefile"
@@ -74,6 +75,9 @@ def pretend(plan: Plan) -> None:
         manifest = {"digest": item.digest, "spec": item.spec, "files": files, "metrics": metrics}
         (folder / MANIFEST).write_text(sealed(manifest))
         (folder / RUN_RECORD).write_text("{}")
+    for model in plan.sweep.models:  # a real run has looked at its models, once
+        answer = {"widths": dict.fromkeys(model.site_names, model.architecture.d_model)}
+        write_atomic(question_path(model_question(model, plan.lock), store), json.dumps(answer))
     driver.prepare(plan, store)
 
 

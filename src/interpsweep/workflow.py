@@ -11,7 +11,7 @@ import atexit
 import os
 import re
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,32 +52,57 @@ class Driver:
     """The rules' view of a sweep in the process that the user started."""
 
     def __init__(
-        self, plan: Plan, there: Collection[str] = (), on_gpu: Collection[str] = ()
+        self,
+        plan: Plan,
+        there: Collection[str] = (),
+        on_gpu: Collection[str] = (),
+        settled: bool = False,
     ) -> None:
-        """`there` are the digests of finished items, `on_gpu` the stages that get a GPU."""
+        """`there` are the digests of finished items, `on_gpu` the stages that get a GPU.
+
+        `settled` says that all files that Snakemake sees of finished items are as they should be.
+        """
         from interpsweep.plan.resources import Requests  # heavy, and workers need none of it
 
-        self._plan, self._there = plan, there
+        self._plan, self._there, self._settled = plan, there, settled
         run = plan.sweep.run
         # workers that are jobs of their own take nothing from this one
         self.threads = run.threads * (1 if run.engine in ("serial", "dask-slurm") else run.workers)
         self._requests = Requests(plan, Store(), on_gpu)
 
     def everything(self) -> list[str]:
-        """All the sweep means: index files, readable files, figures."""
+        """All the sweep means: index files, readable files, figures.
+
+        Once they are settled, only those with something left to do: Snakemake takes milliseconds
+        for each file that it looks at, and a large sweep has thousands.
+        """
         plan = self._plan
-        indices = [job.index for job in plan.jobs]
-        return [*indices, *plan.face, *plan.pictures, *plan.reclaimable]
+        indices = [job.index for job in plan.jobs if self._open(job.items)]
+        records = [path for path in plan.reclaimable if not (self._settled and Path(path).exists())]
+        wanted = [*indices, *self._open_faces(plan.face), *self._open_pictures(), *records]
+        return wanted or [plan.jobs[-1].index]  # a rule without any input would always run
 
     def target(self, face: str) -> list[str]:
         """The readable files of one kind and the jobs behind them, for the targets a user types.
 
         The jobs are named too because Snakemake is content with a file whose own inputs are gone.
         """
-        found = [shown for path, shown in self._plan.face.items() if path.endswith(f"/{face}.json")]
-        jobs = {self._plan.job_of[item].index: None for shown in found for _, item in shown.items}
-        pictures = list(self._plan.pictures) if face in ("figures", "report") else []
-        return [*jobs, *(shown.path for shown in found), *pictures]
+        found = [path for path in self._plan.face if path.endswith(f"/{face}.json")]
+        made = [item for path in found for _, item in self._plan.face[path].items]
+        jobs = {self._plan.job_of[item].index: None for item in made if self._open([item])}
+        pictures = self._open_pictures() if face in ("figures", "report") else []
+        return [*jobs, *self._open_faces(found), *pictures] or found[:1]
+
+    def _open(self, items: Iterable[str]) -> bool:
+        """Whether something is left to do for what shows or names these items."""
+        return not (self._settled and all(item in self._there for item in items))
+
+    def _open_faces(self, paths: Iterable[str]) -> list[str]:
+        face = self._plan.face
+        return [path for path in paths if self._open(item for _, item in face[path].items)]
+
+    def _open_pictures(self) -> list[str]:
+        return [path for path, item in self._plan.pictures.items() if self._open([item])]
 
     def needs(self, wildcards: Any) -> dict[str, list[str]]:
         """Index files a job waits for, by stage; none once its own index exists.
@@ -207,7 +232,8 @@ def open_workflow(snakemake_workflow: Any) -> Driver | Worker:
         said = no_room(Path()) if isinstance(error, OSError) else error
         print(f"interpsweep: {said}", file=sys.stderr, flush=True)
         os._exit(2)  # Snakemake would turn a SystemExit into a traceback
-    return Driver(plan, there, gpu_stages(snakemake_workflow.resource_settings.overwrite_resources))
+    on_gpu = gpu_stages(snakemake_workflow.resource_settings.overwrite_resources)
+    return Driver(plan, there, on_gpu, settled=not (dry or FULL_EDGES))
 
 
 def _all_exist(paths: list[str]) -> bool:

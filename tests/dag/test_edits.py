@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from edits import READS, SITES, Row, put, share
 from folder import carry_out
 from table import EDITS
 
-from interpsweep import driver
+from interpsweep import driver, workflow
 from interpsweep.commands.care import condemn, reclaim_activations
 from interpsweep.figures.registry import FIGURES
 from interpsweep.lock import lock_path, write_lock
@@ -55,6 +56,29 @@ def test_snakemake_plans_the_jobs_of_missing_items(folder: Any, planned: Any, wo
     plan, made, _ = carry_out(_BY_WORDS[words], folder)
     jobs = {digest for _, digest in planned(folder)} & set(plan.job)
     assert jobs == {plan.job_of[item].digest for _, item in made}
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["the same config again", "a width more", "the name of a model", "`figures.style`",
+     "`keep.activations`", "the folder of one SAE is deleted", "a layer less"],
+)  # fmt: skip
+def test_what_is_settled_need_not_be_looked_at(
+    folder: Any, planned: Any, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A real run asks Snakemake for what is left to do, and the jobs are those of asking for all."""
+    plan, _, _ = carry_out(_BY_WORDS[words], folder)
+    there = driver.prepare(plan)
+    unpatched = workflow.Driver
+    asked_for_all = planned(folder)
+    left = workflow.Driver(plan, there, settled=True)
+    monkeypatch.setattr(workflow, "Driver", lambda *_args, **_settings: left)
+    asked_for_less = planned(folder)
+    spared = asked_for_all - asked_for_less  # copies again what is copied
+    assert asked_for_less <= asked_for_all and {rule for rule, _ in spared} <= {"figure", "face"}
+    assert all(Path(path).exists() for _, path in spared)
+    everything, rest = unpatched(plan, there).everything(), left.everything()
+    assert set(rest) < set(everything) and (len(rest) == 1) == (asked_for_all == set())
 
 
 def test_a_new_width_runs_each_affected_job_once(folder: Any, base: Any, planned: Any) -> None:
@@ -154,6 +178,31 @@ def test_models_that_share_saes_have_all_their_pairs_and_trees(folder: Any, base
         }
         trees = items.of("tree", model=model)
         assert Counter(tree.at.get("direction") for tree in trees) == {None: 2 * 2, "seed": 2 * 2}
+
+
+def test_models_that_share_saes_show_them_both(folder: Any, base: Any) -> None:
+    share(widths=[64, 128])(base, None)
+    folder.write(base)
+    plan = folder.finish()
+    assert len(plan.items.of("corpus")) == 1
+    for model, widths in (("one", {32, 64}), ("two", {64, 128})):
+        top = Path("results/tiny", model)
+        for name in ("model", "corpus", f"{SITES[0]}/activations", f"{SITES[0]}/concepts"):
+            assert len(shown_in(top / f"{name}.json")) == 1, name
+        saes = {f"topk-width{width}-sparsity4-seed{seed}" for width in widths for seed in (0, 1)}
+        for name in ("saes", "evaluations", "codes", "geometry", "landscape"):
+            shown = shown_in(top / SITES[0] / f"{name}.json")
+            assert shown == saes, name
+            assert {p.name for p in (top / SITES[0] / name).iterdir()} == saes
+        assert len(shown_in(top / SITES[0] / "matches.json")) == 2 + 2
+        assert len(shown_in(top / SITES[0] / "trees.json")) == 2 + 2  # of widths and of seeds
+    made = [item for job in plan.jobs for item in job.items]
+    assert sorted(made) == sorted(plan.items.by_digest)  # shown twice, made once
+
+
+def shown_in(path: Path) -> set[str]:
+    """The names of the items that a readable file shows."""
+    return {item["name"] for item in json.loads(path.read_text())["items"]}
 
 
 def test_results_forget_a_site_that_the_sweep_dropped(folder: Any, base: Any) -> None:

@@ -46,6 +46,7 @@ class Items:
 
     by_digest: dict[str, PlannedItem] = field(default_factory=dict)
     _buckets: dict[tuple, list[PlannedItem]] = field(default_factory=dict)
+    _everywhere: dict[str, list[PlannedItem]] = field(default_factory=dict)
 
     def add(
         self, stage: str, settings: dict[str, Any], inputs: dict[str, Any], at: Coordinates
@@ -71,7 +72,12 @@ class Items:
         if known is item or known.at.get("model") != model:
             for bucket in ((stage, model), (stage, model, at.get("site"))):
                 self._buckets.setdefault(bucket, []).append(item)
+            self._everywhere.setdefault(stage, []).append(item)
         return name
+
+    def everywhere(self, stage: str) -> list[PlannedItem]:
+        """Items of a stage in canonical order; one that models share once at each of its places."""
+        return sorted(self._everywhere.get(stage, []), key=lambda item: item.order)
 
     def of(self, *stages: str, **at: Any) -> list[PlannedItem]:
         """Items of some stages whose coordinates have the given values, in canonical order."""

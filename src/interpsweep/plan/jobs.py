@@ -87,7 +87,7 @@ def group_jobs(items: Items, pack: int) -> list[Job]:
 def faces(items: Items, sweep: str) -> list[Face]:
     """The readable files of a sweep, one for each stage and place."""
     made: dict[str, Face] = {}
-    for stage, place, group in _by_place(items, by_site=True):
+    for stage, place, group in _by_place(items, to_show=True):
         path = "/".join(["results", sweep, *place, f"{STAGES[stage].face}.json"])
         shown = tuple((readable_name(item), item.digest) for item in group)
         if path in made:  # SAEs trained here and imported ones are shown together
@@ -97,15 +97,19 @@ def faces(items: Items, sweep: str) -> list[Face]:
 
 
 def _by_place(
-    items: Items, by_site: bool = False
+    items: Items, to_show: bool = False
 ) -> Iterator[tuple[str, tuple[str, ...], list[PlannedItem]]]:
-    """Items by stage and the place they belong to, in the order of the stages."""
+    """Items by stage and the place they belong to, in the order of the stages.
+
+    To make them, each belongs to one place. To show them, to every model that shares it, and
+    activations to their site.
+    """
     for stage in STAGES:
         groups: dict[tuple[str, ...], list[PlannedItem]] = {}
         keys = _TOGETHER.get(stage, ())
-        if by_site and stage == "capture":
+        if to_show and stage == "capture":
             keys = ("model", "site")
-        for item in items.of(stage):
+        for item in items.everywhere(stage) if to_show else items.of(stage):
             place = tuple(item.at[key] for key in keys if item.at.get(key) is not None)
             groups.setdefault(place, []).append(item)
         for place, group in groups.items():
