@@ -14,10 +14,13 @@ from ruamel.yaml import YAML
 
 from interpsweep import driver
 from interpsweep.commands.inspect import show_plan
+from interpsweep.config.landscape import LandscapeSettings
 from interpsweep.plan import Plan
+from interpsweep.plan.estimate import _landscape_seconds
 from interpsweep.plan.resources import Request, Requests
 from interpsweep.plan.schedule import Forecast, forecast
 from interpsweep.profiles import read_profile
+from interpsweep.stages import STAGES
 from interpsweep.store import Store
 
 ROOT = Path(__file__).parents[2]
@@ -76,6 +79,29 @@ def test_time_follows_tokens_and_speed(ask: Any) -> None:
     assert ask({"run": {"gpu_tflops": 1}})["train"].minutes > 2 * plain["train"].minutes
     assert ask({"run": {"device": "cpu"}})["train"].minutes > 10 * plain["train"].minutes
     assert ask({"run": {"workers": 8}})["match"].minutes < plain["match"].minutes
+
+
+def test_every_stage_of_a_plan_has_a_rate(ask: Any) -> None:
+    """Settings that make a stage's items slower make its jobs longer, and nobody else's."""
+    plain = {stage: request.seconds for stage, request in ask().items()}
+    assert set(plain) >= set(STAGES) - {"import"}
+    slower = {
+        "landscape": {"landscape": {"draws": 1999, "dictionaries": 399}},
+        "match": {"match": {"null_draws": 400}},
+        "evaluate": {"evaluate": {"contexts": 100_000}},
+    }
+    for stage, changes in slower.items():
+        now = {name: request.seconds for name, request in ask(changes).items()}
+        assert now[stage] > 2 * plain[stage], stage
+        assert {**now, stage: 0.0} == {**plain, stage: 0.0}
+
+
+def test_the_rate_of_a_landscape_is_what_was_measured() -> None:
+    """CPU seconds of its parts on random dictionaries: (latents, d_in) -> seconds, one thread."""
+    measured = {(256, 64): 3.7, (1024, 64): 11.7, (1024, 384): 28.5, (4096, 384): 42.2}
+    settings = LandscapeSettings().identity()
+    for (width, d_in), seconds in measured.items():
+        assert 0.75 < _landscape_seconds(settings, width, d_in) / seconds < 1.33
 
 
 def test_chunks_of_activations_count(ask: Any) -> None:

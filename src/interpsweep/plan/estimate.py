@@ -202,7 +202,17 @@ def _analysis(plan: Plan, item: PlannedItem, shape: Shape) -> Work:
         return Work(flop=flop, seconds=1e-7 * rows * l0**2 + 5e-3 * width)
     if item.stage == "tree":
         return Work(seconds=2e-8 * rows * l0**2 * len(saes) + 1e-3 * width)
+    if item.stage == "landscape":
+        seconds = _landscape_seconds(item.spec["settings"], width, shape.d_model)
+        return Work(seconds=1e-6 * rows * l0 + seconds)
     return Work(flop=4.0 * width**2 * shape.d_model, seconds=3e-6 * rows * l0 + 0.03 * width)
+
+
+def _landscape_seconds(settings: dict[str, Any], width: int, d_in: int) -> float:
+    """Permutations of pairs, and as many random dictionaries as are drawn."""
+    pairs = min(settings["latents"], width) ** 2
+    dictionary = 1e-9 * width * d_in**2 + 2e-9 * d_in**3 + 5e-10 * pairs * d_in
+    return 3.0 + 3e-8 * settings["draws"] * pairs + settings["dictionaries"] * dictionary
 
 
 def corpus_settings(plan: Plan, item: PlannedItem) -> dict[str, Any]:
