@@ -7,6 +7,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -45,6 +46,32 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
     began = time.monotonic()
     place.run("run", *CONFIG)
     return Undisturbed(place, time.monotonic() - began)
+
+
+def copy(undisturbed: Undisturbed, root: Path) -> Place:
+    """A copy of the whole folder; links stay links."""
+    shutil.copytree(undisturbed.place.root, root, symlinks=True, dirs_exist_ok=True)
+    place = Place.__new__(Place)
+    place.root = root
+    return place
+
+
+def at_work(root: Path) -> list[int]:
+    """Processes whose working folder is `root`: workers outlive a driver that is killed."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it ended while we looked
+            if os.readlink(process / "cwd") == str(root):
+                found.append(int(process.name))
+    return found
+
+
+def until_idle(root: Path, seconds: float = 600) -> None:
+    """Wait until no process works in `root`."""
+    deadline = time.monotonic() + seconds
+    while left := at_work(root):
+        assert time.monotonic() < deadline, f"still at work in {root}: {left}"
+        time.sleep(0.1)
 
 
 @dataclass

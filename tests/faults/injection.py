@@ -16,6 +16,7 @@ import resource
 import signal
 import sys
 import traceback
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,11 +37,12 @@ class Fault:
     """What happens at the `nth` call (from 1) that changes something below the working folder.
 
     ``fail``: an input/output error, once. ``full``: no space from there on, for all but removals.
-    ``kill``: SIGKILL. ``count``: nothing.
+    ``kill``: SIGKILL. ``count``: nothing. With a `place`, only calls whose path begins so count.
     """
 
     action: Action = "count"
     nth: int = 0
+    place: str = ""
 
 
 @dataclass
@@ -56,20 +58,37 @@ class Outcome:
         return self.calls[-1] if self.calls else ""
 
 
+class Child:
+    """A fork that runs `work` with `root` as its folder; no file grows over `largest` bytes."""
+
+    def __init__(
+        self,
+        root: Path,
+        work: Callable[[], Any],
+        fault: Fault | None = None,
+        largest: int | None = None,
+    ) -> None:
+        name = uuid.uuid4().hex[:8]
+        self._said, self._calls = root / f"{name}.said", root / f"{name}.calls"
+        self.pid = os.fork()
+        if self.pid == 0:
+            _child(root, work, fault, largest, self._said, self._calls)
+
+    def wait(self) -> Outcome:
+        """How it ended."""
+        _, code = os.waitpid(self.pid, 0)
+        text = self._said.read_text(errors="replace")
+        made = self._calls.read_text().splitlines() if self._calls.exists() else []
+        for file in (self._said, self._calls):
+            file.unlink(missing_ok=True)
+        return Outcome(os.waitstatus_to_exitcode(code), text, made)
+
+
 def in_child(
     root: Path, work: Callable[[], Any], fault: Fault | None = None, largest: int | None = None
 ) -> Outcome:
-    """Run `work` in a fork whose working folder is `root`; no file grows over `largest` bytes."""
-    said, calls = root / "child.log", root / "child.calls"
-    pid = os.fork()
-    if pid == 0:
-        _child(root, work, fault, largest, said, calls)
-    _, code = os.waitpid(pid, 0)
-    text = said.read_text(errors="replace")
-    made = calls.read_text().splitlines() if calls.exists() else []
-    for file in (said, calls):
-        file.unlink(missing_ok=True)
-    return Outcome(os.waitstatus_to_exitcode(code), text, made)
+    """Run `work` in a `Child` and wait for it."""
+    return Child(root, work, fault, largest).wait()
 
 
 def _child(
@@ -86,6 +105,8 @@ def _child(
         handle = os.open(said, WRITING & ~os.O_RDWR | os.O_WRONLY, 0o600)
         os.dup2(handle, 1)
         os.dup2(handle, 2)
+        # pytest has put other objects there
+        sys.stdout = sys.stderr = os.fdopen(2, "w", buffering=1, closefd=False)
         if largest is not None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
         if fault is not None:
@@ -111,7 +132,7 @@ def _arm(fault: Fault, root: Path, log: int) -> None:
         if not isinstance(path, str | bytes | os.PathLike):
             return
         place = os.path.abspath(os.fsdecode(path))
-        if not place.startswith(top):
+        if not place.startswith(os.path.join(top, fault.place)):
             return
         made += 1
         os.write(log, f"{event} {os.path.relpath(place, top)}\n".encode())

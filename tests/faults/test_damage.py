@@ -10,12 +10,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from conftest import CONFIG, Undisturbed
+from conftest import CONFIG, Undisturbed, copy
 
 from interpsweep.store import Store
 from interpsweep.store.check import check_item, item_folders
 from interpsweep.store.layout import MANIFEST, RUN_RECORD
-from places import Place
 
 
 def flip(path: Path) -> None:
@@ -50,14 +49,6 @@ def rename(path: Path) -> None:
 
 
 DAMAGES = (flip, truncate, zero, Path.unlink, swap, rename)
-
-
-def copy(undisturbed: Undisturbed, root: Path) -> Place:
-    """A copy of the whole folder; links stay links."""
-    shutil.copytree(undisturbed.place.root, root, symlinks=True, dirs_exist_ok=True)
-    place = Place.__new__(Place)
-    place.root = root
-    return place
 
 
 def files_of(folder: Path) -> list[Path]:
