@@ -174,7 +174,7 @@ def _group_rows(
         mine = _object_rows(thing, every[thing.kind], pool, settings, rng)
         if thing.kind == MEANS and kinds is not None:
             for row in mine:
-                if row["passes"] and row["null"] == "haar":
+                if row["passes"] and row["null"].startswith("haar"):
                     row["p_codes"] = codes_alone(
                         row["test"], row["statistic"], kinds.codes[group.kinds], unit, settings, rng
                     )

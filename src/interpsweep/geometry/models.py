@@ -2,8 +2,9 @@
 
 The tests react to each other's shapes (an arc passes as a tree, a tree as a line), so a p-value
 only gates; the name goes to the model, among those whose test passed, that predicts a left-out
-point best. Every model is a partition of the pairs of points into groups of equal distance; the
-reference is one group for all pairs (the equicorrelated model, a simplex).
+point best. A model is either a partition of the pairs of points into groups of equal distance, or
+a regression of the squared distances on a few features of the pairs; the reference is one distance
+for all pairs (the equicorrelated model, a simplex).
 """
 
 from __future__ import annotations
@@ -16,13 +17,16 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
 
 from interpsweep.geometry import left_out, nulls
-from interpsweep.geometry.shapes import SHAPES
+from interpsweep.geometry.shapes import SHAPES, grid, helix, polytope, sphere, torus
 
 Array = NDArray[np.float64]
 Groups = NDArray[np.int_]
-MODELS = ("circle", "line", "tree")
+MODELS = ("circle", "line", "tree", "torus", "sphere", "helix", "grid", "polytope")
+ANTIPRISM = 8  # vertices of the only polytope that is neither a circle nor a simplex
 ARRANGEMENTS = 19
 BLOBS = 6
+NEEDED = 0.5  # of the error without it: a feature that does not bring it down so far is not needed
+FITTING = 0.5  # R2 from which a polytope is preferred to the sphere round it
 CLOSED = 2.0  # ends of a circle's order are at most this many neighbour distances apart
 
 
@@ -41,19 +45,71 @@ def fits(points: Array) -> dict[str, float]:
 
     circle: circulant, a function of the steps round the best circular order; line: Robinson, a
     rising function of the steps along the best order; tree: ultrametric with the topology of
-    average linkage, or two to six blobs of it, whichever is better. Order and topology are those of
-    all points; the distances of a left-out point are predicted from the pairs without it. 0 is as
-    good as equal distances; -inf below 5 points.
+    average linkage, or two to six blobs of it, whichever is better; the others are regressions on
+    the `features` of their pairs. Order, topology and places are those of all points; the distances
+    of a left-out point are predicted from the pairs without it. 0 is as good as equal distances;
+    -inf below 5 points, or where a model is none of so many points or dimensions.
     """
     if len(points) < 5:
         return dict.fromkeys(MODELS, float("-inf"))
     squared = np.sum((points[:, None] - points[None]) ** 2, axis=2)
     trees = _trees(squared)
-    return {
+    made = {
         "circle": left_out_r2(squared, _around(points)),
         "line": left_out_r2(squared, _along(points)),
         "tree": max(left_out_r2(squared, model) for model in trees),
     }
+    for name in MODELS[len(made) :]:
+        known = features(name, points, squared)
+        made[name] = float("-inf") if known is None else _needing_all(squared, known)
+    return made
+
+
+def _needing_all(squared: Array, known: Array) -> float:
+    """`regression_r2` on several features, -inf if leaving one out costs too little.
+
+    A torus one of whose circles is not needed is a circle, or blobs on one; a helix, a circle or a
+    line. Needed is what brings the error down to `NEEDED` of what it is without it.
+    """
+    every = regression_r2(squared, known)
+    for i in range(len(known) if len(known) > 1 else 0):
+        less = regression_r2(squared, np.delete(known, i, axis=0))
+        if 1 - every > NEEDED * (1 - less):
+            return float("-inf")
+    return every
+
+
+def features(name: str, points: Array, squared: Array) -> Array | None:
+    """What the squared distances of points (k, r) are linear in, (f, k, k); None: no such model.
+
+    torus: 1 - cosine of the difference of each of two angles; sphere: 1 - cosine of the angle
+    between two points; helix: squared difference of places and 1 - cosine of the turn between them;
+    grid: products of the differences of whole-numbered places; polytope: squared distances of the
+    vertices of the square antiprism (other ones are circles or simplices).
+    """
+    k = len(points)
+    if name == "polytope":
+        return polytope.nearest(squared)[None] if k == ANTIPRISM else None
+    if k < SHAPES[name].least or not SHAPES[name].applies(points[None])[0]:
+        return None
+    if name == "torus":
+        around = torus.angles(points).T
+        return 1 - np.cos(around[:, :, None] - around[:, None])
+    if name == "sphere":
+        places = sphere.scaled(points[None])[0]
+        places = places / np.maximum(np.linalg.norm(places, axis=1, keepdims=True), 1e-300)
+        return (1 - places @ places.T)[None]
+    if name == "helix":
+        order, turns = helix.best(points)
+        t = np.empty(k)
+        t[order] = np.arange(k) / k
+        apart = t[:, None] - t
+        return np.stack([apart**2, 1 - np.cos(2 * np.pi * turns * apart)])
+    places = grid.lattice(points)
+    if (np.std(places, axis=0) == 0).any():
+        return None
+    i, j = (places[:, None] - places).transpose(2, 0, 1)
+    return np.stack([i * i, j * j]).astype(np.float64)
 
 
 def adjusted(points: Array, rng: np.random.Generator) -> dict[str, float]:
@@ -67,8 +123,27 @@ def adjusted(points: Array, rng: np.random.Generator) -> dict[str, float]:
     if len(points) < 5:
         return own
     drawn = [fits(one) for one in nulls.haar(points, ARRANGEMENTS, rng)]
-    null = {name: float(np.mean([one[name] for one in drawn])) for name in MODELS}
-    return {name: (own[name] - null[name]) / (1 - null[name]) for name in MODELS}
+    made = {}
+    for name in MODELS:
+        # a draw with which the model cannot be had predicts as little as equal distances
+        null = float(np.mean([one[name] if np.isfinite(one[name]) else 0.0 for one in drawn]))
+        made[name] = (own[name] - null) / (1 - null)
+    return made
+
+
+def regression_r2(squared: Array, known: Array) -> float:
+    """`left_out_r2` of the regression of squared distances (k, k) on features (f, k, k)."""
+    k = len(squared)
+    first, second = np.triu_indices(k, 1)
+    x = np.column_stack([np.ones(len(first)), *(one[first, second] for one in known)])
+    y = squared[first, second]
+    wrong = base = 0.0
+    for i in range(k):
+        mine = (first == i) | (second == i)
+        fitted = np.linalg.lstsq(x[~mine], y[~mine], rcond=None)[0]
+        wrong += float(np.sum((y[mine] - x[mine] @ fitted) ** 2))
+        base += float(np.sum((y[mine] - y[~mine].mean()) ** 2))
+    return 1 - wrong / base if base > 0 else float("-inf")
 
 
 def left_out_r2(squared: Array, model: Partition) -> float:
@@ -132,16 +207,19 @@ def _trees(squared: Array) -> list[Partition]:
 def name(passing: list[str], fitted: dict[str, float], closure: float) -> str:
     """Name of a cluster from its passing tests, its model fits, and its `closure` as a circle.
 
-    An open horseshoe is order, not a circle; a simplex is named only where nothing more specific
-    passes.
+    An open horseshoe is order, not a circle; a simplex or a polytope without a model of its own is
+    named only where nothing more specific passes; one that has a model takes precedence over the
+    sphere that its vertices lie on.
     """
-    specific = {test: fitted[test] for test in passing if test in fitted}
+    specific = {test: fitted[test] for test in passing if np.isfinite(fitted.get(test, np.nan))}
+    if specific.get("polytope", 0.0) > FITTING:
+        specific.pop("sphere", None)
     if closure > CLOSED:
         specific.pop("circle", None)
     if specific:
         best = max(specific, key=lambda test: (specific[test], test))
         return best if specific[best] > 0 else "unresolved"
-    return "simplex" if "simplex" in passing else "unresolved"
+    return next((test for test in ("polytope", "simplex") if test in passing), "unresolved")
 
 
 def closure(points: Array, order: NDArray[np.intp]) -> float:

@@ -57,44 +57,66 @@ def standings(
     null_of = {null: _frames(batch, null, components, draws) for null in wanted_nulls}
     made = {}
     for name, shape in tested.items():
-        data, spread, frames = null_of[shape.null]
-        statistic = np.asarray(shape.statistic(data), np.float64)
-        applies = np.flatnonzero(~np.isnan(statistic))
-        mean, sd = np.full((2, len(statistic)), np.nan)
-        if len(applies):
-            if len(spread) > 1:
-                spread = spread[applies]
-            mean[applies], sd[applies] = _null(shape, frames, spread)
+        null = null_of[shape.null]
+        here = shape.applies(null.data)
+        statistic, mean, sd = np.full((3, len(batch)), np.nan)
+        if here.any():
+            statistic[here] = shape.statistic(null.data[here])
+            mean[here], sd[here] = _spread(shape, null.of(here))
         made[name] = Standing(statistic, mean, sd)
     return made
 
 
-def _frames(points: Array, null: str, components: int, draws: int) -> tuple[Array, Array, Array]:
-    """What a statistic with this null is taken of (m, k, r), and the spreads (m or 1, k or 1, r or
-    1) and frames (draws, k, r) whose products are its null.
+class Null(NamedTuple):
+    """What a statistic is taken of, (m, k, r), and its null: products of `spread` (m or 1, k or 1,
+    r or 1) and frames (draws, k, r), brought to length one if `unit`, or lifted to a sphere.
     """
+
+    data: Array
+    spread: Array
+    frames: Array
+    unit: bool = False
+    sphere: nulls.Sphere | None = None
+
+    def of(self, here: NDArray[np.bool_]) -> Null:
+        """The null of some of the objects."""
+        sphere = self.sphere and nulls.Sphere(self.sphere.mean[here], self.sphere.outside[here])
+        spread = self.spread[here] if len(self.spread) > 1 else self.spread
+        return self._replace(data=self.data[here], spread=spread, sphere=sphere)
+
+    def draws(self, part: slice) -> Array:
+        """All draws for some of the objects, (parts * draws, k, r)."""
+        some = self.spread[part, None] * self.frames
+        flat = some.reshape(-1, *self.frames.shape[1:])
+        if self.sphere is not None:
+            mean, outside = (np.repeat(a[part], len(self.frames), axis=0) for a in self.sphere)
+            return nulls.Sphere(mean, outside).lift(flat)
+        return nulls.unit_length(flat) if self.unit else flat
+
+
+def _frames(points: Array, null: str, components: int, draws: int) -> Null:
+    """The null of that name of objects (m, k, d)."""
     k, dim = points.shape[1:]
-    if null == "haar":
+    if null.startswith("haar"):
         data = nulls.batch_principal(points, components)
-        return data, np.linalg.norm(data, axis=1)[:, None], arranged(k, data.shape[2], draws)
+        spread = np.linalg.norm(data, axis=1)[:, None]
+        sphere = nulls.sphere_of(points, data) if null == "haar unit" else None
+        return Null(data, spread, arranged(k, data.shape[2], draws), sphere=sphere)
     if null == "random":
         length = np.asarray(np.linalg.norm(points, axis=2)[:, :, None])
         same = np.ptp(length) < 1e-5  # unit directions: one null for all of them
-        return points, length[:1] if same else length, scattered(k, dim, draws)
+        return Null(points, length[:1] if same else length, scattered(k, dim, draws))
     singular = np.asarray(np.linalg.svd(points, compute_uv=False))
-    return points, singular[:, None], turned(k, singular.shape[1], draws)
+    return Null(points, singular[:, None], turned(k, singular.shape[1], draws), unit=True)
 
 
-def _null(shape: Shape, frames: Array, spread: Array) -> tuple[Array, Array]:
-    """Mean and spread (m,) of a statistic over frames (B, k, r) times spreads (m, ., .)."""
-    step = max(1, CHUNK // frames.size)
+def _spread(shape: Shape, null: Null) -> tuple[Array, Array]:
+    """Mean and spread (m,) of a statistic over the draws of its null."""
+    step = max(1, CHUNK // null.frames.size)
     parts = []
-    for first in range(0, len(spread), step):
-        some = spread[first : first + step, None] * frames
-        some = some.reshape(-1, *frames.shape[1:])
-        if shape.null == "spectrum":
-            some = nulls.unit_length(some)
-        parts.append(shape.statistic(some).reshape(-1, len(frames)))
+    for first in range(0, len(null.spread), step):
+        some = null.draws(slice(first, first + step))
+        parts.append(shape.statistic(some).reshape(-1, len(null.frames)))
     every = np.concatenate(parts)
     return every.mean(axis=1), every.std(axis=1)
 
@@ -135,8 +157,15 @@ def outcomes(
     coordinates = nulls.batch_principal(rows[None], components)[0]
     length = np.linalg.norm(rows, axis=1)[:, None]
     singular = np.asarray(np.linalg.svd(rows, compute_uv=False))
+    sphere = nulls.sphere_of(rows[None], coordinates[None])
+
+    def lifted(n: int) -> Array:
+        drawn = nulls.haar(coordinates, n, rng)
+        return drawn if sphere is None else sphere.lift(drawn)
+
     source = {
         "haar": lambda n: nulls.haar(coordinates, n, rng),
+        "haar unit": lifted,
         "random": lambda n: nulls.scattered(k, dim, n, rng) * length,
         "spectrum": lambda n: nulls.spun(singular, k, n, rng),
     }

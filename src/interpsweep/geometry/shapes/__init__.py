@@ -3,9 +3,9 @@ null.
 
 Points are the principal coordinates of a cluster, float64, in batches (B, k, r): k points, r
 components, centred; for the nulls "random" and "spectrum", the unit directions themselves,
-(B, k, d). A statistic maps a batch to (B,); NaN says that the test does not apply, which may
-depend on size and spectrum only. The search over planes, axes or orders is part of the statistic,
-so that a null draw searches as hard as the data.
+(B, k, d). A statistic maps a batch to (B,). The search over planes, axes or orders is part of the
+statistic, so that a null draw searches as hard as the data. Whether a test applies to points may
+depend on their number and spectrum only, which the nulls keep.
 """
 
 from __future__ import annotations
@@ -13,20 +13,37 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
+import numpy as np
 from numpy.typing import NDArray
 
-from interpsweep.geometry.shapes import circle, line, simplex, tree
+from interpsweep.geometry.shapes import (
+    circle,
+    grid,
+    helix,
+    line,
+    polytope,
+    simplex,
+    sphere,
+    torus,
+    tree,
+)
+
+
+def _always(points: NDArray) -> NDArray:
+    return np.ones(len(points), bool)
 
 
 class Shape(NamedTuple):
     """One test: its statistic, its null, the best order of the points (None: no order), the fewest
-    points with which it can tell its shape from others, and whether it is of directions only.
+    points with which it can tell its shape from others, which sets of points (B, k, r) could have
+    the shape at all, and whether it is of directions only.
     """
 
     statistic: Callable[[NDArray], NDArray]
-    null: Literal["haar", "random", "spectrum"]
+    null: Literal["haar", "haar unit", "random", "spectrum"]
     order: Callable[[NDArray], NDArray] | None
     least: int
+    applies: Callable[[NDArray], NDArray] = _always
     directions_only: bool = False
 
 
@@ -34,6 +51,13 @@ SHAPES: dict[str, Shape] = {
     "circle": Shape(circle.statistic, "haar", circle.order, 5),
     "line": Shape(line.statistic, "haar", line.order, 5),
     "tree": Shape(tree.statistic, "haar", None, 5),
+    # directions have length one, which alone brings points nearer to a sphere
+    "torus": Shape(torus.statistic, "haar unit", None, 12, torus.applies),
+    "sphere": Shape(sphere.statistic, "haar unit", None, 8, sphere.applies),
+    "helix": Shape(helix.statistic, "haar", helix.order, 9),
+    "grid": Shape(grid.statistic, "haar", None, 9, grid.applies),
+    # a matter of the angles at the origin, which is not in the centred coordinates
+    "polytope": Shape(polytope.statistic, "spectrum", None, 3, polytope.applies, True),
     # equal distances are a matter of the spectrum, which the Haar null keeps: so against random
     # ones
     "simplex": Shape(simplex.statistic, "random", None, 4),

@@ -1,0 +1,132 @@
+"""Torus, sphere, helix, grid and polytopes: named where they are, not claimed where they are not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from interpsweep.geometry import models, nulls
+from interpsweep.geometry.outcomes import outcomes
+from interpsweep.geometry.shapes import SHAPES, grid, helix, polytope, torus
+from interpsweep.worlds import polytopes, shapes
+
+DIM = 64
+NEW = ("torus", "sphere", "helix", "grid", "polytope")
+ARRANGED = {
+    "torus": [shapes.torus(4, 5), shapes.torus(5, 6, 0.6)],
+    "sphere": [shapes.fibonacci(12), shapes.fibonacci(20)],
+    "helix": [shapes.helix(24), shapes.helix(30, 2.0, 1.5)],
+    "polytope": [polytopes.POLYTOPES[n] for n in ("tetrahedron", "5-simplex", "square antiprism")],
+}
+
+
+def named(directions: np.ndarray, rng: np.random.Generator) -> tuple[list[str], str]:
+    """Tests that directions pass at 5%, and their name."""
+    made = outcomes(directions, 8, 199, 999, rng)
+    passing = [name for name, o in made.items() if o.p <= 0.05]
+    points = nulls.principal(directions, 8)
+    order = SHAPES["circle"].order
+    assert order is not None
+    closure = models.closure(points, order(points))
+    return passing, models.name(passing, models.adjusted(points, rng), closure)
+
+
+@pytest.mark.parametrize(
+    ("shape", "number"), [(s, i) for s, all_ in ARRANGED.items() for i in range(len(all_))]
+)
+def test_a_planted_shape_is_named(shape: str, number: int) -> None:
+    found = []
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        centre = 0.0 if shape == "polytope" else 2.0
+        found.append(named(shapes.embed(ARRANGED[shape][number], DIM, rng, centre, 0.15), rng))
+    assert all(shape in passing for passing, _ in found)
+    assert sum(name == shape for _, name in found) >= 4
+
+
+@pytest.mark.parametrize(
+    ("points", "name"),
+    [
+        (shapes.polygon(12), "circle"),
+        (shapes.polygon(24), "circle"),
+        (shapes.line(20), "line"),
+        (shapes.arc(14), "line"),
+        (shapes.tree([3, 4], 0.7, np.random.default_rng(0)), "tree"),
+        (shapes.tree([3, 3, 3], 0.7, np.random.default_rng(1)), "tree"),
+        (polytopes.POLYTOPES["pentagon"], "circle"),
+    ],
+    ids=["12-gon", "24-gon", "line", "arc", "tree of 12", "tree of 27", "pentagon"],
+)
+def test_a_simpler_shape_is_not_named_after_a_richer_one(points: np.ndarray, name: str) -> None:
+    """A torus, helix or sphere fits circles, lines and trees too, with more freedom."""
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        assert named(shapes.embed(points, DIM, rng, 1.5, 0.2), rng)[1] == name
+
+
+@pytest.mark.parametrize("test", NEW)
+def test_size_on_directions_without_structure(test: str) -> None:
+    """Gaussian arrangements round a centre, brought to length one: of 150 a 5% test rejects about
+    8; 18 has probability below .001.
+    """
+    rng = np.random.default_rng(11)
+    size = 7 if test == "polytope" else 15
+    ps = []
+    while len(ps) < 150:
+        rows = shapes.embed(rng.standard_normal((size, 4)), DIM, rng, 1.0, 0.3)
+        made = outcomes(rows, 8, 99, 99, rng, (test,))
+        ps += [made[test].p] if test in made else []
+    assert np.sum(np.array(ps) <= 0.05) < 18
+
+
+def test_exact_arrangements_have_the_statistic_of_a_perfect_one() -> None:
+    rng = np.random.default_rng(3)
+    turned = shapes.torus(5, 6) @ np.linalg.qr(rng.standard_normal((4, 4)))[0]  # in no plane
+    assert SHAPES["torus"].statistic(turned[None])[0] == pytest.approx(1, abs=1e-6)
+    assert SHAPES["sphere"].statistic(polytopes.octahedron()[None])[0] == pytest.approx(1)
+    assert SHAPES["grid"].statistic(shapes.grid(4, 5)[None])[0] == pytest.approx(0, abs=1e-12)
+    assert SHAPES["grid"].statistic(turned[None])[0] == pytest.approx(0, abs=1e-12)
+    for k, name in polytope.NAMES.items():
+        rows = polytopes.POLYTOPES[name][rng.permutation(k)]
+        assert SHAPES["polytope"].statistic(rows[None])[0] == pytest.approx(0, abs=1e-7)
+    curve = nulls.principal(shapes.helix(30, 2.0, 1.5), 3)
+    order, turns = helix.best(curve)
+    assert list(order) in (list(range(30)), list(range(29, -1, -1))) and turns == 2
+
+
+def test_places_of_a_grid_and_angles_of_a_torus_are_read_off() -> None:
+    points = shapes.grid(4, 5) @ np.linalg.qr(np.random.default_rng(4).standard_normal((2, 2)))[0]
+    places = grid.lattice(points)
+    assert len({tuple(p) for p in places.tolist()}) == 20
+    assert sorted(np.ptp(places, axis=0)) == [3, 4]
+    around = torus.angles(nulls.principal(shapes.torus(4, 6, 0.7), 4))
+    counts = sorted(len(np.unique(np.round(np.exp(1j * a), 6))) for a in around.T)
+    assert counts == [4, 6]
+
+
+def test_the_labelling_of_a_polytope_is_undone() -> None:
+    rng = np.random.default_rng(5)
+    rows = polytopes.POLYTOPES["square antiprism"][rng.permutation(8)]
+    squared = 2 - 2 * rows @ rows.T
+    np.testing.assert_allclose(polytope.nearest(squared), squared, atol=1e-6)
+
+
+def test_shapes_that_cannot_be_are_not_tested() -> None:
+    rng = np.random.default_rng(6)
+    flat = outcomes(shapes.embed(shapes.polygon(15), DIM, rng, 1.0, 0.1), 8, 99, 99, rng)
+    assert not {"torus", "sphere", "polytope"} & flat.keys()
+
+
+def test_null_on_the_sphere_keeps_centre_and_spectrum() -> None:
+    rng = np.random.default_rng(7)
+    rows = shapes.embed(rng.standard_normal((15, 3)), DIM, rng, 1.0, 0.2)
+    points = nulls.principal(rows, 8)
+    sphere = nulls.sphere_of(rows[None], points[None])
+    assert sphere is not None
+    draws = sphere.lift(nulls.haar(points, 50, rng))
+    np.testing.assert_allclose(draws.mean(axis=1), 0, atol=1e-12)
+    spectrum: Any = np.sum(draws**2, axis=1).mean(axis=0)[:3]
+    np.testing.assert_allclose(spectrum, np.sum(points**2, axis=0)[:3], rtol=0.2)
+    assert nulls.sphere_of(3 * rows[None], 3 * points[None]) is None  # not of length one
