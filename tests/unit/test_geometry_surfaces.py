@@ -18,6 +18,7 @@ ARRANGED = {
     "torus": [shapes.torus(4, 5), shapes.torus(5, 6, 0.6)],
     "sphere": [shapes.fibonacci(12), shapes.fibonacci(20)],
     "helix": [shapes.helix(24), shapes.helix(30, 2.0, 1.5)],
+    "grid": [shapes.grid(4, 5), shapes.grid(5, 6)],
     "polytope": [polytopes.POLYTOPES[n] for n in ("tetrahedron", "5-simplex", "square antiprism")],
 }
 

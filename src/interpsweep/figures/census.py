@@ -15,7 +15,7 @@ from interpsweep.figures.sources import PLACE, Source, Sources, stacked
 
 MISSING = "No census: no dictionary of this sweep had clusters to test."
 
-_TESTS = ("circle", "line", "tree", "simplex")
+_TESTS = tuple(shape for shape in s.SHAPE_COLOURS if shape not in ("unresolved", ""))
 
 
 def table(sources: Sources) -> pd.DataFrame:

@@ -76,5 +76,3 @@ def lattice(points: Points) -> NDArray[np.int_]:
 def _offset(along: Points) -> Points:
     """Where the whole numbers lie on each axis: the circular mean of the fractions, (2,)."""
     return np.angle(np.exp(2j * np.pi * along).mean(axis=0)) / (2 * np.pi)
-
-
