@@ -331,9 +331,12 @@ def test_even_directions_are_a_simplex_only_if_they_were_not_chosen_by_direction
     simplex = next(row for row in chosen if row["test"] == "simplex")
     assert simplex["p_selected"] < 0.001 and simplex["passes"]
     # the same points are none among points that are all as even
-    alike = shapes.embed(shapes.simplex(40), DIM, rng, 1.0, 0.05)
-    again = census._object_rows(thing, alike, None, settings, rng)
-    assert next(row for row in again if row["test"] == "simplex")["p_selected"] > 0.05
+    ps = []
+    for seed in range(5):
+        alike = shapes.embed(shapes.simplex(40), DIM, np.random.default_rng(seed), 1.0, 0.05)
+        again = census._object_rows(thing, alike, None, settings, np.random.default_rng(seed))
+        ps.append(next(row for row in again if row["test"] == "simplex")["p_selected"])
+    assert np.median(ps) > 0.05
     table = census.survey(even, settings, Plain).table
     alone = table[table["test"] == "simplex"]
     assert len(alone) and alone["p_selected"].isna().all() and not alone["passes"].any()
