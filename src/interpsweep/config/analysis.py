@@ -159,11 +159,17 @@ class GeometrySettings(Section):
     min_cluster: int = field(4, "Smallest cluster that is tested.", unit="latents", ge=4)
     max_cluster: int = field(50, "Largest cluster that is kept whole.", unit="latents", ge=5)
     min_firings: int = field(30, "A latent with fewer firings is left out.", unit="tokens", ge=0)
-    clusterings: tuple[Literal["cosine", "leiden", "spectral"], ...] = field(
+    clusterings: tuple[Literal["cosine", "leiden", "spectral", "tegum"], ...] = field(
         ("cosine", "leiden"),
         "How directions are clustered: average linkage, Leiden communities of nearest neighbours, "
-        "spectral clustering of angles.",
+        "spectral clustering of angles, factors in orthogonal subspaces.",
         min_length=1,
+    )
+    firing_clusterings: tuple[Literal["phi", "jaccard"], ...] = field(
+        ("phi",), "How latents are clustered by firing on the same tokens, beside firing profiles."
+    )
+    together: float = field(
+        0.1, "Mean phi or Jaccard overlap that such a cluster exceeds inside.", gt=0, lt=1
     )
     neighbours: int = field(
         10, "Nearest directions that one is joined to for Leiden.", unit="latents", ge=2

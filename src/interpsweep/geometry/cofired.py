@@ -35,6 +35,13 @@ class Cofiring(NamedTuple):
         np.fill_diagonal(made, 0.0)
         return made
 
+    def jaccard(self) -> Array:
+        """n_ij / (n_i + n_j - n_ij), (n, n); 0 where neither fires; diagonal 0."""
+        either = self.single[:, None] + self.single - self.joint
+        made = self.joint / np.where(either > 0, either, np.inf)
+        np.fill_diagonal(made, 0.0)
+        return made
+
 
 def count(codes: Any, latents: Ints, ctx: Any, block: int = 1) -> Cofiring:
     """Co-firing of `latents` (n,): on one token, or in blocks of `block` neighbouring tokens."""

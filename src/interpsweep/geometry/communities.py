@@ -44,10 +44,11 @@ def neighbour_graph(unit: NDArray[np.float32], neighbours: int) -> Graph:
     column, weight = found.index.ravel().astype(np.int64), found.cosine.ravel().astype(np.float64)
     kept = (row != column) & (weight > 0)
     half = sp.csr_matrix((weight[kept], (row[kept], column[kept])), (n, n))
-    return _graph(half.maximum(half.T), np.ones(n))
+    return weighted(half.maximum(half.T), np.ones(n))
 
 
-def _graph(matrix: sp.spmatrix, size: Array) -> Graph:
+def weighted(matrix: sp.spmatrix, size: Array) -> Graph:
+    """The graph of a symmetric matrix of weights (n, n), whose diagonal does not count."""
     csr = sp.csr_matrix(matrix)
     csr.setdiag(0)
     csr.eliminate_zeros()
@@ -61,7 +62,7 @@ def subgraph(graph: Graph, nodes: Ints) -> Graph:
     """The graph of some of its nodes."""
     n = len(graph.size)
     whole = sp.csr_matrix((graph.weight, graph.indices, graph.indptr), (n, n))
-    return _graph(whole[nodes][:, nodes], graph.size[nodes])
+    return weighted(whole[nodes][:, nodes], graph.size[nodes])
 
 
 def leiden(graph: Graph, resolution: float, rng: np.random.Generator) -> Ints:

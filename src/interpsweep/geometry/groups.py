@@ -5,18 +5,27 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.cluster import SpectralClustering
 
 from interpsweep.config.analysis import GeometrySettings
 from interpsweep.errors import UserError
-from interpsweep.geometry import clusters, cofiring, communities, vocabulary
+from interpsweep.geometry import clusters, cofired, cofiring, communities, tegum, vocabulary
 from interpsweep.geometry.vocabulary import Kinds
 from interpsweep.matching.twins import twin
+from interpsweep.saes.firing import Firing
 
 Ints = NDArray[np.int64]
-BY_DIRECTION = ("cosine", "leiden", "spectral")  # saw the directions: null repeats the search
-SOURCES = (*BY_DIRECTION, "cofiring", "tokens")
+BY_DIRECTION = (
+    "cosine",
+    "leiden",
+    "spectral",
+    "tegum",
+)  # saw the directions: null repeats the search
+SOURCES = (*BY_DIRECTION, "phi", "jaccard", "cofiring", "tokens")
+FACTOR = 3  # smallest tegum factor that is tested: a triangle
+FACTOR_QUANTILE = 0.999  # of |cosine| of random directions, above which two share a factor
 KEPT = 0.8  # share of the directions in a rerun that measures stability
 
 
@@ -44,12 +53,14 @@ def by_direction(
     cosine: average linkage; leiden: communities of the graph of nearest directions, at a resolution
     that finds next to nothing in a dictionary with the same mean and covariance (`resolution` if
     that is known); spectral: spectral clustering of angular similarities 1 - angle / pi (Engels et
-    al. 2024).
+    al. 2024); tegum: factors, see `tegum.factors`.
     """
     if source == "cosine":
         return [Group(source, c.members, c.persistence, _NONE) for c in linked(unit, settings)]
     if source == "spectral":
         found = _spectral(unit, settings)
+    elif source == "tegum":
+        found = _factors(unit, settings)
     else:
         level = null_resolution(unit, len(unit), settings) if resolution is None else resolution
         found = _communities(unit, settings, level)
@@ -70,6 +81,13 @@ def _communities(
     graph = communities.neighbour_graph(unit, settings.neighbours)
     least, most = settings.min_cluster, settings.max_cluster
     return communities.communities(graph, resolution, least, most, rng)
+
+
+def _factors(unit: NDArray[np.float32], settings: GeometrySettings) -> list[Ints]:
+    rng = np.random.default_rng([settings.seed, 14])
+    label = tegum.factors(unit, tegum.null_threshold(*unit.shape, FACTOR_QUANTILE, rng))
+    found = [np.flatnonzero(label == number) for number in range(label.max() + 1)]
+    return [g for g in found if FACTOR <= len(g) <= settings.max_cluster]
 
 
 def _spectral(unit: NDArray[np.float32], settings: GeometrySettings) -> list[Ints]:
@@ -139,6 +157,26 @@ def frequent(count: Ints, most: int) -> Ints:
     return np.sort(np.argsort(-count, kind="stable")[:most])
 
 
+def by_together(
+    source: str, codes: Any, alive: Ints, count: Ints, settings: GeometrySettings, ctx: Any
+) -> list[Group]:
+    """Clusters of latents that fire on the same tokens; the directions are not looked at.
+
+    Leiden communities of the graph of positive phi coefficients or Jaccard overlaps ("phi",
+    "jaccard") of the most frequent latents, at most `linkage_limit`: inside one the mean exceeds
+    `together`. `count` (a,) are the firings of the latents `alive` (a,).
+    """
+    few = frequent(count, settings.linkage_limit)
+    firing = Firing.above(codes, settings.firing_level, ctx.block_map)
+    joint = cofired.count(firing, alive[few], ctx)
+    alike = joint.phi() if source == "phi" else joint.jaccard()
+    graph = communities.weighted(sp.csr_matrix(np.maximum(alike, 0.0)), np.ones(len(few)))
+    least, most = settings.min_cluster, settings.max_cluster
+    rng = np.random.default_rng([settings.seed, 15])
+    found = communities.communities(graph, settings.together, least, most, rng)
+    return [Group(source, few[members], float("nan"), _NONE) for members in found]
+
+
 def by_cofiring(
     codes: Any,
     context: NDArray[np.integer],
@@ -175,6 +213,8 @@ def of_codes(
     """
     surroundings = alive[frequent(count, settings.profile_latents)]
     found = by_cofiring(codes, context, alive, surroundings, settings, ctx)
+    for source in settings.firing_clusterings:
+        found += by_together(source, codes, alive, count, settings, ctx)
     if ids is None:
         return found, None
     seen = vocabulary.kinds(

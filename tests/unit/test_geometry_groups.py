@@ -1,0 +1,60 @@
+"""Groups of latents that fire on the same tokens, and tegum factors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from test_geometry_cofiring import Matrix, Plain
+
+from interpsweep.config.analysis import GeometrySettings
+from interpsweep.geometry import cofired, groups
+from interpsweep.worlds import polytopes
+
+GROUPS, SIZE, ROWS = 4, 6, 6000
+
+
+def firing_together(seed: int, shuffled: bool = False) -> Matrix:
+    """Latents of `GROUPS` groups of `SIZE` that fire on the same rows with probability .7, and as
+    many that fire alone.
+    """
+    rng = np.random.default_rng(seed)
+    event = rng.random((ROWS, GROUPS)) < 0.05
+    on = np.repeat(event, SIZE, axis=1) & (rng.random((ROWS, GROUPS * SIZE)) < 0.7)
+    alone = rng.random((ROWS, GROUPS * SIZE)) < 0.035
+    both = np.hstack([on, alone]).astype(np.float32)
+    if shuffled:
+        both = rng.permuted(both, axis=0)
+    return Matrix(sp.csr_matrix(both))
+
+
+def grouped(source: str, codes: Matrix) -> list[set[int]]:
+    alive = np.arange(2 * GROUPS * SIZE)
+    count = np.asarray(codes.read(0, ROWS).sum(axis=0)).ravel().astype(np.int64)
+    found = groups.by_together(source, codes, alive, count, GeometrySettings(), Plain)
+    return [set(group.members.tolist()) for group in found]
+
+
+@pytest.mark.parametrize("source", ["phi", "jaccard"])
+def test_latents_that_fire_together_are_grouped(source: str) -> None:
+    planted = [set(range(i * SIZE, (i + 1) * SIZE)) for i in range(GROUPS)]
+    made = grouped(source, firing_together(0))
+    assert sorted(made, key=min) == planted
+    assert grouped(source, firing_together(1, shuffled=True)) == []
+
+
+def test_jaccard_counts_rows() -> None:
+    joint = np.array([[4.0, 2.0, 0.0], [2.0, 6.0, 0.0], [0.0, 0.0, 0.0]])
+    made = cofired.Cofiring(joint, np.diag(joint).copy(), 10).jaccard()
+    np.testing.assert_allclose(made, [[0, 0.25, 0], [0.25, 0, 0], [0, 0, 0]])
+
+
+def test_factors_of_a_tegum_product_are_groups() -> None:
+    names = ["triangle", "pentagon", "tetrahedron", "square antiprism", "digon"] * 3
+    made = polytopes.tegum(names, np.random.default_rng(0), dim=200, noise=0.05)
+    settings: Any = GeometrySettings(clusterings=("tegum",), reruns=1)
+    found = groups.by_direction("tegum", made.unit.astype(np.float32), settings)
+    planted = [np.flatnonzero(made.factor == f) for f in range(len(names))]
+    assert {tuple(g.members) for g in found} == {tuple(p) for p in planted if len(p) > 2}
