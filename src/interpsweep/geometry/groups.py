@@ -85,7 +85,8 @@ def _communities(
 
 def _factors(unit: NDArray[np.float32], settings: GeometrySettings) -> list[Ints]:
     rng = np.random.default_rng([settings.seed, 14])
-    label = tegum.factors(unit, tegum.null_threshold(*unit.shape, FACTOR_QUANTILE, rng))
+    n, dim = unit.shape
+    label = tegum.factors(unit, tegum.null_threshold(n, dim, FACTOR_QUANTILE, rng))
     found = [np.flatnonzero(label == number) for number in range(label.max() + 1)]
     return [g for g in found if FACTOR <= len(g) <= settings.max_cluster]
 
