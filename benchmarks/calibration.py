@@ -40,6 +40,7 @@ from interpsweep.worlds import shapes, structureless, surroundings
 
 ROOT = Path(__file__).parents[1]
 LATENTS, DIM, TOKENS = 64, 32, 3000
+CENTRE = 1.5  # distance from the origin of shapes that only their directions gather
 LEVEL, ALPHA = 0.05, 0.01  # nominal rate; level of the binomial test
 ORDERED = ("line", "unresolved")  # names that are right, or say nothing, where there is an order
 
@@ -161,7 +162,7 @@ def planted_world(case: dict[str, Any], seed: int) -> tuple[World, np.ndarray]:
         )
         return World(made.unit, made.codes, made.context, made.ids), made.group == 0
     made = shapes.plant(
-        {case["shape"]: points}, LATENTS - len(points), DIM, rng, 1.0, case["noise"]
+        {case["shape"]: points}, LATENTS - len(points), DIM, rng, CENTRE, case["noise"]
     )
     return World(made.unit), made.group == 0
 
@@ -169,10 +170,14 @@ def planted_world(case: dict[str, Any], seed: int) -> tuple[World, np.ndarray]:
 def cases() -> list[dict[str, Any]]:
     made = [
         {"shape": shape, "size": 12, "noise": noise, "tokens": 0}
-        for shape in ("circle", "line", "tree", "simplex")
+        for shape in ("circle", "line", "tree")
         for noise in (0.1, 0.3, 0.5, 0.8)
     ]
     made += [{"shape": "circle", "size": s, "noise": 0.3, "tokens": 0} for s in (6, 8, 20)]
+    made += [
+        {"shape": "simplex", "size": 12, "noise": noise, "tokens": 4000}
+        for noise in (0.1, 0.3, 0.5)
+    ]
     made += [
         {"shape": "circle", "size": size, "noise": 0.3, "tokens": tokens}
         for size in (7, 12)

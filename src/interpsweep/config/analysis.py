@@ -216,7 +216,7 @@ class GeometrySettings(Section):
         ge=99,
     )
     null_dictionaries: int = field(
-        40,
+        100,
         "Most covariance-matched dictionaries of null_latents clustered for the selection-aware p; "
         "of narrower ones there are more, with as many latents together.",
         unit="draws",

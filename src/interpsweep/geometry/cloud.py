@@ -15,6 +15,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from interpsweep.compiled import compiled
 from interpsweep.geometry import homology
 from interpsweep.geometry.nulls import random_directions, upper_p
 
@@ -145,26 +146,37 @@ def first_plane(codes: NDArray[np.float32], directions: Array) -> Array:
 def separability(plane: Array) -> float:
     """min over rotations of the mutual information (bits) of the two coordinates, 10 x 10 bins."""
     angle = np.arange(ANGLES) * np.pi / 2 / ANGLES
-    x, y = np.ascontiguousarray(plane.T)
-    first = _cells(np.outer(np.cos(angle), x) + np.outer(np.sin(angle), y))
-    second = _cells(np.outer(np.cos(angle), y) - np.outer(np.sin(angle), x))
-    return min(map(_information, first, second))
+    return float(_least_information(np.ascontiguousarray(plane), np.cos(angle), np.sin(angle)))
 
 
-def _cells(values: Array) -> NDArray[np.int64]:
-    """Rows cut into BINS equal bins between their least and largest value."""
-    low, high = values.min(axis=1, keepdims=True), values.max(axis=1, keepdims=True)
-    scaled = (values - low) * (BINS / np.maximum(high - low, 1e-300))
-    return np.minimum(scaled.astype(np.int64), BINS - 1)
-
-
-def _information(first: NDArray[np.int64], second: NDArray[np.int64]) -> float:
-    """Mutual information in bits of two binned coordinates."""
-    joint = np.bincount(first * BINS + second, minlength=BINS**2).reshape(BINS, BINS)
-    p = joint / len(first)
-    expected = np.outer(p.sum(axis=1), p.sum(axis=0))
-    here = p > 0
-    return float(np.sum(p[here] * np.log2(p[here] / expected[here])))
+@compiled
+def _least_information(plane: Array, cosine: Array, sine: Array) -> float:
+    """Mutual information of the coordinates, cut into BINS equal bins between their least and
+    largest value, at the angle where it is least.
+    """
+    n = len(plane)
+    turned, cell = np.empty((2, n)), np.empty((2, n), np.int64)
+    least = np.inf
+    for a in range(len(cosine)):
+        for i in range(n):
+            turned[0, i] = cosine[a] * plane[i, 0] + sine[a] * plane[i, 1]
+            turned[1, i] = cosine[a] * plane[i, 1] - sine[a] * plane[i, 0]
+        for axis in range(2):
+            low = turned[axis].min()
+            scale = BINS / max(turned[axis].max() - low, 1e-300)
+            for i in range(n):
+                cell[axis, i] = min(int((turned[axis, i] - low) * scale), BINS - 1)
+        joint = np.zeros((BINS, BINS))
+        for i in range(n):
+            joint[cell[0, i], cell[1, i]] += 1.0 / n
+        first, second = joint.sum(axis=1), joint.sum(axis=0)
+        information = 0.0
+        for x in range(BINS):
+            for y in range(BINS):
+                if joint[x, y] > 0:
+                    information += joint[x, y] * np.log2(joint[x, y] / (first[x] * second[y]))
+        least = min(least, information)
+    return least
 
 
 def mixture(plane: Array) -> float:

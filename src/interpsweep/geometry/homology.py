@@ -35,7 +35,7 @@ class Loops(NamedTuple):
     longest: float  # largest death / birth, NaN without bars
     p: float  # of the longest bar, times the number of bars (Bonferroni); NaN: no power
     power: str  # why there is no p, "" if there is
-    angle: Array  # (l,) circular coordinate of the longest bar, NaN without one
+    angle: Array  # (l,) circular coordinate of the longest bar, NaN without one or with p = 1
 
 
 def loops(points: NDArray[np.floating]) -> Loops:
@@ -59,7 +59,9 @@ def loops(points: NDArray[np.floating]) -> Loops:
     ratio = deaths[real] / births[real]
     best = int(real[np.argmax(ratio)])
     p = min(1.0, float(universal_p(ratio).min()) * len(ratio))
-    angle = circular(distance, made["cocycles"][1][best], births[best], deaths[best])
+    angle = nothing
+    if p < 1:
+        angle = circular(distance, made["cocycles"][1][best], births[best], deaths[best])
     return Loops(chosen, births, deaths, float(ratio.max()), p, "", angle)
 
 
@@ -117,7 +119,7 @@ def two_nn(points: NDArray[np.floating]) -> float:
     distinct = np.unique(points, axis=0)
     if len(distinct) < 20:
         return float("nan")
-    near = np.sort(squareform(pdist(distinct)), axis=1)[:, 1:3]
+    near = np.partition(squareform(pdist(distinct)), (1, 2), axis=1)[:, 1:3]
     ratio = np.sort(np.log(near[:, 1] / np.maximum(near[:, 0], 1e-300)))
     kept = ratio[: int(0.9 * len(ratio))]
     empirical = -np.log(1 - np.arange(1, len(kept) + 1) / len(ratio))
