@@ -211,8 +211,10 @@ def test_a_cluster_is_compared_with_null_clusters_of_its_size() -> None:
     p, count = nulls.selected_p(13, 0.0, sizes, z)
     tenth = np.flatnonzero(z[200:] >= 0)[9] + 1
     assert count == 200 and p == 10 / tenth
-    p, count = nulls.selected_p(30, 0.0, sizes, z)
+    p, count = nulls.selected_p(30, 0.0, sizes, z, 0.01)
     assert count == 0 and np.isnan(p)
+    assert np.isnan(nulls.selected_p(5, 9.0, sizes, z, 0.004)[0])  # 200 can't show so small a p
+    assert nulls.selected_p(5, 0.0, sizes, z, 0.004)[0] > 0.3
 
 
 def test_a_horseshoe_is_a_line_not_a_circle() -> None:
@@ -345,3 +347,13 @@ def test_even_directions_are_a_simplex_only_if_they_were_not_chosen_by_direction
 
 def random_rows(n: int, rng: np.random.Generator) -> np.ndarray:
     return nulls.unit_length(rng.standard_normal((n, DIM)))
+
+
+def test_settled_tests_are_left_out_of_further_rounds() -> None:
+    own = np.full((2, len(SHAPES)), np.nan)
+    own[:, :2] = [[0.0, 9.0], [0.5, 0.0]]
+    null = np.tile(np.linspace(-3, 3, 100)[:, None], (1, len(SHAPES)))
+    bins, null_bins = np.array([0, 0]), np.zeros(100, int)
+    wanted = selection.unsettled(bins, own, null_bins, null)
+    assert wanted.sum() == 1 and wanted[0, 1]
+    assert selection.unsettled(bins, own, null_bins + 1, null)[0].sum() == 2

@@ -253,10 +253,9 @@ def selected(
         return max(outcome.p, others), 0, ""
     if scattered:
         return np.nan, 0, EVEN
-    p, count = nulls.selected_p(size, outcome.z, pool.sizes, pool.z[test])
-    if tests > settings.level * (1 + count):  # even the least p would not do
-        return np.nan, count, f"no power with {count} null clusters of its size"
-    return p, count, ""
+    needed = settings.level / tests
+    p, count = nulls.selected_p(size, outcome.z, pool.sizes, pool.z[test], needed)
+    return p, count, f"no power with {count} null clusters of its size" if np.isnan(p) else ""
 
 
 def _others(

@@ -159,12 +159,19 @@ def size_bin(size: NDArray[np.integer] | int) -> NDArray[np.intp]:
 
 
 def selected_p(
-    size: int, z: float, null_sizes: NDArray[np.integer], null_z: NDArray[np.floating]
+    size: int,
+    z: float,
+    null_sizes: NDArray[np.integer],
+    null_z: NDArray[np.floating],
+    needed: float = 1.0,
 ) -> tuple[float, int]:
     """p of `z` among clusters that the same algorithm found in null dictionaries, and their number.
 
     A cluster is compared with null clusters of its size bin (NaN: not tested) in the order in
-    which they were found; NaN without any.
+    which they were found. NaN if they are too few for a p of at most `needed`.
     """
     pool = null_z[(size_bin(null_sizes) == size_bin(size)) & ~np.isnan(null_z)]
-    return (sequential(pool >= z)[0] if len(pool) else float("nan")), len(pool)
+    reached = pool >= z
+    if reached.sum() < HITS and needed * (1 + len(pool)) < 1:
+        return float("nan"), len(pool)
+    return sequential(reached)[0], len(pool)

@@ -22,8 +22,9 @@ from interpsweep.matching.twins import twin
 Unit = NDArray[np.float32]
 Array = NDArray[np.float64]
 TESTS = tuple(name for name, shape in SHAPES.items() if shape.null != "random")
-ROUND = 8  # parts of all null dictionaries, after each of which settled searches stop
+ROUNDS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1)  # shares of the null dictionaries drawn so far
 PARTS = 4  # pieces of a round: what one worker takes at a time
+BINS = len(nulls.SIZE_EDGES) + 1
 
 
 class NullPool(NamedTuple):
@@ -36,32 +37,47 @@ class NullPool(NamedTuple):
     per_dictionary: float
 
 
-def standing_z(members: Sequence[Unit], settings: GeometrySettings) -> Array:
-    """z (m, tests) of groups of directions (k, d), NaN where a test has no power."""
+ALL = np.tile([name in TESTS for name in SHAPES], (BINS, 1))
+
+
+def standing_z(
+    members: Sequence[Unit], settings: GeometrySettings, wanted: NDArray[np.bool_] = ALL
+) -> Array:
+    """z (m, tests) of groups of directions (k, d), NaN where a test has no power or is not `wanted`
+    (bins of sizes, tests).
+    """
     z = np.full((len(members), len(SHAPES)), np.nan)
     sizes = np.array([len(rows) for rows in members])
     for size in np.unique(sizes):
-        mine = np.flatnonzero(sizes == size)
-        batch = np.array([members[i] for i in mine.tolist()])
-        found = standings(batch, settings.components, settings.draws, TESTS)
-        for column, name in enumerate(SHAPES):
-            if name in found:
-                z[mine, column] = found[name].z
+        tests = [name for name, on in zip(SHAPES, wanted[nulls.size_bin(size)], strict=True) if on]
+        if tests:
+            mine = np.flatnonzero(sizes == size)
+            batch = np.array([members[i] for i in mine.tolist()])
+            found = standings(batch, settings.components, settings.draws, tuple(tests))
+            for name, at in found.items():
+                z[mine, list(SHAPES).index(name)] = at.z
     return z
 
 
 def null_clusters(
-    numbers: range, source: str, unit: Unit, count: int, level: float | None, settings: Any
+    numbers: range,
+    source: str,
+    unit: Unit,
+    count: int,
+    level: float | None,
+    wanted: NDArray[np.bool_],
+    settings: GeometrySettings,
 ) -> tuple[NDArray[np.int64], Array]:
     """Sizes (m,) and z values (m, tests) of the clusters of some null dictionaries, of `count`
-    rows each.
+    rows each; only `wanted` tests are made.
     """
     members: list[Unit] = []
     for number in numbers:
         rng = np.random.default_rng([settings.seed, 2, number])
         null = twin(unit, count, rng).astype(np.float32)
         members += [null[g.members] for g in groups.by_direction(source, null, settings, level)]
-    return np.array([len(rows) for rows in members], np.int64), standing_z(members, settings)
+    sizes = np.array([len(rows) for rows in members], np.int64)
+    return sizes, standing_z(members, settings, wanted)
 
 
 def null_pool(
@@ -71,22 +87,31 @@ def null_pool(
 
     Null dictionaries have at most `null_latents` rows, and as many rows together as
     `null_dictionaries` of that many: of a narrow dictionary there are more of them. They come in
-    rounds until `nulls.HITS` null clusters reach each cluster in each of its tests.
+    rounds. A test of clusters of a size bin that `nulls.HITS` null clusters reach for each of them
+    is settled, and left out of further rounds.
     """
     count = min(len(unit), settings.null_latents)
     level = groups.null_resolution(unit, count, settings) if source == "leiden" else None
     every = -(-settings.null_dictionaries * settings.null_latents // count)
-    step = -(-every // ROUND)
-    piece = -(-step // PARTS)
-    work = partial(
-        null_clusters, source=source, unit=unit, count=count, level=level, settings=settings
-    )
     own = standing_z([unit[rows] for rows in found], settings)
-    own_sizes = np.array([len(rows) for rows in found], np.int64)
+    bins = nulls.size_bin(np.array([len(rows) for rows in found], np.int64))
     sizes, z, drawn = np.zeros(0, np.int64), np.zeros((0, len(SHAPES))), 0
-    while drawn < every and (drawn == 0 or not _settled(own_sizes, own, sizes, z)):
-        stop = min(drawn + step, every)
+    for share in ROUNDS:
+        wanted = unsettled(bins, own, nulls.size_bin(sizes), z)
+        if drawn and not wanted.any():
+            break
+        stop = max(1, round(share * every))
+        piece = max(1, -(-(stop - drawn) // PARTS))
         pieces = [range(at, min(at + piece, stop)) for at in range(drawn, stop, piece)]
+        work = partial(
+            null_clusters,
+            source=source,
+            unit=unit,
+            count=count,
+            level=level,
+            wanted=wanted,
+            settings=settings,
+        )
         parts = list(ctx.block_map(work, pieces, f"null dictionaries ({source})"))
         sizes = np.concatenate([sizes, *(s for s, _ in parts)])
         z = np.concatenate([z, *(rows for _, rows in parts)])
@@ -94,13 +119,18 @@ def null_pool(
     return NullPool(sizes, dict(zip(SHAPES, z.T, strict=True)), len(sizes) / max(drawn, 1))
 
 
-def _settled(own_sizes: NDArray[np.int64], own: Array, sizes: NDArray[np.int64], z: Array) -> bool:
-    """Whether enough null clusters (m, tests) reach every one of the own (n, tests)."""
-    mine, theirs = nulls.size_bin(own_sizes), nulls.size_bin(sizes)
-    for number in np.unique(mine):
-        pool = np.sort(np.nan_to_num(z[theirs == number], nan=-np.inf), axis=0)
+def unsettled(
+    bins: NDArray[np.intp], own: Array, null_bins: NDArray[np.intp], null: Array
+) -> NDArray[np.bool_]:
+    """Size bins and tests (bins, tests) in which too few null clusters (m, tests) reach one of the
+    own (n, tests); NaN is no test.
+    """
+    made = np.zeros((BINS, len(SHAPES)), bool)
+    for number in np.unique(bins):
+        pool = np.sort(np.nan_to_num(null[null_bins == number], nan=-np.inf), axis=0)
+        mine = own[bins == number]
         if len(pool) < nulls.HITS:
-            return False
-        if np.any(own[mine == number] > pool[-nulls.HITS]):
-            return False
-    return True
+            made[number] = ~np.isnan(mine).all(axis=0)
+        else:
+            made[number] = (mine > pool[-nulls.HITS]).any(axis=0)
+    return made
