@@ -37,6 +37,7 @@ localrules:
     geometry,
     landscape,
     metas,
+    probes,
     concepts,
     claims,
     figures,
@@ -61,6 +62,7 @@ include: "workflow/rules/tree.smk"
 include: "workflow/rules/geometry.smk"
 include: "workflow/rules/landscape.smk"
 include: "workflow/rules/meta.smk"
+include: "workflow/rules/probe.smk"
 include: "workflow/rules/concepts.smk"
 include: "workflow/rules/claims.smk"
 include: "workflow/rules/figures.smk"

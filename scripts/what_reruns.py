@@ -81,6 +81,7 @@ NOUNS = {
     "geometry": "geometries",
     "landscape": "landscapes",
     "meta": "meta-SAEs",
+    "probe": "absorptions by probes",
     "concepts": "concepts",
     "claims": "claims",
     "figures": "figures",

@@ -50,6 +50,7 @@ _ALL = (
     Stage("tree", "trees", "interpsweep.matching.tree", version=5, face="trees"),
     Stage("geometry", "geometries", "interpsweep.geometry.geometry", version=7, face="geometry"),
     Stage("landscape", "landscapes", "interpsweep.geometry.landscape", version=2, face="landscape"),
+    Stage("probe", "probes", "interpsweep.saes.probed", bank=True, face="probes"),
     Stage("meta", "metas", "interpsweep.saes.meta", face="metas"),
     Stage("concepts", "concepts", "interpsweep.geometry.concepts", face="concepts"),
     Stage("claims", "claims", "interpsweep.claims.claims", version=6, face="claims"),

@@ -153,6 +153,7 @@ READS = {
         for name in ("recovery", "pareto", "widths", "families", "calibration", "power")
     },
     "landscape": {"landscape"},
+    "probes": {"probe"},
     "census": {"claims", "geometry"},
     **{name: {"evaluate"} for name in ("latents", "breakdown")},
     "training": {"train"},

@@ -23,6 +23,7 @@ _PER_SITE = (
     "stitching",
     "edges",
     "absorption",
+    "probes",
     "panels",
     "embedding",
     "spectrum",

@@ -130,6 +130,8 @@ SETTINGS = (
     Row(_SETTINGS, "`tree.min_firings`", put("tree", {"min_firings": 99}), below("tree")),
     Row(_SETTINGS, "`geometry.draws`", put("geometry", {"draws": 299}), below("geometry")),
     Row(_SETTINGS, "`landscape.draws`", put("landscape", {"draws": 299}), below("landscape")),
+    Row(_SETTINGS, "`probes.methods`: absorption by probes as well", put("probes", {"methods": ["projection"]}),
+        {"probe": everything, **drawn("probe"), **ATLAS}),
     Row(_SETTINGS, "`meta.k`", put("meta", {"k": 3}), below("meta")),
     Row(_SETTINGS, "`concepts.draws`", put("concepts", {"draws": 999}), below("concepts")),
     Row(_SETTINGS, "`claims.q`", put("claims", {"q": 0.01}), below()),

@@ -111,6 +111,7 @@ class SyntheticSweep:
             self._evaluation(at, rng)
             self._geometry(at, rng)
             write_parquet(landscape(rng), self.item("landscape", **at) / "measures.parquet")
+            write_parquet(probed(rng), self.item("probe", **at) / "values.parquet")
         for seed in self.seeds:
             self._tree(site, seed)
         self._matches(site)
@@ -359,6 +360,27 @@ def error_groups(at: dict[str, Any], rng: np.random.Generator) -> dict[str, pd.D
         "positions": positions.assign(fvu=error * (1 + 2 / first)),
         "norms": norms.assign(fvu=error * 6 / (1 + low), l0=30.0),
     }
+
+
+def probed(rng: np.random.Generator) -> pd.DataFrame:
+    """Values of two concepts, one of which is absorbed here and there."""
+    names = [("weekday", day) for day in ("Monday", "Tuesday", "Sunday")]
+    names += [("first letter", letter) for letter in "abcdefgh"]
+    full = np.where([c == "weekday" for c, _ in names], 0.0, rng.beta(2, 6, len(names)))
+    return pd.DataFrame(
+        {
+            "concept": [concept for concept, _ in names],
+            "value": [*range(3), *range(8)],
+            "label": [label for _, label in names],
+            "counts": [label != "h" for _, label in names],
+            "main": rng.integers(1, 4, len(names)),
+            "f1_first": 0.95 - full,
+            "full": full,
+            "full_null": 0.03,
+            "fraction": full * 1.5,
+            "fraction_null": 0.2,
+        }
+    )
 
 
 def landscape(rng: np.random.Generator) -> pd.DataFrame:

@@ -89,6 +89,11 @@ rule metas:
         sweep.target("metas"),
 
 
+rule probes:
+    input:
+        sweep.target("probes"),
+
+
 rule concepts:
     input:
         sweep.target("concepts"),

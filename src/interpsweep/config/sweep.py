@@ -22,6 +22,7 @@ from interpsweep.config.landscape import LandscapeSettings
 from interpsweep.config.meta import MetaSettings
 from interpsweep.config.models import Model
 from interpsweep.config.pictures import FiguresSection, ReportSection
+from interpsweep.config.probes import ProbesSettings
 from interpsweep.config.saes import TrainSection
 
 
@@ -119,6 +120,7 @@ class Overridable(Section):
     geometry: GeometrySettings = field(GeometrySettings, "Census of feature geometry")
     landscape: LandscapeSettings = field(LandscapeSettings, "A dictionary as a whole")
     meta: MetaSettings = field(MetaSettings, "SAEs of decoder rows: parents from weights alone")
+    probes: ProbesSettings = field(ProbesSettings, "Absorption as probes see it (an option)")
     concepts: ConceptsSettings = field(ConceptsSettings, "Geometry of labelled concepts")
 
 

@@ -31,6 +31,7 @@ _TOGETHER: dict[str, tuple[str, ...]] = {
             "geometry",
             "landscape",
             "meta",
+            "probe",
             "concepts",
         ),
         ("model", "site"),

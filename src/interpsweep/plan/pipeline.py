@@ -81,7 +81,8 @@ def _site_items(
 ) -> None:
     at = _at(model, site)
     acts, corpus = captured[site], inputs["corpus"]
-    if sections.corpus.labelled and (model.source != "world" or model.world.labelled):
+    labelled = sections.corpus.labelled and (model.source != "world" or model.world.labelled)
+    if labelled:
         items.add(
             "concepts",
             sections.concepts.identity(),
@@ -106,6 +107,9 @@ def _site_items(
         space = {**read, "codes": codes, "activations": space_of(items.by_digest[sae])}
         items.add("geometry", sections.geometry.identity(), space, here)
         items.add("meta", sections.meta.identity(), {"sae": sae}, here)
+        probed = sections.probes.methods and (labelled or sections.probes.first_letters)
+        if probed and output is None:  # a transcoder reconstructs other activations than it reads
+            items.add("probe", sections.probes.identity(), {**read, "codes": codes}, here)
         items.add("landscape", sections.landscape.identity(), {"sae": sae, "codes": codes}, here)
     width_and_seed_matches(items, sections, at)
     trees(items, sections, at)

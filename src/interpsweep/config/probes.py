@@ -1,0 +1,52 @@
+"""Settings of the stage `probe`: absorption as probes of labelled concepts see it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from interpsweep.config.base import Section, field
+
+
+class ProbesSettings(Section):
+    """Absorption by probes, as in SAEBench and sae-spelling; an option beside the trees' own."""
+
+    methods: tuple[Literal["projection"], ...] = field(
+        (),
+        "Which measures are taken: 'projection', that of SAEBench, on activations alone. Empty: "
+        "none.",
+    )
+    concepts: tuple[str, ...] = field(
+        (), "Labelled concepts of the corpus that are probed; empty takes all."
+    )
+    first_letters: bool = field(
+        False, "Probe the first letter of the word that begins at a token as well."
+    )
+    min_tokens: int = field(
+        50, "A value with fewer labelled tokens is left out.", unit="tokens", ge=10
+    )
+    tokens: int = field(
+        20_000, "Most labelled tokens of a concept, drawn at random.", unit="tokens", ge=100
+    )
+    ridge: float = field(1e-3, "Ridge of the probes on standardised activations.", gt=0)
+    sparsity: float = field(
+        1.0, "Inverse L1 penalty of the probe on latents that ranks them (liblinear's C).", gt=0
+    )
+    split_gain: float = field(
+        0.03, "Gain of held-out F1 for which another latent counts as a main latent.", ge=0
+    )
+    most_main: int = field(10, "Most main latents of a value.", unit="latents", ge=1)
+    least_f1: float = field(
+        0.6, "Values whose probe has a lower held-out F1 count in no mean.", ge=0, le=1
+    )
+    share: float = field(
+        0.4, "Share of the probe's projection that absorbers must carry.", gt=0, le=1
+    )
+    absorbers: int = field(3, "Most absorbers of one token.", unit="latents", ge=1)
+    absorber_cosine: float = field(
+        0.1, "Smallest cosine of an absorber with the probe in the absorbed fraction.", ge=0, le=1
+    )
+    top_cosine: float = field(
+        0.025, "The same of the strongest latent in full absorption.", ge=0, le=1
+    )
+    draws: int = field(19, "Random directions behind the null of one concept.", unit="draws", ge=1)
+    seed: int = field(0, "Seed of the samples and of the random directions.", ge=0)
