@@ -202,6 +202,9 @@ def _analysis(plan: Plan, item: PlannedItem, shape: Shape) -> Work:
         return Work(flop=flop, seconds=1e-7 * rows * l0**2 + 5e-3 * width)
     if item.stage == "tree":
         return Work(seconds=2e-8 * rows * l0**2 * len(saes) + 1e-3 * width)
+    if item.stage == "probe":  # a sparse probe for each of about 30 values, and of the null
+        s = item.spec["settings"]
+        return Work(seconds=4e-5 * min(s["tokens"], rows) * (30 + 4 * s["draws"]))
     if item.stage == "landscape":
         seconds = _landscape_seconds(item.spec["settings"], width, shape.d_model)
         return Work(seconds=1e-6 * rows * l0 + seconds)
