@@ -84,6 +84,8 @@ WIDER = (
     Row(_WIDEN, "an architecture more: a new family on captured activations",
         put("train.architectures", ["topk", {"architecture": "relu", "sparsities": [0.5]}]),
         of_saes(having(architecture="relu"))),
+    Row(_WIDEN, "a Matryoshka architecture more, with the trees of its levels", put("train.architectures", ["topk", "matryoshka"]),
+        of_saes(having(architecture="matryoshka"))),
     Row(_WIDEN, "a layer more", put("models.0.sites", ["hook_embed", *SITES]), of_sites(having(site="hook_embed"))),
     Row(_WIDEN, "a model more, on the same corpus", second_model, {"model": having(model="two"), **of_sites(having(model="two"))}),
     Row(_WIDEN, "the same model under a second name, to train its SAEs for longer", share(tokens=20000), of_saes(having(model="two"))),

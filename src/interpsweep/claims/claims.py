@@ -11,6 +11,7 @@ import pandas as pd
 from interpsweep.claims import (
     match_tables,
     meta_parents,
+    nested,
     planted,
     recovery,
     relations,
@@ -115,6 +116,7 @@ def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str
         ("values", typed(values, VALUE_COLUMNS)),
         ("families", sweep_tables.families(found["trees"])),
         ("relations", relations.relations(found["trees"], found["controls"])),
+        ("levels", nested.nested_levels(found["levels"], found["trees"])),
         ("matching", matching),
         ("meta_parents", meta_parents.compare(found["trees"], found["metas"], found["saes"])),
         ("contrasts", match_tables.contrasts(matching)),

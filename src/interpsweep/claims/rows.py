@@ -133,6 +133,7 @@ def of_trees(trees: list[Source], s: ClaimsSettings) -> pd.DataFrame:
         return pd.DataFrame()
     at = [name for name in PLACE if name != "d_sae"]
     edges = edges[edges["step"] == 1]
+    covered = {tree.digest: tree.summary()["covered"] for tree in trees}
     rows: list[dict[str, Any]] = []
     alive = edges[edges["primary"] & (edges["type"] != "rare")].groupby(["item", "level"]).size()
     typed = edges[edges["primary"] & edges["related"] & edges["type"].isin(STRUCTURAL)]
@@ -147,7 +148,7 @@ def of_trees(trees: list[Source], s: ClaimsSettings) -> pd.DataFrame:
                 "subject": f"{first['d_narrow']}->{first['d_wide']}",
                 "test": f"edges_{name}",
                 "effect": share,
-                "null_effect": share * float((group["p_n_given_w_null"] >= 0.9).mean()),
+                "null_effect": share * float((group["p_n_given_w_null"] >= covered[item]).mean()),
                 "z": np.nan,
                 "p": simes(group["p"].to_numpy()),
                 "null": "independent firing and covariance-matched directions",

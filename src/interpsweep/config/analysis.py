@@ -15,9 +15,10 @@ from interpsweep.config.base import Section, field
 class MatchSettings(Section):
     """How the latents of two SAEs are compared."""
 
-    directions: tuple[Literal["width", "seed", "layer"], ...] = field(
-        ("width", "seed"),
-        "Which neighbours are matched: the next width of a family, seed at one width, or site.",
+    directions: tuple[Literal["width", "seed", "layer", "levels"], ...] = field(
+        ("width", "seed", "levels"),
+        "Which neighbours are matched: the next width of a family, seed at one width, site, or the "
+        "nested levels of one Matryoshka SAE.",
         identity=False,
     )
     skip_levels: int = field(
@@ -75,7 +76,7 @@ class TreeSettings(Section):
         30, "A latent with fewer firings is called rare and not classified.", unit="tokens", ge=1
     )
     covered: float = field(
-        0.9,
+        0.8,
         "Lower bound of the share of a latent's activation that lies where another one fires, from "
         "which it is covered by that one.",
         gt=0,

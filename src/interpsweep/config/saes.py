@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
@@ -158,6 +158,11 @@ class TrainCommon(Section):
         if levels[0] <= 0 or levels[-1] != 1 or any(a >= b for a, b in pairwise(levels)):
             raise ValueError("matryoshka_levels must ascend from above 0 and end with 1")
         return levels
+
+
+def nested_widths(levels: Iterable[float], d_sae: int) -> list[int]:
+    """Latents of every nested level of a Matryoshka SAE, ascending to `d_sae`."""
+    return sorted({max(1, round(share * d_sae)) for share in levels})
 
 
 class TrainSettings(TrainCommon):

@@ -32,8 +32,9 @@ def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str
     written.
     """
     settings = own_fields(MatchSettings, spec["settings"])
-    a = load_side(inputs["a"], inputs["codes_a"], settings.firing_level, ctx)
-    b = load_side(inputs["b"], inputs["codes_b"], settings.firing_level, ctx)
+    leading = spec["settings"].get("leading", (None, None))  # of two levels of one SAE
+    a = load_side(inputs["a"], inputs["codes_a"], settings.firing_level, ctx, leading[0])
+    b = load_side(inputs["b"], inputs["codes_b"], settings.firing_level, ctx, leading[1])
     coactivation.require_same_rows(a.codes, b.codes)
     activations, first = Activations.open(inputs["activations"]), int(a.codes.rows[0])
     context = activations.context(first, first + a.codes.n_rows)

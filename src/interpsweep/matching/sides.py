@@ -16,7 +16,7 @@ from interpsweep.matching import operators
 from interpsweep.matching.cosine import Comparison, Floats, Ints, Neighbours, compare, unit_rows
 from interpsweep.saes.artifact import Dictionary
 from interpsweep.saes.codes import Codes
-from interpsweep.saes.firing import Firing, firing_statistics
+from interpsweep.saes.firing import Firing, Leading, firing_statistics
 
 
 @dataclass(frozen=True)
@@ -50,10 +50,15 @@ class Correspondence(NamedTuple):
     pairs: tuple[Ints, Ints]  # candidates: near neighbours both ways, and above the floor
 
 
-def load_side(sae: Path, codes: Path, level: float, ctx: Context) -> Side:
-    """Read one dictionary and the statistics of its firings above `level`."""
+def load_side(
+    sae: Path, codes: Path, level: float, ctx: Context, leading: int | None = None
+) -> Side:
+    """Read one dictionary, or only its `leading` latents, and the statistics of its firings above
+    `level`.
+    """
     dictionary = Dictionary.open(sae)
-    reader = Firing.above(Codes.open(codes), level, ctx.block_map)
+    n = dictionary.d_sae if leading is None else leading
+    reader = Firing.above(read_codes(codes, leading), level, ctx.block_map)
     count, mean = firing_statistics(reader, ctx.block_map)
     if not count.any():
         raise UserError(
@@ -61,13 +66,19 @@ def load_side(sae: Path, codes: Path, level: float, ctx: Context) -> Side:
             "(see its training.parquet): change train.* or leave it out of the sweep"
         )
     return Side(
-        unit_rows(np.asarray(dictionary.W_dec)),
-        unit_rows(np.asarray(dictionary.W_enc).T),
+        unit_rows(np.asarray(dictionary.W_dec)[:n]),
+        unit_rows(np.asarray(dictionary.W_enc).T[:n]),
         np.asarray(dictionary.b_dec, np.float32),
         reader,
         count,
         mean,
     )
+
+
+def read_codes(path: Path, leading: int | None) -> Codes | Leading:
+    """The codes of an SAE, or those of its `leading` latents."""
+    codes = Codes.open(path)
+    return codes if leading is None else Leading(codes, leading)
 
 
 def correspond(a: Side, b: Side, settings: MatchSettings) -> Correspondence:

@@ -17,8 +17,8 @@ from interpsweep.matching import coverage as covering
 from interpsweep.matching import edges as rules
 from interpsweep.matching import forest, traces
 from interpsweep.matching.cosine import unit_rows
+from interpsweep.matching.sides import read_codes
 from interpsweep.saes.artifact import Dictionary
-from interpsweep.saes.codes import Codes
 from interpsweep.saes.firing import Firing, firing_statistics
 from interpsweep.spec import Spec
 from interpsweep.tables import read_json, read_parquet, write_json, write_parquet
@@ -53,22 +53,30 @@ class Step(NamedTuple):
 
 
 def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str, Any]:
-    """Classify all edges of the family ``inputs["saes"]`` (narrow to wide) and grow its forest."""
+    """Classify all edges of the family ``inputs["saes"]`` (narrow to wide) and grow its forest.
+
+    With ``leading`` among the settings, the dictionaries are so many leading latents of one SAE.
+    """
     settings = own_fields(TreeSettings, spec["settings"])
     level = float(read_json(inputs["matches"][0] / "summary.json")["firing_level"])
-    codes = [Firing.above(Codes.open(path), level, ctx.block_map) for path in inputs["codes"]]
+    widths = spec["settings"].get("leading", [None] * len(inputs["saes"]))
+    codes = [
+        Firing.above(read_codes(path, n), level, ctx.block_map)
+        for path, n in zip(inputs["codes"], widths, strict=True)
+    ]
     levels = []
     for path, reader in zip(inputs["saes"], codes, strict=True):
         count, mean = firing_statistics(reader, ctx.block_map)
-        sae = Dictionary.open(path)
-        decoder = unit_rows(np.asarray(sae.W_dec))
-        encoder = None if sae.transcodes else unit_rows(np.asarray(sae.W_enc).T)
+        sae, n = Dictionary.open(path), len(count)
+        decoder = unit_rows(np.asarray(sae.W_dec)[:n])
+        encoder = None if sae.transcodes else unit_rows(np.asarray(sae.W_enc).T[:n])
         levels.append(rules.Level(decoder, encoder, count, mean))
     steps = [read_step(path) for path in inputs["matches"]]
     ends = [(low, high) for low, high in spec["settings"]["skips"]]
     skips = {at: read_step(path) for at, path in zip(ends, inputs["skips"], strict=True)}
     nodes, edges, summary = build(levels, codes, steps, settings, ctx, skips)
-    summary["firing_level"], summary["min_firings"] = level, settings.min_firings
+    summary |= {"firing_level": level, "min_firings": settings.min_firings}
+    summary["covered"] = settings.covered
     write_parquet(nodes.drop(columns="rare"), out / "nodes.parquet")
     write_parquet(edges, out / "edges.parquet")
     write_json(summary, out / "summary.json")

@@ -16,9 +16,13 @@ def twin(unit: NDArray[np.floating], count: int, rng: np.random.Generator) -> Ar
     Gaussian rows with that covariance would not do: their own spectrum is spread further, by as
     much as that of `unit` is by its finite number of rows, and bringing them to length one changes
     it again. So covariance and length are imposed in turn until they agree. Fewer rows than the
-    covariance has dimensions cannot have it; they have its trace.
+    covariance has dimensions cannot have it; they have its trace. Of rows that are all alike, a
+    single one for instance, there is no spectrum to keep: their twins have random directions.
     """
     rows = np.asarray(unit, np.float64)
+    if np.allclose(rows, rows[0], atol=1e-7):
+        drawn = rng.standard_normal((count, rows.shape[1]))
+        return drawn / np.linalg.norm(drawn, axis=1, keepdims=True)
     mean = rows.mean(axis=0)
     values, vectors = np.linalg.eigh((rows - mean).T @ (rows - mean) / len(rows))
     kept = values > values[-1] * 1e-10

@@ -29,8 +29,10 @@ _CLAIM_ROLES = {
 def plan_claims(items: Items, sweep: Sweep) -> str:
     """Plan the claims, which read every analysis of the sweep; return their digest."""
     chosen = {role: items.of(*stages) for role, stages in _CLAIM_ROLES.items()}
-    chosen["controls"] = [tree for tree in chosen["trees"] if not is_family(tree)]
-    chosen["trees"] = [tree for tree in chosen["trees"] if is_family(tree)]
+    for role, direction in (("controls", "seed"), ("levels", "levels")):
+        chosen[role] = items.of("tree", direction=direction)
+    for role in ("trees", "matches"):
+        chosen[role] = list(filter(is_family, chosen[role]))
     inputs: dict[str, Any] = {
         role: [item.digest for item in found] for role, found in chosen.items()
     }

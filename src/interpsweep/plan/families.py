@@ -1,7 +1,8 @@
 """Pairs of dictionaries to match, and the trees that are grown from them.
 
 A family's tree has no ``direction``; the tree between two seeds of one width, which says what the
-edges of a step in width are worth, has ``seed``.
+edges of a step in width are worth, has ``seed``, and that of the nested levels of one Matryoshka
+SAE has ``levels``.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from itertools import combinations, pairwise
 from typing import Any
 
+from interpsweep.config.saes import nested_widths
 from interpsweep.config.sweep import Overridable
 from interpsweep.models.sites import site_kind
 from interpsweep.plan.items import FAMILY, Coordinates, Items, PlannedItem
@@ -29,6 +31,20 @@ def width_and_seed_matches(items: Items, sections: Overridable, at: Coordinates)
         same = ("architecture", "sparsity", "d_sae")
         for first, second in _neighbours(saes, same, "seed"):
             _match(items, sections, "seed", (first, second), codes, at)
+    if "levels" in sections.match.directions:
+        for sae in saes:
+            for ends in pairwise(levels_of(sae)):
+                _match(items, sections, "levels", (sae, sae), codes, at, {"leading": list(ends)})
+
+
+def levels_of(sae: PlannedItem) -> list[int]:
+    """Numbers of leading latents that reconstruct by themselves, of a Matryoshka SAE trained here;
+    none of others.
+    """
+    settings = sae.spec["settings"]
+    if sae.stage != "train" or settings["architecture"] != "matryoshka":
+        return []
+    return nested_widths(settings["matryoshka_levels"], settings["d_sae"])
 
 
 def layer_matches(items: Items, sections: Overridable, model: str) -> None:
@@ -76,8 +92,11 @@ def _match(
     pair: tuple[PlannedItem, PlannedItem],
     codes: dict[str, str],
     at: Coordinates,
+    further: dict[str, Any] | None = None,
 ) -> None:
+    """Plan one pair; `further` settings are part of its coordinates as well."""
     a, b = pair
+    further = further or {}
     inputs = {
         "a": a.digest,
         "b": b.digest,
@@ -88,23 +107,23 @@ def _match(
     }
     # which widths lie between two changes nothing about them
     kind = "width" if direction == "skip" else direction
-    settings = {**sections.match.identity(), "direction": kind}
-    items.add("match", settings, inputs, {**at, "direction": direction, "a": a.at, "b": b.at})
+    settings = {**sections.match.identity(), "direction": kind, **further}
+    here = {**at, "direction": direction, "a": a.at, "b": b.at, **further}
+    items.add("match", settings, inputs, here)
 
 
 def trees(items: Items, sections: Overridable, at: Coordinates) -> None:
     """Plan the tree of every family at one site whose widths are all matched, and of every two
     matched seeds.
     """
-    matches = {
-        (item.spec["inputs"]["a"], item.spec["inputs"]["b"]): item.digest
-        for item in items.of("match", **at)
-    }
+    found = items.of("match", **at)
+    ends = {item.digest: (item.spec["inputs"]["a"], item.spec["inputs"]["b"]) for item in found}
+    matches = {pair: digest for digest, pair in ends.items() if pair[0] != pair[1]}
     for ladder in _ladders(items.of(*SAES, **at)):
-        ends = [(a.digest, b.digest) for a, b in pairwise(ladder)]
-        if not ends or not matches.keys() >= set(ends):
+        pairs = [(a.digest, b.digest) for a, b in pairwise(ladder)]
+        if not pairs or not matches.keys() >= set(pairs):
             continue  # one width, or width matching switched off: no tree
-        steps = [matches[pair] for pair in ends]
+        steps = [matches[pair] for pair in pairs]
         skips = {
             (low, high): match
             for low, high in combinations(range(len(ladder)), 2)
@@ -117,6 +136,16 @@ def trees(items: Items, sections: Overridable, at: Coordinates) -> None:
         here = {key: twins.at["a"][key] for key in (*FAMILY, "layer", "d_sae")}
         here |= {"direction": "seed", "against": twins.at["b"]["seed"]}
         _tree(items, sections, pair, [twins.digest], here)
+    for sae in items.of(*SAES, **at):
+        nested = [
+            items.by_digest[match] for match, pair in ends.items() if set(pair) == {sae.digest}
+        ]
+        if nested:
+            here = {key: sae.at[key] for key in (*FAMILY, "layer", "d_sae")}
+            here["direction"] = "levels"
+            nested.sort(key=lambda match: match.spec["settings"]["leading"])
+            widths, steps = levels_of(sae), [match.digest for match in nested]
+            _tree(items, sections, [sae] * len(widths), steps, here, further={"leading": widths})
 
 
 def _tree(
@@ -126,13 +155,18 @@ def _tree(
     steps: list[str],
     at: Coordinates,
     skips: dict[tuple[int, int], str] | None = None,
+    further: dict[str, Any] | None = None,
 ) -> None:
     """Plan the tree of the dictionaries of `ladder`; `skips` has matches by their two levels."""
     skips = skips or {}
     codes = _codes_of(items, model=at["model"], site=at["site"])
     items.add(
         "tree",
-        {**sections.tree.identity(), "skips": [list(levels) for levels in skips]},
+        {
+            **sections.tree.identity(),
+            "skips": [list(levels) for levels in skips],
+            **(further or {}),
+        },
         {
             "saes": [item.digest for item in ladder],
             "codes": [codes[item.digest] for item in ladder],
@@ -145,8 +179,9 @@ def _tree(
 
 
 def is_family(item: PlannedItem) -> bool:
-    """Whether an item is no tree of another kind than that of a family."""
-    return item.stage != "tree" or "direction" not in item.at
+    """Whether an item is no tree of another kind than that of a family, and no match for one."""
+    direction = item.at.get("direction")
+    return direction is None if item.stage == "tree" else direction != "levels"
 
 
 def space_of(sae: PlannedItem) -> str:

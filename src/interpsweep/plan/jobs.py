@@ -122,12 +122,16 @@ def readable_name(item: PlannedItem) -> str:
     at: dict[str, Any] = item.at
     if item.stage == "match":
         a, b = at["a"], at["b"]
+        if at["direction"] == "levels":
+            return f"levels-{'-'.join(map(str, at['leading']))}-{_sae_name(a)}"
         along = {"seed": "seed", "layer": "site"}.get(at["direction"], "d_sae")
         return f"{at['direction']}-{a[along]}-{b[along]}-{_sae_name(a, skip=along)}"
     if item.stage == "figures":
         where = [at[key] for key in ("model", "site") if key in at]
         family = [_sae_name(at)] if "architecture" in at else []
         return "-".join([at["figure"], *where, *family])
+    if item.stage == "tree" and at.get("direction") == "levels":
+        return f"levels-{_sae_name(at)}"
     if item.stage == "tree" and "direction" in at:
         return f"{at['direction']}-{at['seed']}-{at['against']}-{_sae_name(at, skip='seed')}"
     if "architecture" in at:

@@ -41,6 +41,32 @@ class CodeReader(Protocol):
 
 
 @dataclass(frozen=True)
+class Leading:
+    """The first `d_sae` latents of an SAE, behind the interface of its codes."""
+
+    codes: Any
+    d_sae: int
+
+    @property
+    def n_rows(self) -> int:
+        """Number of encoded rows."""
+        return int(self.codes.n_rows)
+
+    @property
+    def rows(self) -> tuple[int, int]:
+        """Rows of the activations that are encoded."""
+        return self.codes.rows
+
+    def chunks(self) -> Iterable[tuple[int, int]]:
+        """Pieces [start, stop) that cover all rows."""
+        return self.codes.chunks()
+
+    def read(self, start: int, stop: int) -> sp.csr_matrix:
+        """Codes (stop - start, d_sae) of rows [start, stop)."""
+        return sp.csr_matrix(self.codes.read(start, stop)[:, : self.d_sae])
+
+
+@dataclass(frozen=True)
 class Firing:
     """Codes reduced to firings: `read` drops what does not exceed a latent's `floor` (d_sae,)."""
 

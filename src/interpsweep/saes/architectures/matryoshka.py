@@ -15,6 +15,7 @@ from itertools import accumulate, pairwise
 import torch
 from torch import Tensor
 
+from interpsweep.config.saes import nested_widths
 from interpsweep.saes.architectures._base import Export, Step
 from interpsweep.saes.architectures.batchtopk import SAE as BatchTopK
 from interpsweep.saes.kernels import ByColumn, SparseCodes, decode, sampled_products
@@ -26,8 +27,7 @@ class SAE(BatchTopK):
     def set_up(self, device: str) -> None:
         """See `Architecture.set_up`."""
         super().set_up(device)
-        shares = self.settings.matryoshka_levels
-        self.widths = sorted({max(1, round(share * self.d_sae)) for share in shares})
+        self.widths = nested_widths(self.settings.matryoshka_levels, self.d_sae)
 
     def step(self, x: Tensor, target: Tensor, progress: float, dead: Tensor | None) -> Step:
         """See `Architecture.step`."""
