@@ -163,7 +163,7 @@ READS = {
     "absorption": {"match", "tree"},
     "edges": {"tree"},
     "forest": {"tree", "encode"},
-    **{name: {"geometry"} for name in ("panels", "embedding", "spectrum")},
+    **{name: {"geometry"} for name in ("panels", "loops", "embedding", "spectrum", "spectra")},
 }
 _FROM_EVALUATE = ("evaluate", "encode", "geometry", "landscape", "match", "tree", "claims")
 SAE_STAGES = ("train", *_FROM_EVALUATE)

@@ -25,6 +25,7 @@ _PER_SITE = (
     "absorption",
     "probes",
     "panels",
+    "loops",
     "embedding",
     "spectrum",
 )

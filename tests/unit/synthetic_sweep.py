@@ -133,14 +133,22 @@ class SyntheticSweep:
                 "cluster": c,
                 "size": 7,
                 "test": t,
-                "p_selected": 0.002 + 0.03 * c + 0.1 * (t != "circle"),
+                "p_selected": np.nan
+                if (c, t) == (3, "simplex")
+                else 0.002 + 0.03 * c + 0.1 * (t != "circle"),
                 "statistic": 0.7,
                 "null_mean": 0.4,
                 "null_sd": 0.05,
+                "source": "tokens",
+                "best_model": "circle" if c else "unresolved",
+                "cloud_rows": 200,
+                "p_loop": (0.001, 0.3, np.nan, 0.04)[c],
+                "loop_power": "no power below 5 bars" if c == 2 else "",
             }
             for c in range(4)
             for t in TESTS
         ]
+        write_parquet(bars(rng), out / "persistence.parquet")
         write_parquet(pd.DataFrame(census), out / "census.parquet")
         tests = {
             t: {
@@ -438,9 +446,17 @@ def spectrum(width: int, d: int = 64) -> pd.DataFrame:
     rank = np.arange(1, d + 1)
     eigenvalue = rank**-0.8
     null = (1 + np.sqrt(d / width) * np.linspace(1, -1, d)) / d
-    return pd.DataFrame(
-        {"rank": rank, "eigenvalue": eigenvalue / eigenvalue.sum(), "null_eigenvalue": null}
-    )
+    made = {"rank": rank, "eigenvalue": eigenvalue / eigenvalue.sum(), "null_eigenvalue": null}
+    return pd.DataFrame({**made, "activation_eigenvalue": rank**-1.2})
+
+
+def bars(rng: np.random.Generator) -> pd.DataFrame:
+    """Loops of three clouds, one of them long in the first."""
+    birth = rng.uniform(0.1, 1.0, (3, 20))
+    death = birth * (1 + rng.exponential(0.1, birth.shape))
+    death[0, 0] = 4 * birth[0, 0]
+    cluster = np.repeat(np.arange(3, dtype="int32"), 20)
+    return pd.DataFrame({"cluster": cluster, "birth": birth.ravel(), "death": death.ravel()})
 
 
 def panel_points(rng: np.random.Generator) -> pd.DataFrame:

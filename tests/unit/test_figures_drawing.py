@@ -176,3 +176,26 @@ def test_an_encoder_model_has_no_recovered_loss_to_draw(tmp_path: Path) -> None:
 def test_unknown_figure_names_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="pareto"):
         draw.run({"settings": {"figure": "paretto"}, "inputs": {}}, {}, tmp_path, None)
+
+
+def test_the_longest_loop_of_every_cloud_is_marked(sweep: SyntheticSweep, tmp_path: Path) -> None:
+    draw_one(sweep, "loops", tmp_path)
+    table = pd.read_parquet(tmp_path / "data.parquet")
+    of = ["architecture", "sparsity", "d_sae", "seed", "cluster"]
+    ratio = table["death"] / table["birth"]
+    assert (table.groupby(of)["longest"].sum() == 1).all()
+    assert (ratio[table["longest"]].to_numpy() == ratio.groupby([table[c] for c in of]).max()).all()
+    first = table[table["cluster"] == 0]
+    assert ratio[first.index[first["longest"]]].to_numpy() == pytest.approx(4)
+
+
+def test_tests_without_power_are_not_expected_to_pass(
+    sweep: SyntheticSweep, tmp_path: Path
+) -> None:
+    """Of four clusters one has no p of a simplex; 1.6 passes were expected of 30 tests."""
+    draw_one(sweep, "census", tmp_path)
+    table = pd.read_parquet(tmp_path / "data.parquet")
+    simplex, circle = (table[table["test"] == name] for name in ("simplex", "circle"))
+    assert (simplex["clusters"] == 3).all() and (circle["clusters"] == 4).all()
+    assert simplex["expected"].to_numpy() == pytest.approx(1.6 * 3 / 30)
+    assert (table["excess"] == table["passing"] - table["expected"]).all()

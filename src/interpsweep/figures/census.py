@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 from interpsweep.config.pictures import FigureStyle
 from interpsweep.figures import style as s
@@ -19,7 +19,10 @@ _TESTS = tuple(shape for shape in s.SHAPE_COLOURS if shape not in ("unresolved",
 
 
 def table(sources: Sources) -> pd.DataFrame:
-    """One row per SAE and test: clusters tested, passing, expected under the null, claimed."""
+    """One row per SAE and test: clusters tested, passing, expected under the null, claimed.
+
+    A test without power counts neither as passing nor as expected.
+    """
     rows = [row for source in sources.get("geometry", []) for row in _rows(source)]
     if not rows:
         return pd.DataFrame()
@@ -37,8 +40,15 @@ def table(sources: Sources) -> pd.DataFrame:
 
 def _rows(source: Source) -> list[dict[str, Any]]:
     tests = source.json("summary.json").get("tests", {})
+    tested = source.frame("census.parquet", ["test", "p_selected"])
     at = {key: source.coordinates.get(key) for key in PLACE}
-    return [{**at, "test": name, **facts} for name, facts in sorted(tests.items())]
+    made = []
+    for name, facts in sorted(tests.items()):
+        of = tested[tested["test"] == name] if len(tested) else tested
+        share = len(of.dropna()) / max(int(facts["clusters"]), 1)
+        counts = {"clusters": len(of.dropna()), "expected": facts["expected"] * share}
+        made.append({**at, "test": name, **facts, **counts})
+    return made
 
 
 def _claimed(claims: pd.DataFrame, on: list[str]) -> pd.DataFrame | None:
@@ -66,34 +76,40 @@ def _grid(table: pd.DataFrame, style: FigureStyle, panel: str, along: str) -> Fi
     columns = min(3, len(groups))
     figure, axes = s.panels(style, len(groups), columns, 0.9 if columns > 1 else 0.55, sharey=True)
     for i, (axis, (of, title)) in enumerate(zip(axes, groups, strict=True)):
-        _panel(axis, of, along)
+        _bars(axis, of, along, style)
         axis.set_title(title)
-        if along == "d_sae":
-            s.width_axis(axis, table["d_sae"].tolist(), "dictionary width")
-        else:
-            axis.set_xlabel("layer")
+        axis.set_xlabel("dictionary width" if along == "d_sae" else "layer")
         if i % columns == 0:
             axis.set_ylabel("clusters passing,\nobserved − expected")
-    present = [t for t in _TESTS if t in set(table["test"])]
-    marks = [Line2D([], [], color=s.SHAPE_COLOURS[t], marker="o", label=t) for t in present]
-    grey: dict[str, Any] = {"color": "#555555", "ls": "", "marker": "o"}
-    marks += [
-        Line2D([], [], **grey, label="some claimed (q)"),
-        Line2D([], [], **grey, mfc="white", label="none claimed"),
-    ]
-    s.legend_outside(figure, marks)
+    present = [t for t in _TESTS if t in set(table.loc[table["clusters"] > 0, "test"])]
+    s.legend_outside(figure, [Patch(color=s.SHAPE_COLOURS[t], label=t) for t in present])
     return figure
 
 
-def _panel(axis: Axes, of: pd.DataFrame, along: str) -> None:
-    axis.axhline(0, color="#888888", lw=0.8, zorder=0)
-    present = [t for t in _TESTS if t in set(of["test"])]
-    for i, test in enumerate(present):
-        rows, colour = of[of["test"] == test], s.SHAPE_COLOURS[test]
-        offset = i - (len(present) - 1) / 2
-        at = rows[along] * 2 ** (offset * 0.09) if along == "d_sae" else rows[along] + offset * 0.08
-        mean = rows.groupby(at)["excess"].mean()
-        axis.plot(mean.index, mean, color=colour, lw=1.1)
-        face = [colour if claimed else "white" for claimed in rows["claimed"]]
-        axis.scatter(at, rows["excess"], s=16, c=face, edgecolor=colour, lw=1, zorder=3)
+def _bars(axis: Axes, of: pd.DataFrame, along: str, style: FigureStyle) -> None:
+    """Means over seeds, stacked: what exceeds the null upwards, what falls short downwards.
+
+    Above a bar stands how many clusters are claimed.
+    """
+    axis.axhline(0, color="#888888", lw=0.8, zorder=3)
+    mean = of.pivot_table(index=along, columns="test", values="excess", aggfunc="mean")
+    claimed = of.groupby([along, "seed"])["claimed"].sum().groupby(along).mean()
+    for x, (at, row) in enumerate(mean.iterrows()):
+        top = bottom = 0.0
+        for test in [t for t in _TESTS if t in mean.columns and row[t] == row[t]]:
+            height, base = row[test], top if row[test] > 0 else bottom
+            axis.bar(x, height, bottom=base, width=0.72, color=s.SHAPE_COLOURS[test], lw=0)
+            top, bottom = max(top, base + height), min(bottom, base + height)
+        note = axis.annotate(
+            f"{claimed[at]:g}",
+            (x, top),
+            (0, 2),
+            textcoords="offset points",
+            ha="center",
+            fontsize=style.font_size * 0.8,
+            color=s.INK,
+        )
+        note.set_in_layout(False)
+    axis.set_xticks(range(len(mean)), [s.count(v) for v in mean.index])
+    axis.margins(y=0.12)
     s.finish(axis)

@@ -55,14 +55,7 @@ def draw(table: pd.DataFrame, style: FigureStyle) -> Figure:
             f"cluster {first.cluster} of {s.count(first.d_sae)}\n"
             f"{first.test}, p = {first.p_selected:.2g}"
         )
-        axes[2 * i].text(
-            0.03,
-            0.03,
-            f"{first.statistic:.2f}, null {first.null_mean:.2f} ± {first.null_sd:.2f}",
-            transform=axes[2 * i].transAxes,
-            fontsize=style.font_size * 0.6,
-            color="#777777",
-        )
+        _null(axes[2 * i], first, style)
         axes[2 * i + 1].set_title(f"its activations\n{_subject(of)}")
         drawn.append((axes[2 * i], axes[2 * i + 1], of))
     figure.draw_without_rendering()  # gives the panels their places: labels need them
@@ -70,6 +63,22 @@ def draw(table: pd.DataFrame, style: FigureStyle) -> Figure:
         _name_directions(left, of[of.kind != "cloud"], style)
         _name_tokens(right, of[of.kind == "cloud"], style)
     return figure
+
+
+def _null(axis: Axes, first: Any, style: FigureStyle) -> None:
+    """The statistic on a scale with its null, as mean and two standard deviations, in a strip."""
+    strip = axis.inset_axes((0.06, 0.07, 0.88, 0.05))
+    mean, sd = first.null_mean, first.null_sd
+    strip.barh(0, 4 * sd, left=mean - 2 * sd, height=1.0, color=s.PALE, lw=0)
+    strip.plot([mean, mean], [-0.5, 0.5], color=s.GREY, lw=1)
+    strip.plot([first.statistic] * 2, [-0.5, 0.5], color=s.RED, lw=1.6)
+    low, high = min(mean - 2 * sd, first.statistic), max(mean + 2 * sd, first.statistic)
+    room = 0.06 * max(high - low, 1e-12)
+    strip.set_xlim(low - room, high + room)
+    strip.set_axis_off()
+    small: dict[str, Any] = {"fontsize": style.font_size * 0.55, "va": "bottom", "ha": "center"}
+    strip.text(mean, 0.6, f"null {mean:.2f}", color="#777777", **small)
+    strip.text(first.statistic, 0.6, f"{first.statistic:.2f}", color=s.RED, **small)
 
 
 def _subject(of: pd.DataFrame) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -15,6 +16,9 @@ from interpsweep.figures.sources import Sources, stacked
 MISSING = "No spectrum: the geometry of no dictionary of this site was measured."
 
 _SAE = ["architecture", "sparsity", "d_sae", "seed"]
+# dimensions that a vertex of a polytope takes up (Elhage et al. 2022)
+_POLYTOPES = {2 / 7: "heptagon", 3 / 8: "square antiprism", 2 / 5: "pentagon", 1 / 2: "digon",
+              2 / 3: "triangle", 3 / 4: "tetrahedron"}  # fmt: skip
 _EDGES = np.linspace(0.0, 1.0, 41)  # bins of dimensionality
 
 
@@ -85,6 +89,18 @@ def _dimensionality(axis: Axes, bars: pd.DataFrame, colours: dict) -> None:
     for (_, _, width, _), of in bars.groupby(_SAE, sort=True):
         axis.step(of.x, of.y, where="mid", color=colours[width], lw=1.1)
         axis.axvline(of.null.iloc[0], color=colours[width], ls="--", lw=0.9, alpha=0.7)
+    small = plt.rcParams["xtick.labelsize"] * 0.75
+    for at, name in _POLYTOPES.items():
+        axis.axvline(at, color="#BBBBBB", lw=0.7, ls=":", zorder=0)
+        axis.text(
+            *(at, 0.99, name),
+            transform=axis.get_xaxis_transform(),
+            rotation=90,
+            va="top",
+            ha="left" if name == "pentagon" else "right",
+            fontsize=small,
+            color="#888888",
+        )
     axis.set_xlim(0, 1)
     axis.set_ylim(bottom=0)
     axis.set_xlabel("dimensions per feature, D")
