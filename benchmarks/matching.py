@@ -2,13 +2,16 @@
 
     python benchmarks/matching.py cosines [--width 16384] [--d-in 384] [--faiss PYTHON]
     python benchmarks/matching.py firings [--width 65536] [--rows 100000] [--k 32]
+    python benchmarks/matching.py together [--width 65536] [--rows 100000] [--k 32]
 
 `cosines` compares random unit directions with the 8 nearest both ways and all pairs from .3 up, in
 units of the bare product of the same blocks (``np.matmul`` alone), and of faiss' exact flat index
 (`IndexFlatIP`, one way only) in an environment of its own, whose interpreter is given. `firings`
 counts everything about the candidate pairs of two synthetic TopK dictionaries, made up row by row
 so that no input is held, and prints CPU seconds by part and the peak of resident memory, of which
-mapped files are a part that the system may drop. Times are CPU seconds; set OMP_NUM_THREADS=1.
+mapped files are a part that the system may drop. `together` does the same for what encoding adds
+up: the codes of one such dictionary are stored, with statistics of its latents and joint counts of
+firings above `--level`. Times are CPU seconds; set OMP_NUM_THREADS=1.
 """
 
 from __future__ import annotations
@@ -23,12 +26,18 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
+from pyarrow.parquet import ParquetFile
 
 from interpsweep.config.analysis import MatchSettings
+from interpsweep.config.inference import EncodeSettings
 from interpsweep.matching.cosine import COLUMNS, compare, nearest, unit_rows
 from interpsweep.matching.match import match
 from interpsweep.matching.sides import Side
+from interpsweep.saes.activity import Activity
+from interpsweep.saes.codes import Codes, CodesWriter
 from interpsweep.saes.firing import Firing, firing_statistics
+from interpsweep.saes.together import counted
+from interpsweep.tables import write_parquet_parts
 
 BLOCK = MatchSettings().block
 CHUNK = 8192
@@ -172,19 +181,65 @@ def firings(width: int, rows: int, k: int, d_in: int, draws: int) -> None:
     print({name: round(size) for name, size in memory().items()}, "MB", summary["mcc"] or "")
 
 
+def together(width: int, rows: int, k: int, level: float) -> None:
+    """Print what storing codes, statistics and joint counts of one dictionary costs."""
+    settings = EncodeSettings(cofiring_level=level)
+    made, ctx = Made(rows, width, k, 1), Timed()
+    with tempfile.TemporaryDirectory() as folder:
+        out, began = Path(folder), time.process_time()
+        blocks = made.chunks()
+        writer = CodesWriter(
+            out,
+            (0, rows),
+            width,
+            [k * (stop - start) for start, stop in blocks],
+            k,
+            {"level": settings.cofiring_level, "least": settings.cofiring_least},
+        )
+        activity = Activity(width)
+        for start, stop in blocks:
+            block = made.read(start, stop)
+            writer.append(block)
+            activity.add(
+                start, block.indptr.astype(np.int64), block.indices.astype(np.int32), block.data
+            )
+        writer.close()
+        print(f"{'stored':<16} {time.process_time() - began:8.1f} s", memory())
+        began = time.process_time()
+        parts = counted(
+            Codes.open(out),
+            activity.largest,
+            settings.cofiring_level,
+            settings.cofiring_least,
+            out / "firings",
+            ctx.block_map,
+        )
+        write_parquet_parts(parts, out / "together.parquet")
+        pairs = ParquetFile(out / "together.parquet").metadata.num_rows - width
+        print(f"{'joint counts':<16} {time.process_time() - began:8.1f} s")
+        print(f"{width:,} latents, {rows:,} rows, k {k}, {pairs:,} pairs kept")
+        print({name: round(size) for name, size in memory().items()}, "MB")
+
+
 def main() -> None:
     """Run one of the two."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=("cosines", "firings"), nargs="?", default="cosines")
+    parser.add_argument(
+        "what", choices=("cosines", "firings", "together"), nargs="?", default="cosines"
+    )
     parser.add_argument("--width", type=int, default=16384)
     parser.add_argument("--d-in", type=int, default=384)
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--k", type=int, default=32)
     parser.add_argument("--null-draws", type=int, default=39)
+    level = EncodeSettings().cofiring_level
+    parser.add_argument("--level", type=float, default=level, help="of firings, in `together`")
     parser.add_argument("--faiss", help="an interpreter that has faiss-cpu")
     options = parser.parse_args()
     if options.what == "cosines":
         cosines(options.width, options.d_in, options.faiss)
+    elif options.what == "together":
+        together(options.width, options.rows, options.k, options.level)
     else:
         firings(options.width, options.rows, options.k, options.d_in, options.null_draws)
 

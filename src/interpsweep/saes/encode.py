@@ -44,7 +44,7 @@ from interpsweep.saes.codes import BLOCK_ROWS, CONTEXTS, FEATURES, TOGETHER, Cod
 from interpsweep.saes.kernels import native
 from interpsweep.saes.load import LoadedSAE, encode_parts, load
 from interpsweep.spec import Spec
-from interpsweep.tables import write_parquet
+from interpsweep.tables import write_parquet, write_parquet_parts
 
 FIRINGS = "firings"  # scratch folder: who fires where
 BLOCKS = "blocks"  # scratch folder: one file per encoded block, so a killed run resumes there
@@ -91,11 +91,11 @@ def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str
         if ctx.stopping and len(counts) < len(blocks):
             raise Stopped("encode: stopped; finished blocks are kept, run the same command")
     gathered = _gather(out, scratch, blocks, counts, sae, settings)
-    joint = together.count(
+    joint = together.counted(
         Codes.open(out), gathered.activity.largest, settings.cofiring_level,
         settings.cofiring_least, out / FIRINGS, ctx.block_map,
     )  # fmt: skip
-    write_parquet(joint, out / TOGETHER)
+    write_parquet_parts(joint, out / TOGETHER)
     for folder in (scratch, out / FIRINGS):
         shutil.rmtree(folder)
     features = _feature_table(gathered, last - first, sae)

@@ -6,6 +6,7 @@ number of joint firings and memory knows neither rows nor pairs of latents: only
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -76,23 +77,27 @@ def from_table(table: pd.DataFrame, d_sae: int, rows: int, level: float, least: 
     return Together(joint, rows, level, least)
 
 
-def count(
-    codes: Any, largest: NDArray[np.floating], level: float, least: int, scratch: Path,
+def counted(
+    codes: Any,
+    largest: NDArray[np.floating],
+    level: float,
+    least: int,
+    scratch: Path,
     block_map: BlockMap,
-) -> pd.DataFrame:  # fmt: skip
+) -> Iterator[pd.DataFrame]:
     """Joint firings of all pairs of latents: columns ``a``, ``b`` (int32, a <= b), ``n_ab`` int64.
 
-    Rows with a == b say how often a latent fires; every latent that fires has one. Of the others
-    those with at least `least` joint firings are kept. `largest` (d_sae,) are the largest
-    activations; firings above `level` times them are laid out under `scratch` (see `Postings`).
+    Comes in parts, at least one, so that memory does not grow with the pairs. Rows with a == b say
+    how often a latent fires; every latent that fires has one. Of the others those with at least
+    `least` joint firings are kept. `largest` (d_sae,) are the largest activations; firings above
+    `level` times them are laid out under `scratch` (see `Postings`).
     """
     firing = Firing(codes, level * np.asarray(largest, np.float64))
     counts, _ = firing_statistics(firing, block_map)
     postings = Postings.write(firing, counts, scratch)
     work = partial(_block, postings=postings, least=least)
-    parts = [np.zeros((3, 0), np.int64), *block_map(work, blocks_of(counts), "firing together")]
-    a, b, n_ab = np.concatenate(parts, axis=1)
-    return pd.DataFrame({"a": a.astype(np.int32), "b": b.astype(np.int32), "n_ab": n_ab})
+    for a, b, n_ab in block_map(work, blocks_of(counts), "firing together"):
+        yield pd.DataFrame({"a": a.astype(np.int32), "b": b.astype(np.int32), "n_ab": n_ab})
 
 
 def _block(block: tuple[int, int], postings: Postings, least: int) -> Ints:
