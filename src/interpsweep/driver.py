@@ -26,7 +26,7 @@ from interpsweep.lock import complete, lock_path, read_lock, write_lock
 from interpsweep.plan import Plan, build_plan
 from interpsweep.spec import canonical_json, normal_json
 from interpsweep.store import Store
-from interpsweep.store.layout import MANIFEST, write_atomic, write_quick
+from interpsweep.store.layout import MANIFEST, is_draft, write_atomic, write_quick
 
 
 def plan_sweep(paths: Iterable[Path]) -> Plan:
@@ -145,15 +145,20 @@ def _refresh_picture(folder: Path, path: Path, finished: bool) -> None:
 
 
 def _drop_unknown(plan: Plan) -> None:
-    """Remove what results/<sweep>/ shows and the plan no longer means: figures, sites, models."""
+    """Remove what results/<sweep>/ shows and the plan no longer means: figures, sites, models.
+
+    And the drafts of whoever was killed while writing there.
+    """
     top = Path("results") / plan.sweep.sweep
     for path in (top / "figures").glob("*"):
         if path.is_file() and str(path.with_suffix(".svg")) not in plan.pictures:
             path.unlink()
     for folder, _, files in os.walk(top, topdown=False):  # never into links
-        for path in (Path(folder, name) for name in files if name.endswith(".json")):
-            if str(path) not in plan.face and face.current(path):
+        for path in (Path(folder, name) for name in files):
+            if path.suffix == ".json" and str(path) not in plan.face and face.current(path):
                 face.hide(path)
+            elif is_draft(path):
+                path.unlink()
         with suppress(OSError):  # not empty
             os.rmdir(folder)
 

@@ -205,16 +205,18 @@ def shown_in(path: Path) -> set[str]:
     return {item["name"] for item in json.loads(path.read_text())["items"]}
 
 
-def test_results_forget_a_site_that_the_sweep_dropped(folder: Any, base: Any) -> None:
+def test_results_forget_a_dropped_site_and_drafts(folder: Any, base: Any) -> None:
     folder.write(base)
     folder.finish()
     mine = Path("results/tiny/one/notes.json")
     mine.write_text("{}")
+    draft = Path("results/tiny/.bundle.json.0a1b2c3d.partial")  # somebody was killed
+    draft.write_text("{")
     put("models.0.sites", [SITES[0]])(base)
     folder.write(base)
     folder.finish()
     assert sorted(path.name for path in Path("results/tiny/one").glob("blocks.*")) == [SITES[0]]
-    assert mine.exists()
+    assert mine.exists() and not draft.exists()
 
 
 def test_a_readable_file_that_the_sweep_lacks_is_refused(folder: Any, base: Any) -> None:

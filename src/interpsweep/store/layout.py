@@ -142,6 +142,11 @@ def _write(path: Path, text: str, *, flush: bool) -> None:
         raise
 
 
+def is_draft(path: Path) -> bool:
+    """Whether a file is what a process that was killed while writing leaves."""
+    return path.name.startswith(".") and path.suffix == ".partial"
+
+
 def sync_folder(folder: Path) -> None:
     """Make the entries of `folder` durable (a no-op where folders can't be opened)."""
     handle = os.open(folder, os.O_RDONLY)
