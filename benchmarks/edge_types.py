@@ -1,11 +1,13 @@
 """Where the edge types are right and where they stop to be, against planted trees.
 
-* `grid`: the ladder world (three parents, nine children, eight features of their own; SAEs of 11
-  and 20 latents, L1) under noise crossed with unequal frequencies, with the size of children, and
-  with the spread of magnitudes;
-* `worlds`: deeper and crowded worlds, SAEs of several architectures and of three widths.
+* `grid`: the rules alone. Dictionaries in closed form, of three parents with three exclusive
+  children each and eight features of their own: a narrow one without room for the children, which
+  its parents lean into, and a wide one in which they have absorbed their parents. Both encode noisy
+  activations; noise is crossed with unequal frequencies, with the size of children, and with the
+  spread of magnitudes;
+* `worlds`: trained SAEs, in deeper and crowded worlds, of several architectures and three widths.
 
-Both keep what they make under --store and go on there. `page` writes from their scores the tables
+What is trained is kept under --store, and goes on there. `page` writes from the scores the tables
 and the picture of docs/methods.md and the data of the figure `operating`.
 
     python benchmarks/edge_types.py grid worlds page --store edge-types
@@ -20,26 +22,34 @@ import time
 from pathlib import Path
 from typing import Any
 
-import edge_types_page
+import numpy as np
 import pandas as pd
 import yaml
+from scipy.sparse import csr_matrix
+
+from interpsweep.claims import planted
+from interpsweep.config.analysis import MatchSettings, TreeSettings
+from interpsweep.matching.edges import Level
+from interpsweep.matching.match import match
+from interpsweep.matching.tree import Step, build
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "tests" / "science"))
+sys.path += [str(ROOT / "tests" / "science"), str(ROOT / "tests" / "unit")]
 
-NOISE = (0.0, 0.05, 0.1)
-# what is crossed with the noise, and its values; the ladder's own is among them
+NOISE = (0.0, 0.02, 0.05, 0.1, 0.2)
+# what is crossed with the noise, and its values
 AXES = {
-    "child_ratio": (1.0, 0.5, 0.25),
-    "child_magnitude": (0.5, 1.0, 2.0, 4.9),
-    "magnitude_noise": (0.0, 0.15, 0.3),
+    "child_ratio": (1.0, 0.5, 0.25, 0.1),
+    "child_magnitude": (0.25, 0.5, 1.0, 2.0, 5.0),
+    "magnitude_noise": (0.0, 0.1, 0.2, 0.3, 0.5),
 }
+OWN = {"child_ratio": 1.0, "child_magnitude": 1.0, "magnitude_noise": 0.0}
+PARENTS, CHILDREN, OTHERS, DIM, ROWS = 3, 3, 8, 64, 40_000
+LEAST = 0.05  # smallest activation; with noise three of its standard deviations more
 PLAIN = {
     "batch_size": 1024, "warm_up": 0, "scale_activations": "none", "decoder_bias": "zero",
     "gradient_clip": None, "learning_rate": 3e-3,
 }  # fmt: skip
-OWN = {"child_ratio": 1.0, "child_magnitude": 1.0, "magnitude_noise": 0.0}
-LADDER = {"kind": "tree", "d": 64, "roots": 3, "child_probability": 0.2}
 WORLDS: dict[str, dict[str, Any]] = {
     "deep": {
         "world": {"kind": "tree", "d": 64, "roots": 4, "branching": 3, "depth": 2,
@@ -57,25 +67,96 @@ WORLDS: dict[str, dict[str, Any]] = {
 STAGES = {"corpus", "capture", "train", "encode", "match", "tree"}
 
 
-def grid_config(seeds: list[int], tokens: int) -> dict[str, Any]:
-    """A sweep with one model for each point of the grid, named by axis, value and noise."""
-    points = {
-        f"{key}_{value}_{noise}": {**LADDER, "noise": noise, key: value}
-        for noise in NOISE
-        for key, values in AXES.items()
-        for value in values
-        if value != OWN[key]
-    }
-    points |= {f"ladder_1_{noise}": {**LADDER, "noise": noise} for noise in NOISE}
-    return {
-        "sweep": "edge-types",
-        "models": [_model(name, world) for name, world in points.items()],
-        "corpus": {"source": "generated", "n_tokens": 150_000, "context_length": 32},
-        "capture": {"dtype": "float32"},
-        "train": {"architectures": ["relu"], "widths": [11, 20], "sparsities": [0.02],
-                  "seeds": seeds, "tokens": tokens, **PLAIN},
-        "match": {"directions": ["width"], "null_draws": 9},
-    }  # fmt: skip
+def grid(seeds: list[int]) -> pd.DataFrame:
+    """Scores at every point of the grid: axis, value, noise, seed, type, true, found, right."""
+    parts = []
+    for axis, values in AXES.items():
+        for value in values:
+            for noise in NOISE:
+                for seed in seeds:
+                    world = {**OWN, axis: value}
+                    scores = rules_alone(noise, seed, **world)
+                    parts.append(scores.assign(axis=axis, value=value, noise=noise, seed=seed))
+    return pd.concat(parts, ignore_index=True)
+
+
+def rules_alone(
+    noise: float, seed: int, child_ratio: float, child_magnitude: float, magnitude_noise: float
+) -> pd.DataFrame:
+    """Scores of the tree of two dictionaries in closed form."""
+    from test_matching_tree import Matrix, Plain, side
+
+    rng = np.random.default_rng([seed, 5])
+    basis = np.linalg.qr(rng.standard_normal((DIM, DIM)))[0]
+    codes, parent = _planted(rng, child_ratio, child_magnitude, magnitude_noise)
+    directions = basis[: codes.shape[1]]
+    x = codes @ directions + noise * rng.standard_normal((ROWS, DIM))
+    pair = _narrow(codes, directions, parent), _wide(directions, parent, child_magnitude)
+    sides = []
+    for decoder, encoder in pair:
+        before = x @ encoder.T
+        floor = LEAST + 3 * noise * np.linalg.norm(encoder, axis=1)
+        sides.append(side(decoder, np.where(before > floor, before, 0)))
+    tokens = Matrix(x.astype(np.float32))
+    pairs, features, summary = match(*sides, tokens, 0, MatchSettings(null_draws=9), Plain())
+    step = Step(
+        pairs,
+        features.loc[features["side"] == "b", "delta_mse"].to_numpy(),
+        summary["null_covariance"]["q999"],
+        summary["stitching"]["threshold"],
+    )
+    levels = [Level(s.decoder, s.encoder, s.count, s.mean) for s in sides]
+    settings = TreeSettings()
+    edges = build(levels, [s.codes for s in sides], [step], settings, Plain())[1]
+    truth = Matrix(csr_matrix(codes, dtype=np.float32))
+    world = planted.World(truth, parent, directions.astype(np.float32))
+    held = [planted.holds(s.codes, s.decoder, world, Plain.block_map) for s in sides]
+    scores = planted.score(edges, held, world, settings.min_firings)[1]
+    return scores.loc[scores["level"] == 1, ["type", "true", "found", "right"]]
+
+
+def _planted(
+    rng: np.random.Generator, ratio: float, magnitude: float, spread: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Magnitudes (ROWS, features) of parents, their children and others, and parents."""
+    on = rng.random((ROWS, PARENTS)) < 0.15
+    shares = np.cumsum(0.2 * ratio ** np.arange(CHILDREN))
+    which = np.searchsorted(shares, rng.random((ROWS, PARENTS)), "right")
+    children = on[:, :, None] & (which[:, :, None] == np.arange(CHILDREN))
+    others = rng.random((ROWS, OTHERS)) < 0.05
+    active = np.hstack([on, children.reshape(ROWS, -1), others]).astype(float)
+    active[:, PARENTS : PARENTS * (1 + CHILDREN)] *= magnitude
+    active *= np.maximum(0, 1 + spread * rng.standard_normal(active.shape))
+    above = [-1] * PARENTS + [i for i in range(PARENTS) for _ in range(CHILDREN)] + [-1] * OTHERS
+    return active, np.array(above)
+
+
+def _narrow(
+    codes: np.ndarray, directions: np.ndarray, parent: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Decoder and encoder rows of the dictionary without children: its parents are the leading
+    directions of what is there while they are on.
+    """
+    rows = []
+    for i in range(PARENTS):
+        mine = [i, *np.flatnonzero(parent == i)]
+        there = codes[codes[:, i] > 0][:, mine]
+        top = np.abs(np.linalg.eigh(there.T @ there)[1][:, -1])
+        rows.append(top @ directions[mine])
+    made = np.vstack([rows, directions[-OTHERS:]])
+    return made, made
+
+
+def _wide(
+    directions: np.ndarray, parent: np.ndarray, magnitude: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Decoder and encoder rows of the dictionary in which children have absorbed their parents."""
+    decoder, encoder = directions.copy(), directions.copy()
+    for child in np.flatnonzero(parent >= 0):
+        decoder[child] = directions[parent[child]] + magnitude * directions[child]
+        encoder[child] = directions[child] / magnitude
+        encoder[parent[child]] -= directions[child] / magnitude
+    return decoder, encoder
 
 
 def world_config(
@@ -135,13 +216,16 @@ def main() -> None:
         for name in (args.worlds if "worlds" in args.parts else ())
     }
     if "grid" in args.parts:
-        chosen["grid"] = grid_config(args.seeds, args.tokens)
+        args.store.mkdir(parents=True, exist_ok=True)
+        grid(args.seeds).to_json(args.store / "grid.json", orient="records", indent=1)
     for name, config in chosen.items():
         began = time.process_time()
         scores = measure(config, args.store / name)
         scores.to_json(args.store / f"{name}.json", orient="records", indent=1)
         print(f"{name}: {time.process_time() - began:.0f} s of CPU time", flush=True)
     if "page" in args.parts:
+        import edge_types_page
+
         edge_types_page.write(ROOT, args.store, list(WORLDS))
 
 

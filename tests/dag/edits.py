@@ -150,7 +150,15 @@ READS = {
     "concepts": {"concepts"},
     **{
         name: {"claims"}
-        for name in ("recovery", "pareto", "widths", "families", "calibration", "power")
+        for name in (
+            "recovery",
+            "pareto",
+            "widths",
+            "families",
+            "calibration",
+            "power",
+            "operating",
+        )
     },
     "landscape": {"landscape"},
     "probes": {"probe"},

@@ -79,7 +79,7 @@ def test_scores_count_types_and_places() -> None:
     wide = held(np.column_stack([ABSORBED, F[:, 1], F[:, 2], F[:, 3]]), AXES)
     names = ["identity_with_holes", "absorption", "split", "identity"]
     edges = pd.DataFrame(
-        {"level": 1, "n": [0, 0, 1, 1], "w": range(4), "type": names, "subtype": "",
+        {"level": 1, "step": 1, "n": [0, 0, 1, 1], "w": range(4), "type": names, "subtype": "",
          "primary": True, "related": True}
     )  # fmt: skip
     world = planted.World(Matrix(F), PARENT, np.eye(4, dtype=np.float32))
@@ -89,3 +89,20 @@ def test_scores_count_types_and_places() -> None:
     assert by.loc["absorption", ["true", "found", "right"]].tolist() == [2, 1, 1]
     assert by.loc["parent_child", ["true", "found", "right"]].tolist() == [2, 2, 1]  # one misplaced
     assert by.loc["identity", "f1"] == 1
+
+
+def test_edges_over_a_level_in_between_are_scored_by_themselves() -> None:
+    lacking = held(F[:, [3]], AXES[[3]])  # of the tree the middle level has nothing
+    wide = held(np.column_stack([ABSORBED, F[:, 1], F[:, 2], F[:, 3]]), AXES)
+    rows = [
+        (1, 1, -1, 0, False), (2, 1, -1, 0, False), (2, 1, -1, 1, False), (2, 1, -1, 2, False),
+        (2, 1, 0, 3, True), (2, 2, 0, 1, True), (2, 2, 1, 2, True),
+    ]  # fmt: skip
+    edges = pd.DataFrame(rows, columns=["level", "step", "n", "w", "related"])
+    edges = edges.assign(type="split", subtype="", primary=True)
+    world = planted.World(Matrix(F), PARENT, np.eye(4, dtype=np.float32))
+    confusion, scores = planted.score(edges, [NARROW, lacking, wide], world, 30)
+    assert confusion["count"].sum() == 5
+    skip = scores.set_index("type").loc["skip"]
+    # the parent itself and both children have a latent two levels down; one of two edges is misplaced
+    assert skip[["true", "found", "right"]].tolist() == [3, 2, 1]

@@ -209,9 +209,10 @@ def score(
     ``type``, ``count``. Scores, one row per level (-1 = all) and type (``parent_child`` = any
     child): ``true``, ``found``, ``right``, ``precision``, ``recall``, ``f1``. An edge is right if
     its type is and its narrow latent holds the true parent feature (or, for a parent_child edge,
-    any feature above that of the wide latent).
+    any feature above that of the wide latent). Edges over a level in between are scored by
+    themselves (``skip``, see `_skipping`).
     """
-    primary = edges[edges["primary"]]
+    primary = edges[edges["primary"] & (edges["step"] == 1)]
     rows = []
     for level, mine in primary.groupby("level"):
         narrow, wide = held[int(level) - 1], held[int(level)]
@@ -237,7 +238,30 @@ def score(
         for level in (-1, *sorted(table["level"].unique()))
         for row in _scores(table if level == -1 else table[table["level"] == level], int(level))
     ]
+    skipping = edges[edges["primary"] & edges["related"] & (edges["step"] > 1)]
+    scores.append(_skipping(skipping, held, world, least))
     return confusion, pd.DataFrame(scores)
+
+
+def _skipping(edges: pd.DataFrame, held: list[Held], world: World, least: int) -> dict[str, Any]:
+    """Score of all edges over levels in between.
+
+    True are latents of which neither the feature nor one above it has a latent on the next level
+    down but one has further below. An edge is right if it hangs from such a latent.
+    """
+    above = [{int(f) for f in level.feature if f >= 0} for level in held]
+    true = 0
+    for level in range(2, len(held)):
+        lower = set().union(*above[: level - 1])
+        for w, c in enumerate(held[level].feature.tolist()):
+            line = {c, *world.ancestors(c)} if c >= 0 and held[level].fired[w] >= least else set()
+            true += bool(line & lower) and not line & above[level - 1]
+    right = 0
+    for edge in edges.itertuples():
+        source = int(held[int(edge.level) - int(edge.step)].feature[edge.n])
+        child = int(held[int(edge.level)].feature[edge.w])
+        right += child >= 0 and source in (child, *world.ancestors(child))
+    return _row(-1, "skip", true, len(edges), right)
 
 
 def _scores(table: pd.DataFrame, level: int) -> list[dict[str, Any]]:
@@ -254,7 +278,10 @@ def _scores(table: pd.DataFrame, level: int) -> list[dict[str, Any]]:
 def _score(
     level: int, name: str, true: pd.Series, found: pd.Series, right: pd.Series
 ) -> dict[str, Any]:
-    t, f, r = int(true.sum()), int(found.sum()), int(right.sum())
+    return _row(level, name, int(true.sum()), int(found.sum()), int(right.sum()))
+
+
+def _row(level: int, name: str, t: int, f: int, r: int) -> dict[str, Any]:
     return {
         "level": level,
         "type": name,

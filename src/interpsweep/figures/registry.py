@@ -74,6 +74,7 @@ _ENTRIES = (
     _figure("landscape", "Dictionaries as a whole", "sweep", ("landscape",), "Geometry"),
     _figure("calibration", "False discoveries of the census", "sweep", ("claims",), "Calibration"),
     _figure("power", "Power of the census", "sweep", ("claims",), "Calibration"),
+    _figure("operating", "Operating range of edge types", "sweep", ("claims",), "Calibration"),
 )
 
 FIGURES: dict[str, Figure] = {figure.name: figure for figure in _ENTRIES}
