@@ -67,6 +67,18 @@ def test_a_simpler_shape_is_not_named_after_a_richer_one(points: np.ndarray, nam
         assert named(shapes.embed(points, DIM, rng, 1.5, 0.2), rng)[1] == name
 
 
+def test_a_ring_that_bends_out_of_its_plane_is_a_circle() -> None:
+    """Like the seam of a tennis ball: near a sphere, but one angle says where a point is."""
+    t = 2 * np.pi * np.arange(12) / 12
+    seam = np.column_stack([np.cos(t), np.sin(t), 0.8 * np.cos(2 * t)])
+    found = []
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        found.append(named(shapes.embed(seam, DIM, rng, 1.5, 0.2), rng))
+    assert all({"circle", "sphere"} <= set(passing) for passing, _ in found)
+    assert [name for _, name in found] == ["circle"] * 5
+
+
 @pytest.mark.parametrize("test", NEW)
 def test_size_on_directions_without_structure(test: str) -> None:
     """Gaussian arrangements round a centre, brought to length one: of 150 a 5% test rejects about

@@ -209,13 +209,15 @@ def name(passing: list[str], fitted: dict[str, float], closure: float) -> str:
 
     An open horseshoe is order, not a circle; a simplex or a polytope without a model of its own is
     named only where nothing more specific passes; one that has a model takes precedence over the
-    sphere that its vertices lie on.
+    sphere that its vertices lie on, and a circle unless a sphere halves its error: a closed curve
+    that bends out of its plane lies near a sphere too.
     """
     specific = {test: fitted[test] for test in passing if np.isfinite(fitted.get(test, np.nan))}
-    if specific.get("polytope", 0.0) > FITTING:
-        specific.pop("sphere", None)
     if closure > CLOSED:
         specific.pop("circle", None)
+    on_a_ring = 1 - specific.get("sphere", 0.0) > NEEDED * (1 - specific.get("circle", -np.inf))
+    if specific.get("polytope", 0.0) > FITTING or on_a_ring:
+        specific.pop("sphere", None)
     if specific:
         best = max(specific, key=lambda test: (specific[test], test))
         return best if specific[best] > 0 else "unresolved"
