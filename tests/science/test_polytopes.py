@@ -4,6 +4,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from sklearn.metrics import adjusted_rand_score
 from toy_models import decoder, l1_sae, superposition
 
 from interpsweep.geometry import tegum
@@ -67,6 +68,20 @@ def test_statistics_of_a_tegum_product():
     assert blind.block_share < 0.15 and blind.largest_cosine > 0.9
 
 
+@pytest.mark.parametrize(
+    ("noise", "threshold", "least"),
+    [(0.1, 0.1, 1.0), (0.1, 0.3, 1.0), (0.2, 0.2, 0.98), (0.2, 0.25, 0.98), (0.4, 0.3, 0.8)],
+)
+def test_factors_of_a_tegum_product_are_found_again(noise, threshold, least):
+    worlds = [polytopes.tegum(TEGUM, np.random.default_rng(seed), noise=noise) for seed in range(5)]
+    found = []
+    for world in worlds:
+        factor = tegum.factors(world.unit, threshold)
+        alone = np.where(factor < 0, 1000 + np.arange(len(factor)), factor)
+        found.append(adjusted_rand_score(world.factor, alone))
+    assert np.mean(found) >= least
+
+
 def test_one_hot_inputs_settle_on_a_regular_heptagon():
     w, loss = superposition(lambda _: np.eye(7), 7, 2, instances=128, steps=3000, rate=3e-3)
     best = w[loss.argmin()].T
@@ -93,6 +108,18 @@ def test_anticorrelated_pairs_share_a_digon_where_the_loss_is_least(kind, p, all
     own = np.mean(opposite == (np.arange(6) ^ 1), axis=1)
     assert all_runs[0] <= own.mean() <= all_runs[1]
     assert own[loss.argsort()[:5]].mean() == best_runs
+
+
+@pytest.mark.parametrize(("p", "dimensions"), [(1.0, 0.99), (0.1, 0.27), (0.01, 0.175)])
+def test_sparser_features_share_dimensions_among_more_of_them(p, dimensions):
+    """Dimensions per feature m / |W|^2 of 20 features in 5 dimensions, by the share that is on."""
+
+    def batch(step):
+        rng = np.random.default_rng([3, step])
+        return (rng.random((512, 20)) < p) * rng.random((512, 20))
+
+    w, _ = superposition(batch, 20, 5, instances=3, steps=1200)
+    assert np.mean(5 / np.sum(w**2, axis=(1, 2))) == pytest.approx(dimensions, rel=0.1)
 
 
 def test_an_l1_sae_extracts_one_hot_features_inside_tegum_factors():
