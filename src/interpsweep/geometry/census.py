@@ -241,29 +241,42 @@ def selected(
     """p of one of `tests` tests of `size` points given how the group was chosen, how many null
     clusters are behind it, and why there is none.
 
-    What is tested against random directions needs points that were not chosen by direction, and is
-    also held against as many random ones of `every` point (n, d).
+    Where a group was not chosen by direction, nothing but chance would give it other directions
+    than those of as many random points of `every` one (n, d): it must stand out from them as well
+    as from its null, which has the spectrum of the group but not the length of its directions.
     """
-    scattered = SHAPES[test].null == "random"
     if pool is None:
-        if not scattered:
+        if outcome.p > settings.level:
             return outcome.p, 0, ""
-        draw = partial(_others, SHAPES[test], every, size, rng=rng)
+        draw = partial(_others, SHAPES[test], every, size, settings.components, rng.spawn(1)[0])
         others, _ = nulls.settled_p(outcome.statistic, draw, settings.most_draws)
         return max(outcome.p, others), 0, ""
-    if scattered:
+    if SHAPES[test].null == "random":
         return np.nan, 0, EVEN
     needed = settings.level / tests
     p, count = nulls.selected_p(size, outcome.z, pool.sizes, pool.z[test], needed)
+    if outcome.p > settings.level:
+        p = max(p, outcome.p)
     return p, count, f"no power with {count} null clusters of its size" if np.isnan(p) else ""
 
 
 def _others(
-    shape: Shape, every: NDArray[np.floating], size: int, draws: int, rng: np.random.Generator
+    shape: Shape,
+    every: NDArray[np.floating],
+    size: int,
+    components: int,
+    rng: np.random.Generator,
+    draws: int,
 ) -> NDArray[np.float64]:
-    """A statistic of `draws` random subsets of points (n, d)."""
-    rows = np.array([rng.choice(len(every), size, replace=False) for _ in range(draws)])
-    return shape.statistic(np.asarray(every, np.float64)[rows])
+    """A statistic of `draws` random subsets of points (n, d); the least one where the test does not
+    apply.
+    """
+    some = min(size, len(every))
+    rows = np.array([rng.choice(len(every), some, replace=False) for _ in range(draws)])
+    data = np.asarray(every, np.float64)[rows]
+    if shape.null.startswith("haar"):
+        data = nulls.batch_principal(data, components)
+    return np.where(shape.applies(data), shape.statistic(data), -np.inf)
 
 
 def best_model(rows: list[dict[str, Any]]) -> str:
