@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,8 @@ import scipy.sparse as sp
 from test_geometry_cofiring import Matrix, Plain
 
 from interpsweep.config.analysis import GeometrySettings
-from interpsweep.geometry import cofired, groups
+from interpsweep.errors import UserError
+from interpsweep.geometry import cofired, groups, spectrum
 from interpsweep.worlds import polytopes
 
 GROUPS, SIZE, ROWS = 4, 6, 6000
@@ -58,3 +60,27 @@ def test_factors_of_a_tegum_product_are_groups() -> None:
     found = groups.by_direction("tegum", made.unit.astype(np.float32), settings)
     planted = [np.flatnonzero(made.factor == f) for f in range(len(names))]
     assert {tuple(g.members) for g in found} == {tuple(p) for p in planted if len(p) > 2}
+
+
+def rows_in_blobs() -> np.ndarray:
+    rng = np.random.default_rng(3)
+    rows = np.repeat(rng.standard_normal((3, 32)), 20, axis=0) + 0.3 * rng.standard_normal((60, 32))
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+def test_umap_draws_blobs_apart_and_alike_each_time() -> None:
+    pytest.importorskip("umap")
+    place = spectrum.embed(rows_in_blobs(), "umap", 0).reshape(3, 20, 2)
+    centres = place.mean(axis=1)
+    within = np.linalg.norm(place - centres[:, None], axis=2).max()
+    apart = np.linalg.norm(centres[:, None] - centres, axis=2)[np.triu_indices(3, 1)].min()
+    assert apart > 2 * within
+    np.testing.assert_array_equal(spectrum.embed(rows_in_blobs(), "umap", 0).ravel(), place.ravel())
+
+
+def test_umap_that_is_not_installed_is_an_error_with_a_remedy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "umap", None)
+    with pytest.raises(UserError, match="maps"):
+        spectrum.embed(rows_in_blobs(), "umap", 0)

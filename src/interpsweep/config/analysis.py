@@ -235,7 +235,9 @@ class GeometrySettings(Section):
     )
     panels: int = field(12, "Clusters drawn as panels.", unit="clusters", ge=0)
     panel_points: int = field(400, "Tokens drawn in one panel.", unit="tokens", ge=10)
-    embedding: Literal["pca", "spectral"] = field("pca", "The 2-D map of all directions.")
+    embedding: Literal["pca", "spectral", "umap"] = field(
+        "pca", "The 2-D map of all directions; umap needs the extra `maps`."
+    )
     level: float = field(0.05, "Level at which a shape counts as found within one SAE.", gt=0, lt=1)
     seed: int = field(0, "Seed of clustering, nulls and subsampling.", ge=0)
 

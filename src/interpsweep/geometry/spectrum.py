@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from typing import Any, Literal
+from warnings import catch_warnings, simplefilter
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from sklearn.manifold import SpectralEmbedding
 
+from interpsweep.errors import UserError
 from interpsweep.geometry.nulls import random_directions
 
 Array = NDArray[np.float64]
@@ -54,10 +56,26 @@ def summary(values: Array, dimensions: Array) -> dict[str, Any]:
     }
 
 
-def embed(unit: NDArray[np.float32], how: Literal["pca", "spectral"], seed: int) -> Array:
-    """2-D map of unit rows, (n, 2): principal components, or Laplacian eigenmaps of neighbours.
+def _umap(unit: NDArray[np.float32], seed: int) -> Array:
+    try:
+        with catch_warnings():  # about a part of the package that needs TensorFlow
+            simplefilter("ignore", ImportWarning)
+            from umap import UMAP
+    except ImportError:
+        raise UserError(
+            'geometry.embedding: umap needs a package that is not installed: pip install ".[maps]" '
+            "in the clone, or use pca or spectral"
+        ) from None
+    model = UMAP(n_neighbors=15, min_dist=0.1, metric="cosine", random_state=seed, n_jobs=1)
+    return np.asarray(model.fit_transform(unit), np.float64)
 
-    Each axis gets the sign that makes its largest coordinate positive.
+
+def embed(unit: NDArray[np.float32], how: Literal["pca", "spectral", "umap"], seed: int) -> Array:
+    """2-D map of unit rows, (n, 2): principal components, Laplacian eigenmaps of neighbours, or
+    UMAP of cosines (McInnes et al. 2018), which draws clusters among random directions too.
+
+    Each axis gets the sign that makes its largest coordinate positive. Raises UserError if UMAP is
+    asked for and not installed.
     """
     if how == "spectral" and len(unit) > 12:
         made = SpectralEmbedding(
@@ -67,6 +85,8 @@ def embed(unit: NDArray[np.float32], how: Literal["pca", "spectral"], seed: int)
             random_state=seed,
             eigen_solver="arpack",
         ).fit_transform(unit.astype(np.float64))
+    elif how == "umap" and len(unit) > 12:
+        made = _umap(unit, seed)
     else:
         centred = unit.astype(np.float64) - unit.mean(axis=0)
         _, vectors = np.linalg.eigh(centred.T @ centred)
