@@ -154,7 +154,9 @@ def test_selected_p_is_level_on_structureless_dictionaries(structureless: Any, t
     p = pd.concat([t.loc[t["test"] == test, "p_selected"] for t in structureless]).dropna()
     assert len(p) > 100
     assert np.mean(p <= 0.05) < 0.05 + 3 * np.sqrt(0.05 * 0.95 / len(p))
-    assert abs(p.mean() - 0.5) < 0.08
+    assert p.mean() > 0.42
+    if SHAPES[test].null == "haar":  # directions near each other are never round the origin: p = 1
+        assert p.mean() < 0.58
 
 
 def test_circle_in_a_dictionary_survives_selection() -> None:

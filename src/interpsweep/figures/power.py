@@ -23,7 +23,8 @@ def table(sources: Sources) -> pd.DataFrame:
 def draw(table: pd.DataFrame, style: FigureStyle) -> Figure:
     """Power over noise by shape, over the size of a circle, and over tokens."""
     figure, axes = s.panels(style, 3, 3, aspect=0.95, sharey=True)
-    alone, coded = table[table["tokens"] == 0], table[table["tokens"] > 0]
+    alone = table[table["tokens"] == 0]
+    coded = table[(table["tokens"] > 0) & (table["shape"] == "circle")]
     noisy = alone[alone["size"] == 12]
     for shape, of in noisy.groupby("shape", sort=False):
         _curve(axes[0], of, "noise", s.SHAPE_COLOURS[str(shape)])
