@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +12,6 @@ from interpsweep.config.pictures import FigureStyle
 from interpsweep.figures import calibration, measured, power, style
 
 BEGIN, END = "<!-- tables -->", "<!-- end of tables -->"
-HEAD = '''"""Measured and written by `benchmarks/calibration.py`; see docs/calibration.md."""
-
-from typing import Any
-
-'''
 CASE = ["shape", "size", "noise", "tokens"]
 
 
@@ -64,11 +58,8 @@ def detections(runs: list[dict[str, Any]]) -> pd.DataFrame:
 def write(docs: Path, runs: list[dict[str, Any]], level: float, alpha: float) -> None:
     """Write the measured tables into the package, and tables and pictures into the docs."""
     found, power_table = false_discoveries(runs, level), detections(runs)
-    module_text = "".join(
-        [HEAD, _rows("FALSE_DISCOVERIES", found), "\n", _rows("POWER", power_table)]
-    )
-    Path(measured.__file__).write_text(module_text, encoding="utf-8")
-    importlib.reload(measured)
+    measured.write("false_discoveries", found)
+    measured.write("power", power_table)
     look = FigureStyle()
     with style.house(look):
         for name, module in (("calibration", calibration), ("power", power)):
@@ -82,15 +73,6 @@ def write(docs: Path, runs: list[dict[str, Any]], level: float, alpha: float) ->
     before, after = text.split(BEGIN)[0], text.split(END)[1]
     tables = f"{BEGIN}\n\n{_fdr_table(found, alpha)}\n\n{_power_table(power_table)}\n\n{END}"
     page.write_text(before + tables + after, encoding="utf-8")
-
-
-def _rows(name: str, table: pd.DataFrame) -> str:
-    rounded = [
-        {k: float(f"{v:.6g}") if isinstance(v, float) else v for k, v in row.items()}
-        for row in table.to_dict("records")
-    ]
-    lines = "".join(f"    {row!r},\n" for row in rounded)
-    return f"{name}: list[dict[str, Any]] = [\n{lines}]\n"
 
 
 def _fdr_table(found: pd.DataFrame, alpha: float) -> str:

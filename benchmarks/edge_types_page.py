@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
 
 import pandas as pd
 
 from interpsweep.config.pictures import FigureStyle
-from interpsweep.figures import measured_edges, operating, style
+from interpsweep.figures import measured, operating, style
 
 BEGIN, END = "<!-- edge types -->", "<!-- end of edge types -->"
-HEAD = '''"""Measured and written by `benchmarks/edge_types.py`; see docs/methods.md."""
-
-from typing import Any
-
-'''
 SUMS = ["true", "found", "right"]
 SHOWN = ("parent_child", "absorption", "split", "specialisation", "identity", "identity_with_holes",
          "novel")  # fmt: skip
@@ -24,9 +18,8 @@ SHOWN = ("parent_child", "absorption", "split", "specialisation", "identity", "i
 def write(root: Path, store: Path, worlds: list[str]) -> None:
     """Write the measured scores into the package, and the table and the picture into the docs."""
     grid, found = _grid(_read(store, "grid")), _worlds(store, worlds)
-    text = "".join([HEAD, _rows("GRID", grid), _rows("WORLDS", found)])
-    Path(measured_edges.__file__).write_text(text, encoding="utf-8")
-    importlib.reload(measured_edges)
+    measured.write("edge_types", grid)
+    measured.write("edge_worlds", found)
     look = FigureStyle()
     with style.house(look):
         table = operating.table({})
@@ -61,11 +54,6 @@ def _worlds(store: Path, worlds: list[str]) -> pd.DataFrame:
     key = ["world", "architecture", "type"]
     sums = scores.groupby(key, sort=False)[SUMS].sum().reset_index()
     return sums.sort_values(key, ignore_index=True)
-
-
-def _rows(name: str, table: pd.DataFrame) -> str:
-    lines = "".join(f"    {row!r},\n" for row in table.to_dict("records"))
-    return f"{name}: list[dict[str, Any]] = [\n{lines}]\n"
 
 
 def _table(found: pd.DataFrame) -> str:

@@ -16,7 +16,7 @@ from synthetic_sweep import SyntheticSweep
 
 from interpsweep.config.pictures import FigureStyle
 from interpsweep.errors import UserError
-from interpsweep.figures import draw, measured, measured_edges
+from interpsweep.figures import draw, measured
 from interpsweep.figures.registry import FIGURES
 from interpsweep.tables import write_parquet
 
@@ -69,9 +69,7 @@ def test_a_figure_without_data_says_what_is_missing(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # what was measured of census and trees comes with them, whatever the sweep
-    monkeypatch.setattr(measured, "FALSE_DISCOVERIES", [])
-    monkeypatch.setattr(measured, "POWER", [])
-    monkeypatch.setattr(measured_edges, "GRID", [])
+    monkeypatch.setattr(measured, "FOLDER", tmp_path / "unmeasured")
     empty = SyntheticSweep(tmp_path / "none", sites=())
     out = tmp_path / "out"
     metrics = draw_one_empty(empty, name, out)

@@ -19,7 +19,7 @@ NOMINAL = 0.05
 
 def table(sources: Sources) -> pd.DataFrame:
     """One row per structureless kind: runs, false-discovery rate with its interval, size of p."""
-    return pd.DataFrame(measured.FALSE_DISCOVERIES)
+    return measured.read("false_discoveries")
 
 
 def draw(table: pd.DataFrame, style: FigureStyle) -> Figure:

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from interpsweep.config.pictures import FigureStyle
-from interpsweep.figures import measured_edges
+from interpsweep.figures import measured
 from interpsweep.figures import style as s
 from interpsweep.figures.sources import Sources
 
@@ -26,7 +26,7 @@ TYPES = {"parent_child": "any child", "absorption": "absorption"}
 
 def table(sources: Sources) -> pd.DataFrame:
     """One row per point of the grid and type: true, found and right relations, and their F1."""
-    found = pd.DataFrame(measured_edges.GRID)
+    found = measured.read("edge_types")
     if found.empty:
         return found
     both = found["true"] + found["found"]

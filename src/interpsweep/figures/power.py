@@ -17,7 +17,7 @@ MISSING = "The power of the census of this version has not been measured."
 
 def table(sources: Sources) -> pd.DataFrame:
     """One row per planted case: shape, size, noise, tokens, and the share of runs that find it."""
-    return pd.DataFrame(measured.POWER)
+    return measured.read("power")
 
 
 def draw(table: pd.DataFrame, style: FigureStyle) -> Figure:

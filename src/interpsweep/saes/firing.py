@@ -41,11 +41,10 @@ class CodeReader(Protocol):
 
 
 @dataclass(frozen=True)
-class Leading:
-    """The first `d_sae` latents of an SAE, behind the interface of its codes."""
+class _Over:
+    """The rows of `codes`, of which a subclass reads a part of the entries."""
 
-    codes: Any
-    d_sae: int
+    codes: Any  # reader of all activations
 
     @property
     def n_rows(self) -> int:
@@ -61,16 +60,22 @@ class Leading:
         """Pieces [start, stop) that cover all rows."""
         return self.codes.chunks()
 
+
+@dataclass(frozen=True)
+class Leading(_Over):
+    """The first `d_sae` latents of an SAE, behind the interface of its codes."""
+
+    d_sae: int
+
     def read(self, start: int, stop: int) -> sp.csr_matrix:
         """Codes (stop - start, d_sae) of rows [start, stop)."""
         return sp.csr_matrix(self.codes.read(start, stop)[:, : self.d_sae])
 
 
 @dataclass(frozen=True)
-class Firing:
+class Firing(_Over):
     """Codes reduced to firings: `read` drops what does not exceed a latent's `floor` (d_sae,)."""
 
-    codes: Any  # reader of all activations
     floor: Floats
 
     @classmethod
@@ -79,23 +84,9 @@ class Firing:
         return cls(codes, level * peaks(codes, block_map))
 
     @property
-    def n_rows(self) -> int:
-        """Number of encoded rows."""
-        return int(self.codes.n_rows)
-
-    @property
     def d_sae(self) -> int:
         """Number of latents."""
         return int(self.codes.d_sae)
-
-    @property
-    def rows(self) -> tuple[int, int]:
-        """Rows of the activations that are encoded."""
-        return self.codes.rows
-
-    def chunks(self) -> Iterable[tuple[int, int]]:
-        """Pieces [start, stop) that cover all rows."""
-        return self.codes.chunks()
 
     def read(self, start: int, stop: int) -> sp.csr_matrix:
         """Codes (stop - start, d_sae) of rows [start, stop) that exceed their floor."""
