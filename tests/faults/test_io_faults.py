@@ -17,8 +17,8 @@ from injection import Fault, in_child
 from interpsweep.stages import STAGES
 
 POINTS = int(os.environ.get("INTERPSWEEP_POINTS", "3"))
-# `import` is missing: the sweep has no SAEs from outside, and it publishes like `train`
-MADE = [name for name in STAGES if name != "import"]
+# the sweep has no SAEs from outside and no probes; both stages publish like the others
+MADE = [name for name in STAGES if name not in ("import", "probe")]
 FAULTS = ("fail", "full", "kill")
 
 
