@@ -13,15 +13,11 @@ if TYPE_CHECKING:
 
 def write_parquet(frame: pd.DataFrame, path: Path) -> None:
     """Write `frame` without its index; no pandas metadata, so bytes depend on the values alone."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    table = pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None)
-    pq.write_table(table, path, compression="zstd")
+    write_parquet_parts([frame], path)
 
 
 def write_parquet_parts(frames: Iterable[pd.DataFrame], path: Path) -> None:
-    """The same table from parts with equal columns, at least one, held one at a time."""
+    """The same from parts of a table with equal columns, at least one, held one at a time."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -40,6 +36,14 @@ def read_parquet(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
     import pandas as pd
 
     return pd.read_parquet(path, columns=columns)
+
+
+def typed(rows: list[dict[str, Any]] | pd.DataFrame, columns: dict[str, Any]) -> pd.DataFrame:
+    """A table with exactly these columns and types; empty input gives an empty table."""
+    import pandas as pd
+
+    frame = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(rows)
+    return frame.reindex(columns=list(columns)).astype(columns)
 
 
 def write_json(value: Any, path: Path) -> None:

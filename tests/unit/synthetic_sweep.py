@@ -17,8 +17,7 @@ from synthetic_matches import contrasts, write_match
 
 from interpsweep.claims.planted import SCORE_COLUMNS
 from interpsweep.claims.relations import RELATION_COLUMNS
-from interpsweep.claims.sources import typed
-from interpsweep.tables import write_json, write_parquet
+from interpsweep.tables import typed, write_json, write_parquet
 
 DAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
 LETTERS = list("abcdefgh")

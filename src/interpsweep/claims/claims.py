@@ -29,7 +29,6 @@ from interpsweep.claims.sources import (
     gather,
     place,
     stacked,
-    typed,
 )
 from interpsweep.config.analysis import ClaimsSettings
 from interpsweep.config.base import own_fields
@@ -39,7 +38,7 @@ from interpsweep.matching.cosine import unit_rows
 from interpsweep.saes.artifact import Dictionary
 from interpsweep.saes.codes import Codes
 from interpsweep.spec import Spec
-from interpsweep.tables import write_json, write_parquet
+from interpsweep.tables import typed, write_json, write_parquet
 
 LEAST = 20  # labelled tokens of a value that can be held
 RECOVERY_COLUMNS = {

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from interpsweep.claims.intervals import interval
-from interpsweep.claims.sources import TYPES, Source, place, typed
+from interpsweep.claims.sources import TYPES, Source, place
+from interpsweep.tables import typed
 
 SITE_PLACE = ("model", "site", "layer", "architecture", "sparsity")
 # statistic -> the width whose seeds are its control: where it looks for partners from
@@ -116,8 +117,8 @@ def _difference(vertical: np.ndarray, horizontal: np.ndarray) -> dict[str, Any]:
     apart = interval((vertical - horizontal)[known])
     return {
         "seeds": apart.values,
-        "vertical": _mean(vertical),
-        "horizontal": _mean(horizontal),
+        "vertical": mean(vertical),
+        "horizontal": mean(horizontal),
         "difference": apart.mean,
         "low": apart.low,
         "high": apart.high,
@@ -149,12 +150,13 @@ def _horizontal(
     """Mean over the matches between seeds at a width, or over those that one seed takes part in."""
     recipe = tuple(row[name] for name in _RECIPE)
     if seed is not None:
-        return _mean(np.array(seeds.get((*recipe, width, seed), [])))
+        return mean(np.array(seeds.get((*recipe, width, seed), [])))
     both = [values for key, values in seeds.items() if key[:-1] == (*recipe, width)]
-    return _mean(np.array([value for values in both for value in values]))
+    return mean(np.array([value for values in both for value in values]))
 
 
-def _mean(values: np.ndarray) -> float:
+def mean(values: np.ndarray) -> float:
+    """Mean of the finite values; NaN without any."""
     known = values[np.isfinite(values)]
     return float(known.mean()) if len(known) else np.nan
 

@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from interpsweep.claims.sources import FAMILY, TYPES, Source, place, typed
+from interpsweep.claims.sources import FAMILY, TYPES, Source, place
 from interpsweep.claims.sweep_tables import FAMILY_PLACE
 from interpsweep.saes.artifact import Dictionary
+from interpsweep.tables import typed
 
 Ints = NDArray[np.int64]
 ALL = "all"  # the rows over all types of edges

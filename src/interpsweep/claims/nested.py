@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from interpsweep.claims.sources import FAMILY, PLACE, TYPES, Source, place, typed
+from interpsweep.claims.planted import CHILD
+from interpsweep.claims.sources import FAMILY, PLACE, TYPES, Source, place
+from interpsweep.tables import typed
 
-CHILD = ("absorption", "split", "specialisation")
 DRAWS = 999  # permutations of the parents among the levels
 LEVEL_COLUMNS = {
     **{name: TYPES[name] for name in PLACE},

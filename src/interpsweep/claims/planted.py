@@ -14,7 +14,7 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from interpsweep.claims.sources import FAMILY, PLACE, Source, place, typed
+from interpsweep.claims.sources import FAMILY, PLACE, Source, place
 from interpsweep.claims.sources import TYPES as PLACE_TYPES
 from interpsweep.corpora.planted import Planted
 from interpsweep.matching.cosine import unit_rows
@@ -22,6 +22,7 @@ from interpsweep.matching.edges import TYPES
 from interpsweep.saes.artifact import Dictionary
 from interpsweep.saes.codes import Codes
 from interpsweep.saes.firing import BlockMap, Firing, firings
+from interpsweep.tables import typed
 from interpsweep.worlds.planted import rotation
 
 HELD = 0.5  # F1 with which a latent holds a feature

@@ -13,9 +13,10 @@ import numpy as np
 import pandas as pd
 
 from interpsweep.claims.intervals import interval
-from interpsweep.claims.sources import TYPES, Source, place, typed
+from interpsweep.claims.match_tables import SITE_PLACE, mean
+from interpsweep.claims.sources import TYPES, Source, place
+from interpsweep.tables import typed
 
-RECIPE = ("model", "site", "layer", "architecture", "sparsity")
 # Statistics of a step's narrow latents; they are compared with seeds of the narrow width, those of
 # its wide latents with seeds of the wide one.
 OF_NARROW = (
@@ -28,7 +29,7 @@ OF_NARROW = (
 )
 OF_FAMILY = ("roots", "births", "skipped", "depth", "trees", "largest_tree")
 RELATION_COLUMNS = {
-    **{name: TYPES[name] for name in RECIPE},
+    **{name: TYPES[name] for name in SITE_PLACE},
     **dict.fromkeys(("level", "d_narrow", "d_wide"), "int32"),
     "statistic": str,
     **dict.fromkeys(("vertical", "vertical_low", "vertical_high"), "float64"),
@@ -36,7 +37,7 @@ RELATION_COLUMNS = {
     **dict.fromkeys(("difference", "difference_low", "difference_high"), "float64"),
     **dict.fromkeys(("seeds", "controls"), "int32"),
 }
-_STEP = [*RECIPE, "level", "d_narrow", "d_wide", "statistic"]
+_STEP = [*SITE_PLACE, "level", "d_narrow", "d_wide", "statistic"]
 
 
 def relations(trees: list[Source], controls: list[Source]) -> pd.DataFrame:
@@ -50,11 +51,11 @@ def relations(trees: list[Source], controls: list[Source]) -> pd.DataFrame:
     values = pd.DataFrame([row for tree in trees for row in _of_tree(tree)])
     for at, group in values.groupby(_STEP, sort=True, dropna=False) if len(values) else ():
         step = dict(zip(_STEP, at, strict=True))
-        known = control.get((*at[: len(RECIPE)], step["statistic"], _width(step)), [])
+        known = control.get((*at[: len(SITE_PLACE)], step["statistic"], _width(step)), [])
         horizontal = interval([value for value, _ in known])
         apart = interval(
             [
-                value - _mean([other for other, seeds in known if seed in seeds])
+                value - mean(np.array([other for other, seeds in known if seed in seeds]))
                 for value, seed in zip(group["value"], group["seed"], strict=True)
             ]
         )
@@ -88,7 +89,7 @@ def _controls(found: list[Source]) -> dict[tuple[Any, ...], list[tuple[float, se
     made: dict[tuple[Any, ...], list[tuple[float, set[int]]]] = {}
     for tree in found:
         at = place(tree.at)
-        recipe = tuple(at[name] for name in RECIPE)
+        recipe = tuple(at[name] for name in SITE_PLACE)
         for name, value in step_values(tree.summary()["steps"][0]).items():
             seeds = {int(tree.at["seed"]), int(tree.at["against"])}
             made.setdefault((*recipe, name, at["d_sae"]), []).append((value, seeds))
@@ -98,7 +99,7 @@ def _controls(found: list[Source]) -> dict[tuple[Any, ...], list[tuple[float, se
 def _of_tree(tree: Source) -> list[dict[str, Any]]:
     """Rows (recipe, seed, step, statistic, value) of one family."""
     at, summary = place(tree.at), tree.summary()
-    here = {name: at[name] for name in (*RECIPE, "seed")}
+    here = {name: at[name] for name in (*SITE_PLACE, "seed")}
     rows = []
     for step in summary["steps"]:
         ends = {name: step[name] for name in ("level", "d_narrow", "d_wide")}
@@ -126,8 +127,3 @@ def step_values(step: dict[str, Any]) -> dict[str, float]:
     for name in ("single_parent_share", *OF_NARROW):
         found[name] = step[name]
     return {name: np.nan if value is None else float(value) for name, value in found.items()}
-
-
-def _mean(values: list[float]) -> float:
-    known = [value for value in values if np.isfinite(value)]
-    return float(np.mean(known)) if known else np.nan

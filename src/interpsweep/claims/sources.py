@@ -70,9 +70,3 @@ def stacked(sources: list[Source], name: str) -> pd.DataFrame:
     together = pd.concat(frames, ignore_index=True)
     first = [*PLACE, "item"]
     return together[[*first, *[c for c in together.columns if c not in first]]]
-
-
-def typed(rows: list[dict[str, Any]] | pd.DataFrame, columns: dict[str, Any]) -> pd.DataFrame:
-    """A table with exactly these columns and types; empty input gives an empty table."""
-    frame = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(rows)
-    return frame.reindex(columns=list(columns)).astype(columns)

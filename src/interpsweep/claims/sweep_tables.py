@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from interpsweep.claims.intervals import half_width
-from interpsweep.claims.sources import PLACE, TYPES, Source, place, typed
+from interpsweep.claims.sources import PLACE, TYPES, Source, place
+from interpsweep.tables import typed
 
 STEP = (
     "births",

@@ -17,12 +17,8 @@ from interpsweep.matching.twins import twin
 from interpsweep.saes.firing import Firing
 
 Ints = NDArray[np.int64]
-BY_DIRECTION = (
-    "cosine",
-    "leiden",
-    "spectral",
-    "tegum",
-)  # saw the directions: null repeats the search
+# saw the directions: their null repeats the search
+BY_DIRECTION = ("cosine", "leiden", "spectral", "tegum")
 SOURCES = (*BY_DIRECTION, "phi", "jaccard", "cofiring", "tokens")
 FACTOR = 3  # smallest tegum factor that is tested: a triangle
 FACTOR_QUANTILE = 0.999  # of |cosine| of random directions, above which two share a factor

@@ -116,9 +116,10 @@ def trees(items: Items, sections: Overridable, at: Coordinates) -> None:
     """Plan the tree of every family at one site whose widths are all matched, and of every two
     matched seeds.
     """
-    found = items.of("match", **at)
-    ends = {item.digest: (item.spec["inputs"]["a"], item.spec["inputs"]["b"]) for item in found}
-    matches = {pair: digest for digest, pair in ends.items() if pair[0] != pair[1]}
+    matches = {
+        (item.spec["inputs"]["a"], item.spec["inputs"]["b"]): item.digest
+        for item in items.of("match", **at)
+    }
     for ladder in _ladders(items.of(*SAES, **at)):
         pairs = [(a.digest, b.digest) for a, b in pairwise(ladder)]
         if not pairs or not matches.keys() >= set(pairs):
@@ -136,16 +137,15 @@ def trees(items: Items, sections: Overridable, at: Coordinates) -> None:
         here = {key: twins.at["a"][key] for key in (*FAMILY, "layer", "d_sae")}
         here |= {"direction": "seed", "against": twins.at["b"]["seed"]}
         _tree(items, sections, pair, [twins.digest], here)
-    for sae in items.of(*SAES, **at):
-        nested = [
-            items.by_digest[match] for match, pair in ends.items() if set(pair) == {sae.digest}
-        ]
-        if nested:
-            here = {key: sae.at[key] for key in (*FAMILY, "layer", "d_sae")}
-            here["direction"] = "levels"
-            nested.sort(key=lambda match: match.spec["settings"]["leading"])
-            widths, steps = levels_of(sae), [match.digest for match in nested]
-            _tree(items, sections, [sae] * len(widths), steps, here, further={"leading": widths})
+    nested: dict[str, list[PlannedItem]] = {}
+    for ends in items.of("match", direction="levels", **at):
+        nested.setdefault(ends.spec["inputs"]["a"], []).append(ends)
+    for digest, found in nested.items():
+        sae = items.by_digest[digest]
+        here = {key: sae.at[key] for key in (*FAMILY, "layer", "d_sae")} | {"direction": "levels"}
+        found.sort(key=lambda ends: ends.spec["settings"]["leading"])
+        widths, steps = levels_of(sae), [ends.digest for ends in found]
+        _tree(items, sections, [sae] * len(widths), steps, here, further={"leading": widths})
 
 
 def _tree(

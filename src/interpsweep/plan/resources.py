@@ -167,7 +167,7 @@ class Requests:
             return 16.0 * cells + 200 * MB + 2000.0 * sum(widths)
         settings: dict[str, Any] = item.spec["settings"]
         if item.stage == "probe":  # samples of a dozen concepts, in float64
-            sample = item.spec["settings"]["tokens"] * self._shape(item).d_model
+            sample = settings["tokens"] * self._shape(item).d_model
             return 16.0 * cells + 12 * 8.0 * sample + 400 * MB
         if item.stage == "meta":  # rows in float64 for the null, and a small training
             return 64.0 * cells + 200 * MB

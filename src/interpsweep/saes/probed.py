@@ -24,7 +24,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, vstack
 
@@ -39,7 +38,7 @@ from interpsweep.saes import absorption
 from interpsweep.saes.artifact import Dictionary
 from interpsweep.saes.codes import Codes
 from interpsweep.saes.linear import Probes, f1, one_vs_rest
-from interpsweep.tables import write_json, write_parquet
+from interpsweep.tables import typed, write_json, write_parquet
 
 FIRST_LETTER = "first letter"
 HELD_OUT = 5  # one context in so many
@@ -188,9 +187,9 @@ def _write(
                 values.append(row)
                 absorbers += found
                 bar.advance()
-    table = _typed(values, VALUE_COLUMNS)
+    table = typed(values, VALUE_COLUMNS)
     write_parquet(table, item.out / "values.parquet")
-    write_parquet(_typed(absorbers, ABSORBER_COLUMNS), item.out / "absorbers.parquet")
+    write_parquet(typed(absorbers, ABSORBER_COLUMNS), item.out / "absorbers.parquet")
     counted = table[table["counts"]]
     summary: dict[str, Any] = {"values": len(table), "counted": len(counted)}
     for name in ("full", "full_null", "fraction", "fraction_null", "main"):
@@ -275,7 +274,3 @@ def read_codes(codes: Codes, rows: Ints) -> csr_matrix:
         if first < last:
             parts.append(codes.read(start, stop)[rows[first:last] - start])
     return csr_matrix(vstack(parts, format="csr"))
-
-
-def _typed(rows: list[dict[str, Any]], columns: dict[str, Any]) -> pd.DataFrame:
-    return pd.DataFrame(rows, columns=list(columns)).astype(columns)

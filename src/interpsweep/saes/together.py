@@ -70,7 +70,7 @@ def _of(pairs: sp.coo_matrix, values: Floats) -> sp.csr_matrix:
 
 
 def from_table(table: pd.DataFrame, d_sae: int, rows: int, level: float, least: int) -> Together:
-    """`Together` of the table that `count` makes."""
+    """`Together` of the tables that `counted` makes."""
     a, b, n = (table[name].to_numpy() for name in ("a", "b", "n_ab"))
     half = sp.csr_matrix((n, (a, b)), (d_sae, d_sae), dtype=np.int64)
     joint = sp.csr_matrix(half + half.T - sp.diags(half.diagonal(), dtype=np.int64))
