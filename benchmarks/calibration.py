@@ -39,7 +39,11 @@ from interpsweep.geometry.census import survey
 from interpsweep.worlds import shapes, structureless, surroundings
 
 ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "scripts"))
+from code_lock import closure, digest_of  # noqa: E402
+
 LATENTS, DIM, TOKENS = 64, 32, 3000
+VALUES = 10  # of the concept whose values stand in the same surroundings
 CENTRE = 1.5  # distance from the origin of shapes that only their directions gather
 LEVEL, ALPHA = 0.05, 0.01  # nominal rate; level of the binomial test
 ORDERED = ("line", "unresolved")  # names that are right, or say nothing, where there is an order
@@ -89,6 +93,10 @@ def structureless_world(kind: str, seed: int, activations: np.ndarray | None) ->
         return superposed(rng, 0.0)
     if kind == "superposition, frequent and rare":
         return superposed(rng, 1.0)
+    if kind == "values without an arrangement":
+        points = structureless.isotropic(VALUES, VALUES, rng)
+        made = surroundings.concept(points, LATENTS // 2, DIM, 5 * TOKENS, rng, centre=0.3)
+        return World(made.unit, made.codes, made.context, made.ids)
     if kind == "shuffled activations":
         assert activations is not None
         chosen = activations[rng.choice(len(activations), 4 * LATENTS, replace=False)]
@@ -98,6 +106,7 @@ def structureless_world(kind: str, seed: int, activations: np.ndarray | None) ->
 
 KINDS = (
     *("isotropic", "anisotropic", "phantom", "superposition", "superposition, frequent and rare"),
+    "values without an arrangement",
     "shuffled activations",
 )
 
@@ -267,9 +276,9 @@ def jobs(parts: list[str], runs: int, trained: int, power: int, real: bool) -> l
 
 
 def code_digest() -> str:
-    """Identity of the census's code, as the lock of the stages has it."""
-    lock = json.loads((ROOT / "workflow" / "code.lock.json").read_text(encoding="utf-8"))
-    return str(lock["geometry"])
+    """Identity of the code that a run goes through: the census proper, and its multiplicity."""
+    modules = closure("interpsweep.geometry.census") | closure("interpsweep.claims.multiplicity")
+    return digest_of(modules)
 
 
 def load(folder: Path) -> list[dict[str, Any]]:

@@ -16,6 +16,7 @@ import hashlib
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 from interpsweep.stages import STAGES
 
@@ -32,14 +33,24 @@ CHOSEN_BY_NAME = ("saes.architectures", "geometry.shapes", "figures")
 
 def stage_digest(stage: str) -> str:
     """Digest of all code, and of all data shipped beside it, that can decide a stage's results."""
-    sha = hashlib.sha256()
-    for name in sorted(closure(STAGES[stage].module)):
-        sha.update(f"{name}\0{_meaning(name)}\n".encode())
+    sha = _hashed(closure(STAGES[stage].module))
     package = SOURCE / Path(*STAGES[stage].module.split(".")[:-1])
     for path in sorted(package.rglob("*")):
         if path.is_file() and path.suffix != ".py" and "__pycache__" not in path.parts:
             sha.update(path.name.encode() + b"\0" + path.read_bytes())
     return sha.hexdigest()
+
+
+def digest_of(modules: set[str]) -> str:
+    """Digest of the code of some modules."""
+    return _hashed(modules).hexdigest()
+
+
+def _hashed(modules: set[str]) -> Any:
+    sha = hashlib.sha256()
+    for name in sorted(modules):
+        sha.update(f"{name}\0{_meaning(name)}\n".encode())
+    return sha
 
 
 def closure(module: str) -> set[str]:

@@ -136,10 +136,10 @@ def test_null_on_the_sphere_keeps_centre_and_spectrum() -> None:
     rng = np.random.default_rng(7)
     rows = shapes.embed(rng.standard_normal((15, 3)), DIM, rng, 1.0, 0.2)
     points = nulls.principal(rows, 8)
-    sphere = nulls.sphere_of(rows[None], points[None])
+    sphere = nulls.sphere_of(rows, points)
     assert sphere is not None
     draws = sphere.lift(nulls.haar(points, 50, rng))
     np.testing.assert_allclose(draws.mean(axis=1), 0, atol=1e-12)
     spectrum: Any = np.sum(draws**2, axis=1).mean(axis=0)[:3]
     np.testing.assert_allclose(spectrum, np.sum(points**2, axis=0)[:3], rtol=0.2)
-    assert nulls.sphere_of(3 * rows[None], 3 * points[None]) is None  # not of length one
+    assert nulls.sphere_of(3 * rows, 3 * points) is None  # not of length one

@@ -16,6 +16,7 @@ from interpsweep.claims.multiplicity import (
 )
 from interpsweep.claims.sources import PLACE, TYPES, Source, place, stacked
 from interpsweep.config.analysis import ClaimsSettings
+from interpsweep.geometry.groups import BY_DIRECTION
 
 CLAIM_COLUMNS = {
     **{name: TYPES[name] for name in PLACE},
@@ -28,11 +29,14 @@ CLAIM_COLUMNS = {
 STRUCTURAL = ("absorption", "split", "specialisation", "composition", "merge", "identity")
 CENSUS_NULLS = {
     "haar": "same spectrum, any arrangement",
+    "haar unit": "same spectrum, any arrangement of directions of length one",
+    "haar within": "same spectrum, any arrangement within the points' lengths",
+    "spectrum": "directions of the same singular values",
     "random": "random directions",
 }
 SELECTION = {
-    "cosine": "clusters selected in covariance-matched twins",
-    "cofiring": "clusters chosen by codes",
+    **dict.fromkeys(BY_DIRECTION, "clusters selected in covariance-matched twins"),
+    **dict.fromkeys(("phi", "jaccard", "cofiring"), "clusters chosen by codes"),
     "tokens": "kinds of tokens chosen by codes",
 }
 

@@ -242,16 +242,18 @@ def selected(
     clusters are behind it, and why there is none.
 
     Where a group was not chosen by direction, nothing but chance would give it other directions
-    than those of as many random points of `every` one (n, d): it must stand out from them as well
-    as from its null, which has the spectrum of the group but not the length of its directions.
+    than those of as many random points of `every` one (n, d). Equal lengths, which their null does
+    not keep, alone bring points nearer to an even shape: there a group must stand out from such
+    subsets as well.
     """
+    shape = SHAPES[test]
     if pool is None:
-        if outcome.p > settings.level:
+        if outcome.p > settings.level or not shape.even:
             return outcome.p, 0, ""
-        draw = partial(_others, SHAPES[test], every, size, settings.components, rng.spawn(1)[0])
+        draw = partial(_others, shape, every, size, settings.components, rng.spawn(1)[0])
         others, _ = nulls.settled_p(outcome.statistic, draw, settings.most_draws)
         return max(outcome.p, others), 0, ""
-    if SHAPES[test].null == "random":
+    if shape.null == "random":
         return np.nan, 0, EVEN
     needed = settings.level / tests
     p, count = nulls.selected_p(size, outcome.z, pool.sizes, pool.z[test], needed)

@@ -58,13 +58,12 @@ def spun(singular: Points, k: int, draws: int, rng: np.random.Generator) -> Poin
 
 
 class Sphere(NamedTuple):
-    """Where sets of unit directions, given by centred principal coordinates (B, k, r), lie on the
-    unit sphere: their mean in these coordinates (B, 1, r), and the mean squared length (B, 1, 1) of
-    what is outside them.
+    """Where unit directions, given by centred principal coordinates (k, r), lie on the unit sphere:
+    their mean in these coordinates (r,), and the mean squared length of what is outside them.
     """
 
     mean: Points
-    outside: Points
+    outside: float
 
     def lift(self, points: Points) -> Points:
         """Points (B, k, r) moved to the mean, brought to length one and centred again."""
@@ -74,18 +73,17 @@ class Sphere(NamedTuple):
 
 
 def sphere_of(rows: Points, points: Points) -> Sphere | None:
-    """The sphere of unit directions (B, k, d) with `batch_principal` coordinates (B, k, r).
+    """The sphere of unit directions (k, d) with principal coordinates (k, r).
 
     None if the rows are not of length one, as token means are not.
     """
-    if not np.allclose(np.linalg.norm(rows, axis=2), 1, atol=1e-3):
+    if not np.allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-3):
         return None
-    mean = rows.mean(axis=1, keepdims=True)
-    along = (rows - mean) @ mean.transpose(0, 2, 1)  # (B, k, 1)
-    weight = np.maximum(np.sum(points**2, axis=1, keepdims=True), 1e-300)
-    inside = along.transpose(0, 2, 1) @ points / weight
-    filled = np.mean(np.sum((points + inside) ** 2, axis=2), axis=1)
-    return Sphere(inside, np.maximum(1 - filled, 0.0)[:, None, None])
+    mean = rows.mean(axis=0)
+    along = (rows - mean) @ mean  # (k,)
+    inside = along @ points / np.maximum(np.sum(points**2, axis=0), 1e-300)
+    filled = np.mean(np.sum((points + inside) ** 2, axis=1))
+    return Sphere(inside, max(1 - float(filled), 0.0))
 
 
 def unit_length(rows: Points) -> Points:

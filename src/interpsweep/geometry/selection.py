@@ -47,15 +47,11 @@ def standing_z(
     (bins of sizes, tests).
     """
     z = np.full((len(members), len(SHAPES)), np.nan)
-    sizes = np.array([len(rows) for rows in members])
-    for size in np.unique(sizes):
-        tests = [name for name, on in zip(SHAPES, wanted[nulls.size_bin(size)], strict=True) if on]
-        if tests:
-            mine = np.flatnonzero(sizes == size)
-            batch = np.array([members[i] for i in mine.tolist()])
-            found = standings(batch, settings.components, settings.draws, tuple(tests))
-            for name, at in found.items():
-                z[mine, list(SHAPES).index(name)] = at.z
+    for own, rows in zip(z, members, strict=True):
+        on = wanted[nulls.size_bin(len(rows))]
+        tests = tuple(name for name, here in zip(SHAPES, on, strict=True) if here)
+        for name, at in standings(rows, settings.components, settings.draws, tests):
+            own[list(SHAPES).index(name)] = at.z
     return z
 
 

@@ -54,7 +54,7 @@ def concept(
     k = len(points)
     n = k + 2 + others
     start = np.flatnonzero(rng.random(tokens) < p)
-    start = start[(start % context) < context - 2]
+    start = start[(start % context < context - 2) & (start < tokens - 2)]
     start = start[np.diff(start, prepend=-3) > 2]
     value = rng.integers(k, size=len(start))
     rows = np.concatenate([start, start + 1, start + 2])

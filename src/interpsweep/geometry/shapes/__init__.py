@@ -35,30 +35,32 @@ def _always(points: NDArray) -> NDArray:
 
 class Shape(NamedTuple):
     """One test: its statistic, its null, the best order of the points (None: no order), the fewest
-    points with which it can tell its shape from others, which sets of points (B, k, r) could have
-    the shape at all, and whether it is of directions only.
+    points with which it can tell its shape from others, whether equal lengths alone bring points
+    nearer to the shape, which sets of points (B, k, r) could have the shape at all, and whether it
+    is of directions only.
     """
 
     statistic: Callable[[NDArray], NDArray]
-    null: Literal["haar", "haar unit", "random", "spectrum"]
+    null: Literal["haar", "haar unit", "haar within", "random", "spectrum"]
     order: Callable[[NDArray], NDArray] | None
     least: int
+    even: bool
     applies: Callable[[NDArray], NDArray] = _always
     directions_only: bool = False
 
 
 SHAPES: dict[str, Shape] = {
-    "circle": Shape(circle.statistic, "haar", circle.order, 5),
-    "line": Shape(line.statistic, "haar", line.order, 5),
-    "tree": Shape(tree.statistic, "haar", None, 5),
+    "circle": Shape(circle.statistic, "haar", circle.order, 5, True),
+    "line": Shape(line.statistic, "haar within", line.order, 5, False),
+    "tree": Shape(tree.statistic, "haar within", None, 5, False),
     # directions have length one, which alone brings points nearer to a sphere
-    "torus": Shape(torus.statistic, "haar unit", None, 12, torus.applies),
-    "sphere": Shape(sphere.statistic, "haar unit", None, 8, sphere.applies),
-    "helix": Shape(helix.statistic, "haar", helix.order, 9),
-    "grid": Shape(grid.statistic, "haar", None, 9, grid.applies),
+    "torus": Shape(torus.statistic, "haar unit", None, 12, True, torus.applies),
+    "sphere": Shape(sphere.statistic, "haar unit", None, 8, True, sphere.applies),
+    "helix": Shape(helix.statistic, "haar within", helix.order, 9, False),
+    "grid": Shape(grid.statistic, "haar within", None, 9, False, grid.applies),
     # a matter of the angles at the origin, which is not in the centred coordinates
-    "polytope": Shape(polytope.statistic, "spectrum", None, 3, polytope.applies, True),
+    "polytope": Shape(polytope.statistic, "spectrum", None, 3, True, polytope.applies, True),
     # equal distances are a matter of the spectrum, which the Haar null keeps: so against random
     # ones
-    "simplex": Shape(simplex.statistic, "random", None, 4),
+    "simplex": Shape(simplex.statistic, "random", None, 4, True),
 }

@@ -1,0 +1,157 @@
+"""Null N1 of the census: other arrangements of as many points with the same centre and the same
+spectrum about it, in which no point is farther from the line through the origin and the centre
+than it is from the origin.
+
+Centre and spectrum are what a Haar arrangement keeps. But a direction has length one: it cannot be
+farther than that from any line, and among directions that are not near each other all are nearly
+so far from it. Haar arrangements know nothing of that, and against them three in ten sets of 9
+random directions would be circles at 5 %. So rows of a Haar arrangement are rotated in threes about
+their sum, which moves neither the centre nor the spectrum, until none is too far (Bendel and Mickey
+1978 rotate in twos, for correlation matrices). Lengths are not kept exactly: points near each other
+on a sphere that lie on a circle round their centre have lengths that no other arrangement has.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from interpsweep.compiled import compiled
+
+CLOSE = 0.01  # largest excess that is left, in mean squared lengths
+TURNS = 8  # most rotations, in numbers of points
+COARSE, FINE = 24, 14  # angles that are tried, and halvings of the step about the best
+Points = NDArray[np.float64]
+
+
+class Arrangement(NamedTuple):
+    """What stays of points (k, d): `singular` values (m,) of the centred points, falling, the
+    direction of the centre from the origin in their principal coordinates, `axis` (m,), and squared
+    `lengths` (k,).
+    """
+
+    singular: Points
+    axis: Points
+    lengths: Points
+
+    def drawn(self, draws: int, components: int, rng: np.random.Generator) -> Points:
+        """Random arrangements by their leading principal coordinates, (draws, k, components)."""
+        k = len(self.lengths)
+        normal = rng.standard_normal((draws, k, len(self.singular)))
+        frames, _ = np.linalg.qr(normal - normal.mean(axis=1, keepdims=True))
+        points = np.ascontiguousarray(frames * self.singular)
+        _turn(points, self.axis, self.lengths, rng.integers(k - 2, size=(draws, TURNS * k)))
+        return points[:, :, :components]
+
+
+def arrangement(points: NDArray[np.floating]) -> Arrangement:
+    """Spectrum, centre and lengths of at least three points (k, d)."""
+    rows = np.asarray(points, np.float64)
+    mean = rows.mean(axis=0)
+    _, singular, axes = np.linalg.svd(rows - mean, full_matrices=False)
+    rank = max(1, min(int(np.sum(singular > 1e-9 * singular[0])), len(rows) - 1))
+    axis = axes[:rank] @ mean / max(float(np.linalg.norm(mean)), 1e-300)
+    return Arrangement(singular[:rank], axis, np.sum(rows**2, axis=1))
+
+
+@compiled
+def _turn(points: Points, axis: Points, lengths: Points, thirds: NDArray[np.int64]) -> None:
+    """Bring the squared distances of the rows of each set of points (B, k, m) from the line through
+    the centre along `axis` (m,) down to their squared lengths, (k,).
+
+    Every step turns the row that is most too far, the one with most room and a random third,
+    (B, steps) among the others, by the angle that leaves the least squared excess.
+    """
+    batch, k, m = points.shape
+    far, along = np.empty(k), np.empty(k)  # squared distance from the line; place along it
+    near = CLOSE * lengths.sum() / k
+    for b in range(batch):
+        for i in range(k):
+            far[i] = along[i] = 0.0
+            for c in range(m):
+                far[i] += points[b, i, c] ** 2
+                along[i] += points[b, i, c] * axis[c]
+            far[i] -= along[i] ** 2
+        for step in range(thirds.shape[1]):
+            high, low = 0, 0
+            for i in range(k):
+                if far[i] - lengths[i] > far[high] - lengths[high]:
+                    high = i
+                if far[i] - lengths[i] < far[low] - lengths[low]:
+                    low = i
+            if far[high] - lengths[high] <= near:
+                break
+            third = thirds[b, step]
+            third += third >= min(high, low)
+            third += third >= max(high, low)
+            _turn_three(points[b], far, along, lengths, (high, low, third))
+
+
+@compiled
+def _turn_three(
+    points: Points, far: Points, along: Points, lengths: Points, rows: tuple[int, int, int]
+) -> None:
+    """Rotate three rows of points (k, m) about their sum by the best angle."""
+    i, j, h = rows
+    ij, ih, jh = -along[i] * along[j], -along[i] * along[h], -along[j] * along[h]
+    for c in range(points.shape[1]):
+        ij += points[i, c] * points[j, c]
+        ih += points[i, c] * points[h, c]
+        jh += points[j, c] * points[h, c]
+    gram = (far[i], far[j], far[h], ij, ih, jh)
+    most = (lengths[i], lengths[j], lengths[h])
+    least, best, step = np.inf, 0.0, 2 * np.pi / COARSE
+    for n in range(COARSE):
+        excess = _excess(n * step, gram, most)
+        if excess < least:
+            least, best = excess, n * step
+    for _ in range(FINE):
+        step /= 2
+        for angle in (best - step, best + step):
+            excess = _excess(angle, gram, most)
+            if excess < least:
+                least, best = excess, angle
+    u, v, w = _weights(best)
+    x, y, z = along[i], along[j], along[h]
+    along[i], along[j], along[h] = (
+        u * x + v * y + w * z,
+        w * x + u * y + v * z,
+        v * x + w * y + u * z,
+    )
+    far[i], far[j], far[h] = -(along[i] ** 2), -(along[j] ** 2), -(along[h] ** 2)
+    for c in range(points.shape[1]):
+        x, y, z = points[i, c], points[j, c], points[h, c]
+        points[i, c] = u * x + v * y + w * z
+        points[j, c] = w * x + u * y + v * z
+        points[h, c] = v * x + w * y + u * z
+        far[i] += points[i, c] ** 2
+        far[j] += points[j, c] ** 2
+        far[h] += points[h, c] ** 2
+
+
+@compiled
+def _weights(angle: float) -> tuple[float, float, float]:
+    """First row of the rotation of three coordinates about their diagonal; the others are its
+    cyclic shifts.
+    """
+    even, odd = (1 - np.cos(angle)) / 3, np.sin(angle) / np.sqrt(3.0)
+    return 1 - 2 * even, even - odd, even + odd
+
+
+@compiled
+def _excess(
+    angle: float,
+    gram: tuple[float, float, float, float, float, float],
+    most: tuple[float, float, float],
+) -> float:
+    """Squared excess of three squared distances over their most, after a rotation."""
+    u, v, w = _weights(angle)
+    xx, yy, zz, xy, xz, yz = gram
+    one = u * u * xx + v * v * yy + w * w * zz + 2 * (u * v * xy + u * w * xz + v * w * yz)
+    two = w * w * xx + u * u * yy + v * v * zz + 2 * (w * u * xy + w * v * xz + u * v * yz)
+    three = xx + yy + zz - one - two  # their sum stays
+    return (
+        max(one - most[0], 0.0) ** 2 + max(two - most[1], 0.0) ** 2 + max(three - most[2], 0.0) ** 2
+    )
