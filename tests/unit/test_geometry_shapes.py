@@ -29,6 +29,7 @@ from interpsweep.geometry import (
 from interpsweep.geometry.arrangements import arrangement
 from interpsweep.geometry.outcomes import outcomes, standings
 from interpsweep.geometry.shapes import SHAPES
+from interpsweep.vectors import unit_length
 from interpsweep.worlds import shapes
 
 DIM = 64
@@ -326,7 +327,7 @@ def test_fiedler_vectors_are_those_of_the_eigendecomposition() -> None:
 def test_standings_depend_on_the_points_alone() -> None:
     rng = np.random.default_rng(8)
     for name, shape in SHAPES.items():
-        rows = nulls.unit_length(rng.standard_normal((max(7, shape.least), DIM)))
+        rows = unit_length(rng.standard_normal((max(7, shape.least), DIM)))
         together = dict(standings(rows, 8, 99, tuple(SHAPES)))
         assert together[name].z == dict(standings(rows, 8, 99, (name,)))[name].z
 
@@ -367,7 +368,7 @@ def test_even_directions_are_a_simplex_only_if_they_were_not_chosen_by_direction
 
 
 def random_rows(n: int, rng: np.random.Generator) -> np.ndarray:
-    return nulls.unit_length(rng.standard_normal((n, DIM)))
+    return unit_length(rng.standard_normal((n, DIM)))
 
 
 def test_settled_tests_are_left_out_of_further_rounds() -> None:

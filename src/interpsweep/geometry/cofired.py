@@ -14,7 +14,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingRegressor
 
-from interpsweep.saes.firing import firings, phi
+from interpsweep.saes.firing import firings, jaccard, phi
 
 Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -37,8 +37,7 @@ class Cofiring(NamedTuple):
 
     def jaccard(self) -> Array:
         """n_ij / (n_i + n_j - n_ij), (n, n); 0 where neither fires; diagonal 0."""
-        either = self.single[:, None] + self.single - self.joint
-        made = self.joint / np.where(either > 0, either, np.inf)
+        made = jaccard(self.joint, self.single[:, None], self.single)
         np.fill_diagonal(made, 0.0)
         return made
 

@@ -155,23 +155,28 @@ def frequent(count: Ints, most: int) -> Ints:
 
 
 def by_together(
-    source: str, codes: Any, alive: Ints, count: Ints, settings: GeometrySettings, ctx: Any
+    codes: Any, alive: Ints, count: Ints, settings: GeometrySettings, ctx: Any
 ) -> list[Group]:
     """Clusters of latents that fire on the same tokens; the directions are not looked at.
 
-    Leiden communities of the graph of positive phi coefficients or Jaccard overlaps ("phi",
-    "jaccard") of the most frequent latents, at most `linkage_limit`: inside one the mean exceeds
-    `together`. `count` (a,) are the firings of the latents `alive` (a,).
+    Leiden communities of the graphs of positive phi coefficients or Jaccard overlaps
+    (`firing_clusterings`) of the most frequent latents, at most `linkage_limit`: inside one the
+    mean exceeds `together`. `count` (a,) are the firings of the latents `alive` (a,).
     """
+    if not settings.firing_clusterings:
+        return []
     few = frequent(count, settings.linkage_limit)
     firing = Firing.above(codes, settings.firing_level, ctx.block_map)
     joint = cofired.count(firing, alive[few], ctx)
-    alike = joint.phi() if source == "phi" else joint.jaccard()
-    graph = communities.weighted(sp.csr_matrix(np.maximum(alike, 0.0)), np.ones(len(few)))
-    least, most = settings.min_cluster, settings.max_cluster
-    rng = np.random.default_rng([settings.seed, 15])
-    found = communities.communities(graph, settings.together, least, most, rng)
-    return [Group(source, few[members], float("nan"), _NONE) for members in found]
+    made = []
+    for source in settings.firing_clusterings:
+        alike = joint.phi() if source == "phi" else joint.jaccard()
+        graph = communities.weighted(sp.csr_matrix(np.maximum(alike, 0.0)), np.ones(len(few)))
+        least, most = settings.min_cluster, settings.max_cluster
+        rng = np.random.default_rng([settings.seed, 15])
+        found = communities.communities(graph, settings.together, least, most, rng)
+        made += [Group(source, few[members], float("nan"), _NONE) for members in found]
+    return made
 
 
 def by_cofiring(
@@ -210,8 +215,7 @@ def of_codes(
     """
     surroundings = alive[frequent(count, settings.profile_latents)]
     found = by_cofiring(codes, context, alive, surroundings, settings, ctx)
-    for source in settings.firing_clusterings:
-        found += by_together(source, codes, alive, count, settings, ctx)
+    found += by_together(codes, alive, count, settings, ctx)
     if ids is None:
         return found, None
     seen = vocabulary.kinds(

@@ -17,7 +17,8 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
 
 from interpsweep.geometry import left_out, nulls
-from interpsweep.geometry.shapes import SHAPES, grid, helix, polytope, sphere, torus
+from interpsweep.geometry.shapes import SHAPES, grid, helix, polytope, sphere, spread, torus
+from interpsweep.vectors import unit_length
 
 Array = NDArray[np.float64]
 Groups = NDArray[np.int_]
@@ -96,8 +97,7 @@ def features(name: str, points: Array, squared: Array) -> Array | None:
         around = torus.angles(points).T
         return 1 - np.cos(around[:, :, None] - around[:, None])
     if name == "sphere":
-        places = sphere.scaled(points[None])[0]
-        places = places / np.maximum(np.linalg.norm(places, axis=1, keepdims=True), 1e-300)
+        places = unit_length(spread.scaled(points[None], sphere.AXES)[0])
         return (1 - places @ places.T)[None]
     if name == "helix":
         order, turns = helix.best(points)
@@ -105,10 +105,10 @@ def features(name: str, points: Array, squared: Array) -> Array | None:
         t[order] = np.arange(k) / k
         apart = t[:, None] - t
         return np.stack([apart**2, 1 - np.cos(2 * np.pi * turns * apart)])
-    places = grid.lattice(points)
-    if (np.std(places, axis=0) == 0).any():
+    cells = grid.lattice(points)
+    if (np.std(cells, axis=0) == 0).any():
         return None
-    i, j = (places[:, None] - places).transpose(2, 0, 1)
+    i, j = (cells[:, None] - cells).transpose(2, 0, 1)
     return np.stack([i * i, j * j]).astype(np.float64)
 
 

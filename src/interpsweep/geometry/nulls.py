@@ -8,6 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from interpsweep.vectors import unit_length
+
 Points = NDArray[np.float64]
 HITS = 10  # exceedances after which a Monte Carlo p is settled (Besag and Clifford 1991)
 FIRST = 200  # draws of the first batch
@@ -84,11 +86,6 @@ def sphere_of(rows: Points, points: Points) -> Sphere | None:
     inside = along @ points / np.maximum(np.sum(points**2, axis=0), 1e-300)
     filled = np.mean(np.sum((points + inside) ** 2, axis=1))
     return Sphere(inside, max(1 - float(filled), 0.0))
-
-
-def unit_length(rows: Points) -> Points:
-    """Rows (..., d) scaled to length one."""
-    return rows / np.maximum(np.linalg.norm(rows, axis=-1, keepdims=True), 1e-300)
 
 
 def random_directions(k: int, dim: int, draws: int, rng: np.random.Generator) -> Points:

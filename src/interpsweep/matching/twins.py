@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from interpsweep.vectors import unit_length
+
 Array = NDArray[np.float64]
 ROUNDS = 8  # covariance and length are imposed in turn at most so often
 AGREED = 0.01  # root mean square deviation of the lengths from one at which they agree
@@ -22,7 +24,7 @@ def twin(unit: NDArray[np.floating], count: int, rng: np.random.Generator) -> Ar
     rows = np.asarray(unit, np.float64)
     if np.allclose(rows, rows[0], atol=1e-7):
         drawn = rng.standard_normal((count, rows.shape[1]))
-        return drawn / np.linalg.norm(drawn, axis=1, keepdims=True)
+        return unit_length(drawn)
     mean = rows.mean(axis=0)
     values, vectors = np.linalg.eigh((rows - mean).T @ (rows - mean) / len(rows))
     kept = values > values[-1] * 1e-10

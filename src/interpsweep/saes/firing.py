@@ -140,6 +140,12 @@ def _firing_block(chunk: tuple[int, int], codes: CodeReader) -> tuple[Ints, Floa
     return count, total
 
 
+def jaccard(joint: Floats, a: Floats, b: Floats) -> Floats:
+    """Overlap n_ab / (n_a + n_b - n_ab) of events, broadcast like `phi`; 0 where neither occurs."""
+    either = a + b - joint
+    return joint / np.where(either > 0, either, np.inf)
+
+
 def phi(joint: Floats, a: Floats, b: Floats, n: float) -> Floats:
     """Phi coefficients of events that occur `a` and `b` times in `n`, together `joint` times.
 

@@ -17,7 +17,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from interpsweep.compiled import compiled
-from interpsweep.saes.firing import BlockMap, Firing, firing_statistics, phi
+from interpsweep.saes.firing import BlockMap, Firing, firing_statistics, jaccard, phi
 from interpsweep.saes.postings import Postings, blocks_of
 
 Ints = NDArray[np.int64]
@@ -46,7 +46,7 @@ class Together(NamedTuple):
     def jaccard(self) -> sp.csr_matrix:
         """n_ij / (n_i + n_j - n_ij) of the kept pairs, (d_sae, d_sae) float64, no diagonal."""
         pairs, n_i, n_j = self._pairs()
-        return _of(pairs, pairs.data / (n_i + n_j - pairs.data))
+        return _of(pairs, jaccard(pairs.data, n_i, n_j))
 
     def phi(self) -> sp.csr_matrix:
         """Phi coefficients of the kept pairs, (d_sae, d_sae) float64, no diagonal.

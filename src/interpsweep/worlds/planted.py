@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from interpsweep.config.worlds import World as Settings
-from interpsweep.worlds.structureless import normalised
+from interpsweep.vectors import unit_length
 
 BLOCK = 8192  # rows drawn from one generator; part of a world's definition
 NOTHING = "·"  # the token of a row on which no feature is active
@@ -54,7 +54,7 @@ class World(ABC):
         normal = np.random.default_rng([self.settings.seed, 0]).standard_normal((max(n, d), d))
         rows = np.linalg.qr(normal)[0] if n <= d else normal
         self.names, self.parent = names, np.array(parent, np.int32)
-        self.directions = normalised(rows[:n]).astype(np.float32)
+        self.directions = unit_length(rows[:n]).astype(np.float32)
 
     @property
     def depth(self) -> NDArray[np.int32]:

@@ -13,8 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from interpsweep.vectors import unit_length
 from interpsweep.worlds.shapes import frame, polygon, simplex
-from interpsweep.worlds.structureless import normalised
 
 Array = NDArray[np.float64]
 TIGHT_HEIGHT = 1 / np.sqrt(3)  # half height over radius of a square antiprism that is a tight frame
@@ -85,5 +85,5 @@ def tegum(names: list[str], rng: np.random.Generator, dim: int = 0, noise: float
     made = np.concatenate(rows)
     made += noise / np.sqrt(dim) * rng.standard_normal(made.shape)
     return Tegum(
-        normalised(made), np.repeat(np.arange(len(blocks)), [len(b) for b in blocks]), ranks
+        unit_length(made), np.repeat(np.arange(len(blocks)), [len(b) for b in blocks]), ranks
     )

@@ -13,7 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from interpsweep.worlds.structureless import isotropic, normalised
+from interpsweep.vectors import unit_length
+from interpsweep.worlds.structureless import isotropic
 
 Array = NDArray[np.float64]
 
@@ -84,7 +85,7 @@ def simplex(k: int) -> Array:
     centred = np.eye(k) - 1 / k
     u, s, _ = np.linalg.svd(centred)
     points = u[:, : k - 1] * s[: k - 1]
-    return normalised(points)
+    return unit_length(points)
 
 
 def torus(m: int, n: int, ratio: float = 1.0) -> Array:
@@ -135,7 +136,7 @@ def embed(
     scaled = points / np.sqrt(np.mean(np.sum(points**2, axis=1)))
     rows = scaled @ basis[:r] + centre * basis[r]
     rows += noise / np.sqrt(dim) * rng.standard_normal((k, dim))
-    return normalised(rows)
+    return unit_length(rows)
 
 
 def plant(

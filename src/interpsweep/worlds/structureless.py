@@ -12,6 +12,8 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from interpsweep.vectors import unit_length
+
 Array = NDArray[np.float64]
 
 
@@ -23,14 +25,9 @@ class Superposed(NamedTuple):
     context: NDArray[np.int32]
 
 
-def normalised(rows: Array) -> Array:
-    """Rows scaled to length one; rows of zeros stay."""
-    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-300)
-
-
 def isotropic(n: int, dim: int, rng: np.random.Generator) -> Array:
     """`n` uniformly random directions."""
-    return normalised(rng.standard_normal((n, dim)))
+    return unit_length(rng.standard_normal((n, dim)))
 
 
 def anisotropic(n: int, dim: int, rng: np.random.Generator, slope: float = -1.0) -> Array:
@@ -41,7 +38,7 @@ def anisotropic(n: int, dim: int, rng: np.random.Generator, slope: float = -1.0)
     spread = np.arange(1, dim + 1) ** (slope / 2)
     turn = np.linalg.qr(rng.standard_normal((dim, dim)))[0]
     mean = 0.1 * np.linalg.norm(spread) * turn[rng.integers(dim)]
-    return normalised((rng.standard_normal((n, dim)) * spread) @ turn + mean)
+    return unit_length((rng.standard_normal((n, dim)) * spread) @ turn + mean)
 
 
 def matched(rows: Array, n: int, rng: np.random.Generator) -> Array:
@@ -49,7 +46,7 @@ def matched(rows: Array, n: int, rng: np.random.Generator) -> Array:
     mean = rows.mean(axis=0)
     _, s, axes = np.linalg.svd(rows - mean, full_matrices=False)
     draws = rng.standard_normal((n, len(s))) * (s / np.sqrt(len(rows)))
-    return normalised(mean + draws @ axes)
+    return unit_length(mean + draws @ axes)
 
 
 def shuffled(activations: Array, n: int, rng: np.random.Generator) -> Array:
@@ -63,7 +60,7 @@ def shuffled(activations: Array, n: int, rng: np.random.Generator) -> Array:
     mean = activations.mean(axis=0)
     _, _, axes = np.linalg.svd(activations - mean, full_matrices=False)
     coordinates = (activations - mean) @ axes.T
-    return normalised(rng.permuted(coordinates, axis=0)[:n] @ axes)
+    return unit_length(rng.permuted(coordinates, axis=0)[:n] @ axes)
 
 
 def phantom(n: int, dim: int, rng: np.random.Generator, length: float = 0.05) -> Array:
@@ -77,8 +74,8 @@ def phantom(n: int, dim: int, rng: np.random.Generator, length: float = 0.05) ->
     place = np.arange(n) / n
     weight = np.exp(-0.5 * ((place[:, None] - place[None]) / length) ** 2)
     drift = weight @ rng.standard_normal((n, dim))
-    rows = normalised(drift) + 0.5 * isotropic(n, dim, rng)
-    return normalised(rows)[rng.permutation(n)]
+    rows = unit_length(drift) + 0.5 * isotropic(n, dim, rng)
+    return unit_length(rows)[rng.permutation(n)]
 
 
 def superposition(

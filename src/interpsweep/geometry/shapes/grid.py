@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interpsweep.geometry.shapes.line import distances
-from interpsweep.geometry.shapes.sphere import share
+from interpsweep.geometry.shapes.spread import share
 
 EDGES = 64  # most pairs of points whose steps are compared
 FLAT = 0.1  # smallest variance of the second component, in those of the first

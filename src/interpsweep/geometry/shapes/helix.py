@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interpsweep.geometry.shapes import line
-from interpsweep.geometry.shapes.sphere import scaled
+from interpsweep.geometry.shapes.spread import scaled
 
 LEAST_TURNS, STEP = 1.0, 0.25  # turns that are tried: in such steps, up to k / 6 of them
 REFINED = 2  # times that the order is read off the fit
@@ -120,7 +120,7 @@ def _implied(points: Points, fit: Fit) -> NDArray[np.intp]:
 
 def _orders(points: Points) -> NDArray[np.intp]:
     """Orders that are tried, (orders, B, k): for the axis of a helix is no principal component."""
-    along = scaled(points) @ AXES[:, : min(3, points.shape[2])].T
+    along = scaled(points, 3) @ AXES[:, : min(3, points.shape[2])].T
     paths = [*along.transpose(2, 0, 1).argsort(axis=2, kind="stable")]
     return np.array([*paths, line.seriation(line.distances(points))])
 

@@ -7,7 +7,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from interpsweep.geometry.shapes.sphere import share
+from interpsweep.geometry.shapes.spread import scaled, share, variation
 
 AXES = 4
 THIN = 0.1  # smallest variance of the fourth component, in those of the first
@@ -40,14 +40,13 @@ def _scores(points: Points) -> tuple[Points, Points]:
     """Statistic of every pair of planes (pairs, B), and the points in their axes
     (pairs, B, k, 4): the first two columns are one plane, the others the other.
     """
-    four = points[:, :, :AXES]
-    scale = np.sqrt(np.maximum(np.mean(four**2, axis=1, keepdims=True), 1e-300))
-    white = four / scale
+    white = scaled(points, AXES)
     turned = np.array(
         [white, white[:, :, [0, 2, 1, 3]], white[:, :, [0, 3, 1, 2]], white @ _planes(white)]
     )
     squared = turned**2
-    scores = _cv(squared[..., 0] + squared[..., 1]) + _cv(squared[..., 2] + squared[..., 3])
+    one, other = squared[..., 0] + squared[..., 1], squared[..., 2] + squared[..., 3]
+    scores = variation(np.sqrt(one)) + variation(np.sqrt(other))
     return np.exp(-scores), turned
 
 
@@ -76,9 +75,3 @@ def _forms() -> Points:
         diagonal[:i], diagonal[i] = 1, -i
         made.append(np.diag(diagonal / np.linalg.norm(diagonal)))
     return np.array(made)
-
-
-def _cv(squared: Points) -> Points:
-    """Coefficient of variation of radii given squared, along the last axis."""
-    radius = np.sqrt(squared)
-    return radius.std(axis=-1) / np.maximum(radius.mean(axis=-1), 1e-300)
