@@ -44,7 +44,7 @@ def test_a_stopped_job_goes_on_and_forgets_what_other_code_made(calibration, tmp
     assert (
         len({calibration._key(job) for job in wanted})
         == len(wanted)
-        == 2 * 5 + len(calibration.cases())
+        == 2 * 6 + len(calibration.cases())
     )
     (tmp_path / "runs.jsonl").write_text(
         '{"part": "power", "code": "old"}\n{"part": "power", "code": "new"}\n'

@@ -35,7 +35,8 @@ def firing_together(seed: int, shuffled: bool = False) -> Matrix:
 def grouped(source: str, codes: Matrix) -> list[set[int]]:
     alive = np.arange(2 * GROUPS * SIZE)
     count = np.asarray(codes.read(0, ROWS).sum(axis=0)).ravel().astype(np.int64)
-    found = groups.by_together(source, codes, alive, count, GeometrySettings(), Plain)
+    settings = GeometrySettings(firing_clusterings=(source,))
+    found = groups.by_together(codes, alive, count, settings, Plain)
     return [set(group.members.tolist()) for group in found]
 
 
