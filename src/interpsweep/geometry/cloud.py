@@ -16,7 +16,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from interpsweep.compiled import compiled
-from interpsweep.geometry import homology
+from interpsweep.geometry import exclusive, gaussian, homology
 from interpsweep.geometry.nulls import random_directions, upper_p
 
 ANGLES, BINS, OFFSETS, EPSILON = 40, 10, 50, 0.1
@@ -25,10 +25,14 @@ Array = NDArray[np.float64]
 
 
 class Cloud(NamedTuple):
-    """Tokens on which a cluster fires: row numbers (m,) within the codes, and codes (m, k)."""
+    """Tokens on which a cluster fires: row numbers (m,) within the codes, and codes (m, k).
+
+    The tally is of all rows that they were drawn from, those without any firing included.
+    """
 
     rows: NDArray[np.int64]
     codes: NDArray[np.float32]
+    tally: exclusive.Tally
 
 
 class CloudShape(NamedTuple):
@@ -39,13 +43,21 @@ class CloudShape(NamedTuple):
     mixture: float
     separability_null: float
     p_cloud: float
-    one_hot: float  # share of the tokens on which exactly one latent fires
+    one_hot: float  # share of the tokens with a firing on which exactly one latent fires
+    one_hot_null: float  # the same if the latents fired independently
+    p_one_hot: float
+    henze_zirkler: float  # distance of the leading components from a Gaussian
+    henze_zirkler_null: float  # of Gaussian points
+    p_gaussian: float
     dimension: float  # by two nearest neighbours, of all, half and a quarter of the tokens
     dimension_half: float
     dimension_quarter: float
     loop: float  # largest death / birth in dimension one
     p_loop: float
     loop_power: str
+    void: float  # largest death / birth in dimension two
+    p_void: float
+    void_power: str
 
 
 def collect(
@@ -67,11 +79,14 @@ def collect(
     clouds = []
     for number, (group, given) in enumerate(wanted):
         mine = together[:, np.searchsorted(every, group)].tocsr()
-        rows = np.flatnonzero(np.diff(mine.indptr)) if given is None else given
+        population = mine if given is None else mine[given]
+        active = np.diff(population.indptr)
+        tally = exclusive.tally(active, np.bincount(population.indices, minlength=len(group)))
+        rows = np.flatnonzero(active) if given is None else given
         if len(rows) > most:
             rng = np.random.default_rng([seed, 4, number])
             rows = np.sort(rng.choice(rows, most, replace=False))
-        clouds.append(Cloud(rows, mine[rows].toarray()))
+        clouds.append(Cloud(rows, mine[rows].toarray(), tally))
     return clouds
 
 
@@ -84,10 +99,13 @@ def _columns(chunk: tuple[int, int], codes: Any, wanted: NDArray[np.int64]) -> s
 def measure(
     cloud: Cloud, directions: NDArray[np.float32], draws: int, seed: int
 ) -> tuple[CloudShape, homology.Loops]:
-    """Engels et al.'s scores beside random directions for the same codes, dimension, and loops."""
+    """Engels et al.'s scores beside random directions for the same codes, and what the points are:
+    one-hot, Gaussian, of which dimension, round a loop or a void.
+    """
     points = coordinates(cloud.codes, directions.astype(np.float64))
-    found = homology.loops(points)
-    on = np.count_nonzero(cloud.codes, axis=1)
+    found, hollow = homology.loops(points), homology.voids(points)
+    alone = exclusive.test(cloud.tally, np.random.default_rng([seed, 13]))
+    normal = gaussian.test(points, np.random.default_rng([seed, 14]))
     scores = (np.nan, np.nan, np.nan, np.nan)
     if len(cloud.rows) >= LEAST:
         scores = _against_random(cloud.codes, directions, draws, np.random.default_rng([seed, 5]))
@@ -99,13 +117,21 @@ def measure(
         mixture=scores[1],
         separability_null=scores[2],
         p_cloud=scores[3],
-        one_hot=float(np.mean(on == 1)) if len(on) else np.nan,
+        one_hot=alone.share,
+        one_hot_null=alone.null,
+        p_one_hot=alone.p,
+        henze_zirkler=normal.statistic,
+        henze_zirkler_null=normal.null,
+        p_gaussian=normal.p,
         dimension=whole,
         dimension_half=half,
         dimension_quarter=quarter,
         loop=found.longest,
         p_loop=found.p,
         loop_power=found.power,
+        void=hollow.largest,
+        p_void=hollow.p,
+        void_power=hollow.power,
     )
     return shape, found
 

@@ -109,7 +109,8 @@ def with_clouds(
     columns["cluster"] = np.array([one.cluster for one in measured], np.int32)
     table = survey.table.merge(columns, on="cluster", how="left", validate="many_to_one")
     table["cloud_rows"] = table["cloud_rows"].fillna(0).astype(np.int32)
-    table["loop_power"] = table["loop_power"].fillna("")
+    for power in ("loop_power", "void_power"):
+        table[power] = table[power].fillna("")
     bars = [pd.DataFrame({"cluster": [], "birth": [], "death": []})]
     bars += [
         pd.DataFrame({"cluster": one.cluster, "birth": loops.births, "death": loops.deaths})
@@ -160,7 +161,7 @@ def thinned(points: cloud.Cloud, most: int, seed: int) -> cloud.Cloud:
         return points
     rng = np.random.default_rng([seed, 7])
     kept = np.sort(rng.choice(len(points.rows), most, replace=False))
-    return cloud.Cloud(points.rows[kept], points.codes[kept])
+    return points._replace(rows=points.rows[kept], codes=points.codes[kept])
 
 
 def member_table(
@@ -291,5 +292,12 @@ def summarise(
             for name in SHAPES
         },
         "models": {str(name): int(n) for name, n in sorted(per_cluster.items())},
+        "clouds": {
+            name: {
+                "passing": int((once[f"p_{name}"] <= settings.level).sum()),
+                "tested": int(once[f"p_{name}"].count()),
+            }
+            for name in ("one_hot", "gaussian", "loop", "void")
+        },
         **spectrum.summary(ranks["eigenvalue"].to_numpy(), map_["dimensionality"].to_numpy()),
     }

@@ -1,4 +1,5 @@
-"""Loops in an activation cloud: persistent homology with the universal null, circular coordinates.
+"""Loops and voids in an activation cloud: persistent homology with the universal null, circular
+coordinates.
 
 Bars of a Vietoris-Rips filtration whose ratio of death to birth is too large for noise (Bobrowski
 and Skraba 2023, "A universal null-distribution for topological data analysis"): with
@@ -20,6 +21,7 @@ from scipy.spatial.distance import pdist, squareform
 
 Array = NDArray[np.float64]
 POINTS = 200  # most landmarks of a filtration
+VOID_POINTS = 100  # the same in dimension two, where time goes with their fourth power
 LEAST = 30  # points below which the null is not calibrated
 BARS = 5  # bars of one dimension below which it has no power
 FIELD = 47  # coefficients of the cohomology
@@ -38,6 +40,14 @@ class Loops(NamedTuple):
     angle: Array  # (l,) circular coordinate of the longest bar, NaN without one or with p = 1
 
 
+class Voids(NamedTuple):
+    """The same of dimension two, where a sphere has one bar."""
+
+    largest: float  # death / birth
+    p: float
+    power: str
+
+
 def loops(points: NDArray[np.floating]) -> Loops:
     """Dimension-one homology of the directions of points (m, r) from the origin.
 
@@ -53,16 +63,38 @@ def loops(points: NDArray[np.floating]) -> Loops:
     distance = squareform(pdist(unit[chosen]))
     made = ripser(distance, maxdim=1, distance_matrix=True, coeff=FIELD, do_cocycles=True)
     births, deaths = made["dgms"][1].T.astype(np.float64)
-    real = np.flatnonzero((births > 0) & np.isfinite(deaths) & (deaths > births))
+    real, ratio, p = tested(births, deaths)
     if len(real) < BARS:
         return none._replace(births=births, deaths=deaths, power=f"no power below {BARS} bars")
-    ratio = deaths[real] / births[real]
     best = int(real[np.argmax(ratio)])
-    p = min(1.0, float(universal_p(ratio).min()) * len(ratio))
     angle = nothing
     if p < 1:
         angle = circular(distance, made["cocycles"][1][best], births[best], deaths[best])
     return Loops(chosen, births, deaths, float(ratio.max()), p, "", angle)
+
+
+def voids(points: NDArray[np.floating]) -> Voids:
+    """Dimension-two homology of the directions of points (m, r) from the origin, as in `loops`."""
+    unit = directions(points)
+    chosen = farthest(unit, VOID_POINTS)
+    if len(chosen) < LEAST:
+        return Voids(np.nan, np.nan, f"no power below {LEAST} points")
+    distance = squareform(pdist(unit[chosen]))
+    births, deaths = ripser(distance, maxdim=2, distance_matrix=True)["dgms"][2].T
+    real, ratio, p = tested(births.astype(np.float64), deaths.astype(np.float64))
+    if len(real) < BARS:
+        return Voids(np.nan, np.nan, f"no power below {BARS} bars")
+    return Voids(float(ratio.max()), p, "")
+
+
+def tested(births: Array, deaths: Array) -> tuple[NDArray[np.int64], Array, float]:
+    """Bars that begin after 0 and end, their death / birth, and p of the largest, times their
+    number (Bonferroni; 1 without bars).
+    """
+    real = np.flatnonzero((births > 0) & np.isfinite(deaths) & (deaths > births))
+    ratio = deaths[real] / births[real]
+    smallest = float(universal_p(ratio).min()) if len(real) else 1.0
+    return real, ratio, min(1.0, smallest * len(real))
 
 
 def directions(points: NDArray[np.floating]) -> Array:
