@@ -47,6 +47,22 @@ def test_the_small_overlay_fits_its_sweep() -> None:
     assert small.sweep == "minilm-small" and small.corpus.source == "mix"
 
 
+def test_the_untrained_model_is_that_of_the_default_sweep_but_for_its_steps() -> None:
+    default = ROOT / "config/config.yaml"
+    trained, untrained = (
+        load_sweep(files)
+        for files in ([default], [default, ROOT / "config/overlays/untrained.yaml"])
+    )
+    (one,), (other,) = trained.models, untrained.models
+    assert other.training.steps == 0 < one.training.steps
+    assert (other.architecture, other.language, other.seed) == (
+        one.architecture,
+        one.language,
+        one.seed,
+    )
+    assert other.site_names == one.site_names and untrained.train == trained.train
+
+
 def test_generated_files_are_up_to_date() -> None:
     stale = [name for name, text in generated().items() if (ROOT / name).read_text() != text]
     assert not stale, "run `interpsweep schema`"

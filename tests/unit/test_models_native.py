@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from interpsweep.config.models import Architecture, TrainingSettings, TrainModelSettings
 from interpsweep.context import Context, Stopped
@@ -16,6 +18,7 @@ from interpsweep.errors import UserError
 from interpsweep.models import native, train
 from interpsweep.models.forward import forward_logits, forward_sites, forward_with_replacement
 from interpsweep.models.load import LoadedModel, hub_folder, load_model
+from interpsweep.worlds import language
 
 SMALL = Architecture(n_layers=2, d_model=16, n_heads=2, d_mlp=32, n_ctx=12)
 WORDS = 40
@@ -155,6 +158,22 @@ def test_training_learns(tmp_path: Path) -> None:
     metrics = train.run(spec(steps=150, batch_size=16, learning_rate=0.01), {}, tmp_path, Context())
     assert metrics["loss"] < 4.5  # a uniform guess over the vocabulary costs 5.9 nats
     assert metrics["tokens"] == 150 * 16 * 12
+
+
+def test_a_model_that_takes_no_step_has_the_weights_that_training_begins_with(
+    tmp_path: Path,
+) -> None:
+    metrics = train.run(spec(steps=0), {}, tmp_path, Context())
+    world = language(settings().language)
+    config = native.native_config(SMALL, len(world.vocabulary), settings().seed)
+    first = dict(native.build(config).named_parameters())
+    written = load_file(tmp_path / native.WEIGHTS)
+    assert set(written) == set(first)
+    assert all(torch.equal(written[name], first[name]) for name in first)
+    assert metrics["loss"] is None and metrics["tokens"] == 0
+    assert metrics["validation_loss"] > np.log(len(world.vocabulary)) - 0.2  # that of a guess
+    log = pd.read_parquet(tmp_path / "training.parquet")
+    assert not len(log) and set(log.dtypes.astype(str)) == {"int64", "float64"}
 
 
 def test_a_loss_that_is_not_finite_stops_training(

@@ -44,7 +44,9 @@ class Architecture(Section):
 class TrainingSettings(Section):
     """How a model is trained: AdamW, linear warm-up, then a cosine down to zero."""
 
-    steps: int = field(600, "Optimiser steps", unit="steps", ge=1)
+    steps: int = field(
+        600, "Optimiser steps; 0 leaves the initial weights as they are", unit="steps", ge=0
+    )
     batch_size: int = field(32, "Contexts of n_ctx tokens per step", unit="contexts", ge=1)
     learning_rate: float = field(5e-3, "Peak learning rate", gt=0, le=1)
     warmup_steps: int = field(50, "Steps of linear warm-up", unit="steps", ge=0)

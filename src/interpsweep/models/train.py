@@ -40,7 +40,10 @@ _VALIDATION_CONTEXTS = 256
 
 
 def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str, Any]:
-    """Train the model that `spec` describes; return its losses in nats per token."""
+    """Train the model that `spec` describes; return its losses in nats per token.
+
+    Of a model that takes no step, the initial weights are written and there is no training loss.
+    """
     settings = TrainModelSettings(**spec["settings"])
     torch.set_num_threads(max(1, ctx.threads))
     world = language(settings.language)
@@ -79,7 +82,7 @@ def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str
     (out / CHECKPOINT).unlink(missing_ok=True)
     tail = trainer.losses[-50:]
     return {
-        "loss": sum(tail) / len(tail),
+        "loss": sum(tail) / len(tail) if tail else None,
         "validation_loss": mean_loss(model, held_out, settings.training.batch_size),
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "tokens": settings.training.steps * settings.training.batch_size * length,
@@ -139,7 +142,8 @@ class Trainer:
         """One row per step: step (from 1), loss (nats per token), learning_rate."""
         steps = np.arange(1, self.step + 1)
         rates = [learning_rate(self.settings, step) for step in range(self.step)]
-        return pd.DataFrame({"step": steps, "loss": self.losses, "learning_rate": rates})
+        log = pd.DataFrame({"step": steps, "loss": self.losses, "learning_rate": rates})
+        return log.astype({"loss": np.float64, "learning_rate": np.float64})
 
     def save(self) -> None:
         """Write the checkpoint: whole or not at all."""
