@@ -121,7 +121,7 @@ def test_arrangements_stay_within_their_lengths(scale: float) -> None:
     )
     mean = rows.mean(axis=0)
     axes = np.linalg.svd(rows - mean, full_matrices=False)[2][:11]
-    draws = arrangement(rows).drawn(200, 11, rng)
+    draws = arrangement(rows).placed(nulls.centred(12, 11, 200, rng))
     np.testing.assert_allclose(draws.mean(axis=1), 0, atol=1e-12 * scale)
     spectrum = np.linalg.norm((rows - mean) @ axes.T, axis=0)
     gram = draws.transpose(0, 2, 1) @ draws

@@ -13,6 +13,7 @@ on a sphere that lie on a circle round their centre have lengths that no other a
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -36,14 +37,13 @@ class Arrangement(NamedTuple):
     axis: Points
     lengths: Points
 
-    def drawn(self, draws: int, components: int, rng: np.random.Generator) -> Points:
-        """Random arrangements by their leading principal coordinates, (draws, k, components)."""
-        k = len(self.lengths)
-        normal = rng.standard_normal((draws, k, len(self.singular)))
-        frames, _ = np.linalg.qr(normal - normal.mean(axis=1, keepdims=True))
+    def placed(self, frames: Points) -> Points:
+        """Arrangements by their principal coordinates, (draws, k, m), of Haar-random frames as
+        large that are orthogonal to the constant vector.
+        """
         points = np.ascontiguousarray(frames * self.singular)
-        _turn(points, self.axis, self.lengths, rng.integers(k - 2, size=(draws, TURNS * k)))
-        return points[:, :, :components]
+        _turn(points, self.axis, self.lengths, _thirds(len(self.lengths)))
+        return points
 
 
 def arrangement(points: NDArray[np.floating]) -> Arrangement:
@@ -56,13 +56,19 @@ def arrangement(points: NDArray[np.floating]) -> Arrangement:
     return Arrangement(singular[:rank], axis, np.sum(rows**2, axis=1))
 
 
+@lru_cache(maxsize=256)
+def _thirds(k: int) -> NDArray[np.int64]:
+    """Which of the k - 2 other rows takes part in each rotation: random, and always the same."""
+    return np.random.default_rng(k).integers(k - 2, size=TURNS * k)
+
+
 @compiled
 def _turn(points: Points, axis: Points, lengths: Points, thirds: NDArray[np.int64]) -> None:
     """Bring the squared distances of the rows of each set of points (B, k, m) from the line through
     the centre along `axis` (m,) down to their squared lengths, (k,).
 
-    Every step turns the row that is most too far, the one with most room and a random third,
-    (B, steps) among the others, by the angle that leaves the least squared excess.
+    Every step turns the row that is most too far, the one with most room and a third, (steps,)
+    among the others, by the angle that leaves the least squared excess.
     """
     batch, k, m = points.shape
     far, along = np.empty(k), np.empty(k)  # squared distance from the line; place along it
@@ -74,7 +80,7 @@ def _turn(points: Points, axis: Points, lengths: Points, thirds: NDArray[np.int6
                 far[i] += points[b, i, c] ** 2
                 along[i] += points[b, i, c] * axis[c]
             far[i] -= along[i] ** 2
-        for step in range(thirds.shape[1]):
+        for step in range(len(thirds)):
             high, low = 0, 0
             for i in range(k):
                 if far[i] - lengths[i] > far[high] - lengths[high]:
@@ -83,7 +89,7 @@ def _turn(points: Points, axis: Points, lengths: Points, thirds: NDArray[np.int6
                     low = i
             if far[high] - lengths[high] <= near:
                 break
-            third = thirds[b, step]
+            third = thirds[step]
             third += third >= min(high, low)
             third += third >= max(high, low)
             _turn_three(points[b], far, along, lengths, (high, low, third))

@@ -38,25 +38,25 @@ def inliers(points: NDArray[np.floating]) -> NDArray[np.intp]:
     return np.flatnonzero(far <= np.median(far) + OUTLYING * spread)
 
 
+def centred(k: int, m: int, draws: int, rng: np.random.Generator) -> Points:
+    """Haar-random orthonormal frames orthogonal to the constant vector, (draws, k, m), m < k."""
+    normal = rng.standard_normal((draws, k, m))
+    return np.linalg.qr(normal - normal.mean(axis=1, keepdims=True))[0]
+
+
+def free(k: int, m: int, draws: int, rng: np.random.Generator) -> Points:
+    """Haar-random orthonormal frames, (draws, k, m), m <= k."""
+    return np.linalg.qr(rng.standard_normal((draws, k, m)))[0]
+
+
 def haar(points: Points, draws: int, rng: np.random.Generator) -> Points:
     """Null N1: Haar-random arrangements with the same centre and spectrum, (draws, k, r).
 
     U of the singular value decomposition is replaced by a random orthonormal frame orthogonal to
     the constant vector: the subspace and its singular values stay, the arrangement is lost.
     """
-    normal = rng.standard_normal((draws, *points.shape))
-    frames, _ = np.linalg.qr(normal - normal.mean(axis=1, keepdims=True))
-    return frames * np.linalg.norm(points, axis=0)
-
-
-def spun(singular: Points, k: int, draws: int, rng: np.random.Generator) -> Points:
-    """Null: k unit rows that fill their dimensions like given ones, (draws, k, r).
-
-    Rows of Haar-random frames times the `singular` values (r,) of the uncentred rows, brought back
-    to length one: how much of each dimension they fill stays, who points where is lost.
-    """
-    frames, _ = np.linalg.qr(rng.standard_normal((draws, k, len(singular))))
-    return unit_length(frames * singular)
+    k, r = points.shape
+    return centred(k, r, draws, rng) * np.linalg.norm(points, axis=0)
 
 
 class Sphere(NamedTuple):

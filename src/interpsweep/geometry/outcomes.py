@@ -1,14 +1,14 @@
 """Shape tests of points: statistics, how far each stands above its null (z), and p-values.
 
-z is a function of the points alone: the null that standardises begins with the same random numbers
-for all points of one number, so that clusters of the data and of null dictionaries are measured
+z is a function of the points alone: the null that standardises is made of the same random frames
+for all objects of one size, so that clusters of the data and of null dictionaries are measured
 alike.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from interpsweep.geometry import nulls
 from interpsweep.geometry.arrangements import arrangement
 from interpsweep.geometry.shapes import SHAPES, Shape
+from interpsweep.vectors import unit_length
 
 Array = NDArray[np.float64]
 
@@ -33,10 +34,31 @@ class Outcome(NamedTuple):
 
 
 class Null(NamedTuple):
-    """What a statistic is taken of, (k, r), and random draws of it, (draws, k, r)."""
+    """What a statistic is taken of, (k, r), and how random frames of some kind (draws, k, m) become
+    draws of its null, (draws, k, r).
+    """
 
     data: Array
-    draw: Callable[[int, np.random.Generator], Array]
+    kind: str
+    m: int
+    place: Callable[[Array], Array]
+
+    def draw(self, draws: int, rng: np.random.Generator) -> Array:
+        """Fresh draws."""
+        return self.place(FRAMES[self.kind](len(self.data), self.m, draws, rng))
+
+    def standard(self, draws: int) -> Array:
+        """The draws that standardise."""
+        return self.place(_standard(self.kind, len(self.data), self.m, draws))
+
+
+# kind -> maker of random frames: k, m, draws and a generator to (draws, k, m)
+FRAMES = {"centred": nulls.centred, "free": nulls.free, "scattered": nulls.scattered}
+
+
+@lru_cache(maxsize=128)
+def _standard(kind: str, k: int, m: int, draws: int) -> Array:
+    return FRAMES[kind](k, m, draws, np.random.default_rng([k, m, draws]))
 
 
 class Standing(NamedTuple):
@@ -54,23 +76,22 @@ class Standing(NamedTuple):
         return (self.statistic - self.mean) / max(self.sd, 1e-12)
 
 
-def null_of(rows: Array, name: str, components: int) -> Null:
-    """The null of that name of points (k, d)."""
-    k, dim = rows.shape
+def null_of(rows: Array, points: Array, name: str) -> Null:
+    """The null of that name of rows (k, d) with principal coordinates `points` (k, r)."""
     if name == "random":
         length = np.linalg.norm(rows, axis=1)[:, None]
-        return Null(rows, lambda draws, rng: nulls.scattered(k, dim, draws, rng) * length)
+        return Null(rows, "scattered", rows.shape[1], lambda frames: frames * length)
     if name == "spectrum":
         singular = np.asarray(np.linalg.svd(rows, compute_uv=False))
-        return Null(rows, lambda draws, rng: nulls.spun(singular, k, draws, rng))
-    data = nulls.batch_principal(rows[None], components)[0]
+        return Null(rows, "free", len(singular), lambda frames: unit_length(frames * singular))
     if name == "haar within":
-        kept = arrangement(rows)
-        return Null(data, lambda draws, rng: kept.drawn(draws, data.shape[1], rng))
-    sphere = nulls.sphere_of(rows, data) if name == "haar unit" else None
+        kept, r = arrangement(rows), points.shape[1]
+        return Null(points, "centred", len(kept.singular), lambda f: kept.placed(f)[:, :, :r])
+    spread = np.linalg.norm(points, axis=0)
+    sphere = nulls.sphere_of(rows, points) if name == "haar unit" else None
     if sphere is None:
-        return Null(data, lambda draws, rng: nulls.haar(data, draws, rng))
-    return Null(data, lambda draws, rng: sphere.lift(nulls.haar(data, draws, rng)))
+        return Null(points, "centred", len(spread), lambda frames: frames * spread)
+    return Null(points, "centred", len(spread), lambda frames: sphere.lift(frames * spread))
 
 
 def standings(
@@ -78,14 +99,15 @@ def standings(
 ) -> Iterator[tuple[str, Standing]]:
     """Tests of one object (k, d), without those that need more points or do not apply."""
     rows = np.asarray(points, np.float64)
+    tested = {name: SHAPES[name] for name in wanted if len(rows) >= SHAPES[name].least}
+    if not tested:
+        return
+    leading = nulls.batch_principal(rows[None], components)[0]
     known: dict[str, tuple[Null, Array]] = {}
-    for name in wanted:
-        shape = SHAPES[name]
-        if len(rows) < shape.least:
-            continue
+    for name, shape in tested.items():
         if shape.null not in known:
-            null = null_of(rows, shape.null, components)
-            known[shape.null] = null, null.draw(draws, np.random.default_rng([len(rows), draws]))
+            null = null_of(rows, leading, shape.null)
+            known[shape.null] = null, null.standard(draws)
         null, drawn = known[shape.null]
         if shape.applies(null.data[None])[0]:
             found = shape.statistic(drawn)
