@@ -62,14 +62,19 @@ def make_world(root: Path) -> dict:
 
 def _targets(path: Path, acts: Path, x: np.ndarray) -> Path:
     """Activations of a later site, of another width: a layer of neurons on those at `acts`."""
-    shutil.copytree(acts, path)
-    shutil.rmtree(path / ARRAY)
     rng = np.random.default_rng(1)
     hidden = np.maximum(x @ rng.standard_normal((D_IN, 10)) - 2, 0)
     y = (hidden @ rng.standard_normal((10, D_OUT)) + 0.7).astype(np.float32)
-    create_array(path / ARRAY, len(y), D_OUT, 100, "float32")[:] = y
+    return activations_like(acts, path, y, "blocks.0.hook_out")
+
+
+def activations_like(acts: Path, path: Path, y: np.ndarray, site: str) -> Path:
+    """Other activations (n, d) for the tokens of those at `acts`."""
+    shutil.copytree(acts, path)
+    shutil.rmtree(path / ARRAY)
+    create_array(path / ARRAY, len(y), y.shape[1], 100, "float32")[:] = y
     _write_statistics(y[: 16 * 40], path)
-    settings = {"site": "blocks.0.hook_out", "model": {"source": "trained"}}
+    settings = {"site": site, "model": {"source": "trained"}}
     write_json({"spec": {"settings": settings}}, path / "manifest.json")
     return path
 
@@ -100,12 +105,12 @@ class Made:
         self.metrics = metrics
 
 
-def make_model(folder: Path) -> Path:
+def make_model(folder: Path, embedding: float = 4) -> Path:
     """A checkpoint of two untrained blocks for the corpus of `make_world`."""
     architecture = Architecture(n_layers=2, d_model=D_IN, n_heads=2, d_mlp=24, n_ctx=20)
     config = native.native_config(architecture, 30, 0)
     module = native.build(config)
-    for parameter in module.parameters():  # far from uniform predictions
-        parameter.data *= 4
+    for name, parameter in module.named_parameters():  # far from uniform predictions
+        parameter.data *= embedding if name == "tok_embed.weight" else 4
     native.save(module, config, ["w"] * 30, folder)
     return folder

@@ -50,11 +50,11 @@ _ALL = (
     Stage("tree", "trees", "interpsweep.matching.tree", version=6, face="trees"),
     Stage("geometry", "geometries", "interpsweep.geometry.geometry", version=12, face="geometry"),
     Stage("landscape", "landscapes", "interpsweep.geometry.landscape", version=2, face="landscape"),
-    Stage("probe", "probes", "interpsweep.saes.probed", bank=True, face="probes"),
+    Stage("probe", "probes", "interpsweep.saes.probed", version=2, bank=True, face="probes"),
     Stage("meta", "metas", "interpsweep.saes.meta", face="metas"),
     Stage("concepts", "concepts", "interpsweep.geometry.concepts", face="concepts"),
     Stage("claims", "claims", "interpsweep.claims.claims", version=9, face="claims"),
-    Stage("figures", "figures", "interpsweep.figures.draw", version=8, face="figures"),
+    Stage("figures", "figures", "interpsweep.figures.draw", version=9, face="figures"),
     Stage("report", "reports", "interpsweep.report.report", version=3, face="report"),
     Stage("bundle", "bundles", "interpsweep.report.bundle", face="bundle"),
 )

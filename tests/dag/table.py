@@ -134,6 +134,8 @@ SETTINGS = (
     Row(_SETTINGS, "`landscape.draws`", put("landscape", {"draws": 299}), below("landscape")),
     Row(_SETTINGS, "`probes.methods`: absorption by probes as well", put("probes", {"methods": ["projection"]}),
         {"probe": everything, **drawn("probe"), **ATLAS}),
+    Row(_SETTINGS, "`probes.methods`: both kinds of absorption by probes", put("probes", {"methods": ["projection", "ablation"]}),
+        {"probe": everything, **drawn("probe"), **ATLAS}),
     Row(_SETTINGS, "`meta.k`", put("meta", {"k": 3}), below("meta")),
     Row(_SETTINGS, "`concepts.draws`", put("concepts", {"draws": 999}), below("concepts")),
     Row(_SETTINGS, "`claims.q`", put("claims", {"q": 0.01}), below()),

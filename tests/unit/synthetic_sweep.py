@@ -386,6 +386,8 @@ def probed(rng: np.random.Generator) -> pd.DataFrame:
             "full_null": 0.03,
             "fraction": full * 1.5,
             "fraction_null": 0.2,
+            "ablated": full * 0.6,
+            "ablated_null": 0.004,
         }
     )
 

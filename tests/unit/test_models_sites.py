@@ -19,7 +19,7 @@ from interpsweep.models.identity import (
     resolve_path,
     weights_digest,
 )
-from interpsweep.models.sites import expand_sites, site_layer
+from interpsweep.models.sites import expand_sites, next_site, site_layer
 
 MODEL = TypeAdapter(Model)
 
@@ -166,3 +166,18 @@ def test_planning_needs_no_torch() -> None:
         "assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_next_site_is_in_a_later_layer_and_of_the_same_kind() -> None:
+    sites = ["ln_final.hook_normalized", "hook_embed"]
+    sites += expand_sites(["blocks.{0..4..2}.hook_resid_post", "blocks.{1,3}.hook_mlp_out"])
+    for site, expected in (
+        ("hook_embed", "blocks.0.hook_resid_post"),
+        ("blocks.0.hook_resid_post", "blocks.2.hook_resid_post"),
+        ("blocks.1.hook_mlp_out", "blocks.3.hook_mlp_out"),
+        ("blocks.3.hook_mlp_out", "blocks.4.hook_resid_post"),
+        ("blocks.4.hook_resid_post", None),
+        ("ln_final.hook_normalized", None),
+        ("unembed.hook_in", None),
+    ):
+        assert next_site(site, sites) == next_site(site, sites[::-1]) == expected

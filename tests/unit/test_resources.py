@@ -98,6 +98,14 @@ def test_every_stage_of_a_plan_has_a_rate(ask: Any) -> None:
         assert {**now, stage: 0.0} == pytest.approx({**plain, stage: 0.0})
 
 
+def test_gradients_through_the_model_cost_time_and_memory(ask: Any) -> None:
+    plain, both = (
+        ask({"probes": {"methods": methods, "first_letters": True}})["probe"]
+        for methods in (["projection"], ["projection", "ablation"])
+    )
+    assert both.memory > plain.memory + 300 and both.seconds > 1.5 * plain.seconds
+
+
 def test_the_rate_of_a_landscape_is_what_was_measured() -> None:
     """CPU seconds of its parts on random dictionaries: (latents, d_in) -> seconds, one thread."""
     measured = {(256, 64): 3.7, (1024, 64): 11.7, (1024, 384): 28.5, (4096, 384): 42.2}

@@ -1,67 +1,20 @@
-"""Absorption by probes on a world whose absorption is planted: codes written as an SAE would."""
+"""Absorption by projections on probes, on a world whose absorption is planted."""
 
 from __future__ import annotations
-
-from typing import NamedTuple
 
 import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
 
+from absorption_world import CHILDREN, S, probes_of, world
 from interpsweep.config.probes import ProbesSettings
-from interpsweep.saes.absorption import absorbed, chance, main_latents
-from interpsweep.saes.linear import f1, one_vs_rest
-
-D, ROWS, CHILDREN, OTHERS = 320, 5000, 4, 300
-FEATURES = CHILDREN + 1 + OTHERS
-S = ProbesSettings()
-
-
-class World(NamedTuple):
-    """A parent that is there on a fifth of the rows, with children on two fifths of those."""
-
-    x: np.ndarray
-    parent: np.ndarray  # bool
-    child: np.ndarray  # -1 = none
-    decoder: np.ndarray
-    codes: csr_matrix
-    test: np.ndarray
-
-
-def world(absorbs: bool) -> World:
-    """Latents 0..3 the children, 4 the parent, others unrelated features.
-
-    With absorption a child's latent points along child plus parent and the parent's is silent
-    beside it; without, both fire along their own directions.
-    """
-    rng = np.random.default_rng(0)
-    axes = np.linalg.qr(rng.standard_normal((D, D)))[0]
-    parent = rng.random(ROWS) < 0.2
-    child = np.where(parent & (rng.random(ROWS) < 0.4), rng.integers(0, CHILDREN, ROWS), -1)
-    others = rng.random((ROWS, OTHERS)) < 0.08
-    size = 1 + 0.1 * rng.standard_normal((ROWS, FEATURES))
-    truth = np.column_stack([*(child == c for c in range(CHILDREN)), parent, others]) * size
-    x = truth @ axes[:FEATURES] + 0.02 * rng.standard_normal((ROWS, D))
-    decoder, codes = axes[:FEATURES].copy(), truth.copy()
-    if absorbs:
-        both = decoder[:CHILDREN] + decoder[CHILDREN]
-        decoder[:CHILDREN] = both / np.sqrt(2)
-        codes[:, :CHILDREN] = np.sqrt(2) * truth[:, :CHILDREN]
-        codes[child >= 0, CHILDREN] = 0
-    test = np.arange(ROWS) % 5 == 0
-    return World(x, parent, child, decoder, csr_matrix(codes.astype(np.float32)), test)
-
-
-def probe_of(w: World) -> np.ndarray:
-    probes = one_vs_rest(w.x[~w.test], w.parent[~w.test].astype(int), 2, S.ridge)
-    assert f1(probes.logits(w.x[w.test])[:, 1] > 0, w.parent[w.test]) > 0.98
-    return probes.directions()[1]
+from interpsweep.saes.absorption import absorbed, chance, main_latents, random_concepts
 
 
 @pytest.mark.parametrize("absorbs", [True, False])
 def test_planted_absorption_is_found_and_nothing_else(absorbs: bool) -> None:
     w = world(absorbs)
-    probe = probe_of(w)
+    probe = probes_of(w).directions()[0]
     main = main_latents(w.codes, w.parent, w.test, ProbesSettings(most_main=1))
     assert list(main.latents) == [CHILDREN]
     here = np.flatnonzero(w.parent)
@@ -76,7 +29,10 @@ def test_planted_absorption_is_found_and_nothing_else(absorbs: bool) -> None:
     else:
         assert not found.full.any()
         assert found.fraction.mean() < 0.02
-    null = chance(w.codes, w.x, w.decoder, w.test, w.parent.mean(), S, np.random.default_rng(1))
+    pairs = random_concepts(w.x, w.parent.mean(), S.draws, np.random.default_rng(1))
+    concepts = pairs.chosen(pairs.towards(w.x))
+    mains = [main_latents(w.codes, true, w.test, S).latents for true in concepts.true.T]
+    null = chance(w.codes, w.x, w.decoder, concepts, mains, S)
     if absorbs:
         assert found.full.mean() > null.full.max() + 0.2
     # directions that no latent stands for have a large fraction without any absorption: the reason
@@ -91,7 +47,9 @@ def test_latents_that_split_a_value_are_all_main_ones() -> None:
     assert set(main.latents) == set(range(CHILDREN + 1))
     assert main.f1 > 0.98 > main.f1_first + S.split_gain
     here = np.flatnonzero(w.parent)
-    found = absorbed(w.codes[here], w.x[here], w.decoder, probe_of(w), main.latents, S)
+    found = absorbed(
+        w.codes[here], w.x[here], w.decoder, probes_of(w).directions()[0], main.latents, S
+    )
     assert not found.full.any() and found.fraction.max() < 0.05
 
 

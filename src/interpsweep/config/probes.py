@@ -10,10 +10,11 @@ from interpsweep.config.base import Section, field
 class ProbesSettings(Section):
     """Absorption by probes, as in SAEBench and sae-spelling; an option beside the trees' own."""
 
-    methods: tuple[Literal["projection"], ...] = field(
+    methods: tuple[Literal["projection", "ablation"], ...] = field(
         (),
-        "Which measures are taken: 'projection', that of SAEBench, on activations alone. Empty: "
-        "none.",
+        "Which measures are taken: 'projection', that of SAEBench, on activations alone; "
+        "'ablation', that of sae-spelling, by integrated gradients of a probe at the next site "
+        "that the sweep has further on in the model. Empty: none.",
     )
     concepts: tuple[str, ...] = field(
         (), "Labelled concepts of the corpus that are probed; empty takes all."
@@ -46,7 +47,24 @@ class ProbesSettings(Section):
         0.1, "Smallest cosine of an absorber with the probe in the absorbed fraction.", ge=0, le=1
     )
     top_cosine: float = field(
-        0.025, "The same of the strongest latent in full absorption.", ge=0, le=1
+        0.025, "The same of the latent that absorbs a token fully.", ge=0, le=1
+    )
+    ablated: int = field(
+        200,
+        "Most tokens of a value, and of a random concept, that are attributed for 'ablation'.",
+        unit="tokens",
+        ge=1,
+    )
+    steps: int = field(6, "Steps of the integrated gradients.", ge=1)
+    margin: float = field(
+        0.2,
+        "Ablation of the absorber costs this much more of the judge's logit than that of any other "
+        "latent, as a share of what the value is worth: of the mean difference of that logit "
+        "between tokens with and without it.",
+        ge=0,
+    )
+    batch_tokens: int = field(
+        2048, "Tokens in one forward pass with gradients.", unit="tokens", gt=0
     )
     draws: int = field(19, "Random directions behind the null of one concept.", unit="draws", ge=1)
     seed: int = field(0, "Seed of the samples and of the random directions.", ge=0)

@@ -1,4 +1,7 @@
-"""Absorption of labelled concepts as probes see it, by width, beside random linear concepts."""
+"""Absorption of labelled concepts as probes see it, by width, beside random linear concepts.
+
+There is a panel for each measure that was taken.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,12 @@ MISSING = "No value of a labelled concept was probed at this site."
 _CONCEPTS = 8  # most that are drawn, those with most values
 _LABELS = 8  # values named in the scatter
 _FAMILY = ["architecture", "sparsity", "seed", "d_sae"]
+_MEASURES = {
+    "full": "absorbed (projection)",
+    "ablated": "absorbed (ablation)",
+    "fraction": "absorbed fraction",
+    "main": "main latents of a value",
+}
 
 
 def table(sources: Sources) -> pd.DataFrame:
@@ -27,19 +36,25 @@ def table(sources: Sources) -> pd.DataFrame:
 
 
 def draw(table: pd.DataFrame, style: FigureStyle) -> Figure:
-    """Full absorption, absorbed fraction and main latents by width; values of the widest SAEs."""
-    figure, axes = s.panels(style, 4, 2, 0.7)
+    """Every measure by width; values of the widest SAEs, and both methods there if both are."""
     counted = table[table["counts"]]
     common = counted.groupby("concept")["value"].nunique().sort_values(kind="stable")
     concepts = sorted(common.index[-_CONCEPTS:])
     colours = s.categorical(concepts)
     shown = counted[counted["concept"].isin(concepts)]
-    if shown.empty:
+    measures = [name for name in _MEASURES if shown[name].notna().any()]
+    if shown.empty or measures == ["main"]:
         return s.notice(style, "no probe of any value\nis good enough to count")
-    _by_width(axes[0], shown, colours, "full", "share fully absorbed")
-    _by_width(axes[1], shown, colours, "fraction", "mean fraction absorbed")
-    _by_width(axes[2], shown, colours, "main", "main latents of a value")
-    _values(axes[3], shown[shown["d_sae"] == shown["d_sae"].max()], colours, style)
+    whole = [name for name in ("full", "ablated") if name in measures]
+    pairs = [("f1_first", name) for name in whole[:1]] + [tuple(whole)] * (len(whole) == 2)
+    n = len(measures) + len(pairs)
+    columns = 3 if n > 4 else 2
+    figure, axes = s.panels(style, n, columns, 0.4 + 0.15 * columns)
+    for axis, name in zip(axes, measures, strict=False):
+        _by_width(axis, shown, colours, name)
+    widest = shown[shown["d_sae"] == shown["d_sae"].max()]
+    for axis, (x, y) in zip(axes[len(measures) :], pairs, strict=True):
+        _values(axis, widest, colours, style, x, y)
     marks = [
         Line2D([], [], color=colour, marker="o", label=s.plain(name))
         for name, colour in colours.items()
@@ -49,7 +64,7 @@ def draw(table: pd.DataFrame, style: FigureStyle) -> Figure:
     return figure
 
 
-def _by_width(axis: Axes, shown: pd.DataFrame, colours: dict, column: str, label: str) -> None:
+def _by_width(axis: Axes, shown: pd.DataFrame, colours: dict, column: str) -> None:
     """Means over the values of each concept, and over SAEs of a width."""
     widths = shown["d_sae"].tolist()
     for concept, of in shown.groupby("concept"):
@@ -63,26 +78,33 @@ def _by_width(axis: Axes, shown: pd.DataFrame, colours: dict, column: str, label
         null = shown.groupby("d_sae")[f"{column}_null"].mean()
         axis.plot(null.index, null, "--", color=s.GREY)
     s.width_axis(axis, widths)
-    axis.set_ylabel(label)
+    axis.set_ylabel(_MEASURES[column])
     axis.set_ylim(bottom=0)
     s.finish(axis)
 
 
-def _values(axis: Axes, widest: pd.DataFrame, colours: dict, style: FigureStyle) -> None:
+def _values(
+    axis: Axes, widest: pd.DataFrame, colours: dict, style: FigureStyle, x: str, y: str
+) -> None:
     """Each value of the widest SAEs: how well its first latent finds it, and what is absorbed."""
     at = ["concept", "value", "label"]
-    means = widest.groupby(at)[["f1_first", "full"]].mean().reset_index()
+    means = widest.groupby(at)[[x, y]].mean().dropna().reset_index()
+    if x in _MEASURES:
+        axis.axline((0, 0), slope=1, color=s.GREY, lw=0.8, zorder=0)
     for concept, of in means.groupby("concept"):
-        axis.plot(of["f1_first"], of["full"], "o", color=colours[concept], ms=4, mew=0, alpha=0.8)
-    most = means.sort_values("full", kind="stable").tail(_LABELS)
-    most = most[most["full"] > 0]
-    for row in most.itertuples():
+        axis.plot(of[x], of[y], "o", color=colours[concept], ms=4, mew=0, alpha=0.8)
+    most = means.sort_values(y, kind="stable").tail(_LABELS)
+    most = most[most[y] > 0]
+    for label, right, up in zip(most["label"], most[x], most[y], strict=True):
         axis.annotate(
-            s.plain(row.label, 14), (row.f1_first, row.full), xytext=(3, 2),
+            s.plain(label, 14), (right, up), xytext=(3, 2),
             textcoords="offset points", fontsize=style.font_size * 0.7, color="#444444",
         )  # fmt: skip
-    axis.set_xlim(-0.03, 1.03)
+    if x == "f1_first":
+        axis.set_xlim(-0.03, 1.03)
+    else:
+        axis.set_xlim(left=-0.01)
     axis.set_ylim(bottom=-0.01)
-    axis.set_xlabel("F1 of the first main latent")
-    axis.set_ylabel("share fully absorbed")
+    axis.set_xlabel(_MEASURES.get(x, "F1 of the first main latent"))
+    axis.set_ylabel(_MEASURES[y])
     s.finish(axis)

@@ -1,4 +1,4 @@
-"""Forward passes: logits, the activations of sites, and logits with a site's activations replaced.
+"""Forward passes: logits, activations of sites, both with a site's replaced, and gradients.
 
 Floating-point results depend on the shape of a batch, so callers make batches that are a pure
 function of the corpus and of their settings (`length_batches`). Nothing is ever padded: what shares
@@ -34,8 +34,7 @@ def forward_with_replacement(
     `replace` gets (batch, length, width) with heads flattened, and returns the same shape.
     Raises ValueError if the site cannot be replaced (`LoadedModel.replaceable`).
     """
-    if not model.replaceable(site):
-        raise ValueError(f"{site}: the skip connection goes around this hook; see `replaceable`")
+    _check_replaceable(model, site)
 
     def splice(activations: torch.Tensor, hook: HookPoint) -> torch.Tensor:
         flat = activations.flatten(2)
@@ -43,6 +42,43 @@ def forward_with_replacement(
 
     with model.hooked({site: splice}):
         return model.bridge(tokens.to(model.device), return_type="logits")
+
+
+def forward_gradient(
+    model: LoadedModel,
+    tokens: torch.Tensor,
+    places: torch.Tensor,
+    site: str,
+    shift: torch.Tensor,
+    later: str,
+    weights: torch.Tensor,
+) -> torch.Tensor:
+    """Gradient of ``weights @ (activations of later)`` by those of `site`, at one place a context.
+
+    `tokens` (batch, length) and `places` (batch,) int64; `shift` (batch, width) is taken away from
+    the activations of `site` at the places, which leaves the rest of the context as it is;
+    `weights` (width of later,). Returns (batch, width of site). The pass stops at `later`. Raises
+    ValueError if the site cannot be replaced, or `later` is not reached from it.
+    """
+    _check_replaceable(model, site)
+    rows = torch.arange(len(tokens), device=model.device)
+    points: list[torch.Tensor] = []
+    values: list[torch.Tensor] = []
+
+    def splice(activations: torch.Tensor, hook: HookPoint) -> torch.Tensor:
+        flat = activations.detach().flatten(2)
+        points.append((flat[rows, places] - shift.to(flat.dtype)).requires_grad_())
+        return flat.index_put((rows, places), points[0]).reshape(activations.shape)
+
+    def look(activations: torch.Tensor, hook: HookPoint) -> None:
+        values.append(activations.flatten(2)[rows, places].float() @ weights)
+        raise StopAtLayerException(activations)
+
+    with torch.enable_grad(), model.hooked({site: splice, later: look}):
+        model.bridge(tokens.to(model.device), return_type=None)
+        if not points or not values or not values[0].requires_grad:
+            raise ValueError(f"{later} does not follow from {site} in a forward pass")
+        return torch.autograd.grad(values[0].sum(), points[0])[0]
 
 
 @torch.inference_mode()
@@ -74,3 +110,8 @@ def forward_sites(
     if missing:
         raise ValueError(f"hooks {missing} did not fire")
     return found
+
+
+def _check_replaceable(model: LoadedModel, site: str) -> None:
+    if not model.replaceable(site):
+        raise ValueError(f"{site}: the skip connection goes around this hook; see `replaceable`")

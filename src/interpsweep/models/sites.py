@@ -7,6 +7,7 @@ counts up, ``blocks.{0,4,8}.hook_resid_post`` lists them.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable
 
@@ -42,6 +43,25 @@ def site_layer(site: str) -> int | None:
 def site_kind(site: str) -> str:
     """A site without its layer: ``blocks.8.hook_mlp_out`` -> ``blocks.hook_mlp_out``."""
     return re.sub(r"(^|\.)blocks\.\d+(?=\.|$)", r"\1blocks", site)
+
+
+def next_site(site: str, sites: Iterable[str]) -> str | None:
+    """The one of `sites` in the nearest layer after that of `site`, of its kind if there is one.
+
+    None if no layer follows, as after a site behind the blocks. Embeddings are before them.
+    """
+    layer = _depth(site)
+    after = sorted(other for other in sites if layer < _depth(other) < math.inf)
+    alike = [other for other in after if site_kind(other) == site_kind(site)]
+    return min(alike or after, key=_depth, default=None)
+
+
+def _depth(site: str) -> float:
+    """The layer of a site; -1 at the embeddings, infinite behind the last block."""
+    layer = site_layer(site)
+    if layer is not None:
+        return layer
+    return -1 if "embed" in site and not site.startswith("unembed") else math.inf
 
 
 def _expand(entry: str) -> list[str]:

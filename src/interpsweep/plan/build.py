@@ -60,7 +60,7 @@ class Plan:
         """Activations -> the index files of every job that reads them."""
         found: dict[str, dict[str, None]] = {}
         for item in self.items.by_digest.values():
-            for role in ("activations", "targets"):
+            for role in ("activations", "targets", "later"):
                 wanted = item.spec["inputs"].get(role)
                 if wanted is not None:
                     found.setdefault(wanted, {})[self.job_of[item.digest].index] = None

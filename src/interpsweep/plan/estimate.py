@@ -204,7 +204,16 @@ def _analysis(plan: Plan, item: PlannedItem, shape: Shape) -> Work:
         return Work(seconds=2e-8 * rows * l0**2 * len(saes) + 1e-3 * width)
     if item.stage == "probe":  # a sparse probe for each of about 30 values, and of the null
         s = item.spec["settings"]
-        return Work(seconds=4e-5 * min(s["tokens"], rows) * (30 + 4 * s["draws"]))
+        seconds = 4e-5 * min(s["tokens"], rows) * (30 + 4 * s["draws"])
+        if "ablation" not in s["methods"]:
+            return Work(seconds=seconds)
+        flop = 0.0
+        if "later_site" in s:  # at most; a forward pass and a gradient, each through all of it
+            passes = (30 + s["draws"]) * s["ablated"] * s["steps"]
+            length = corpus_settings(plan, item).get("context_length", 0)
+            flop = 4.0 * shape.parameters * passes * length
+        # probes of the random concepts, at two sites
+        return Work(flop=flop, seconds=2 * seconds)
     if item.stage == "landscape":
         seconds = _landscape_seconds(item.spec["settings"], width, shape.d_model)
         return Work(seconds=1e-6 * rows * l0 + seconds)

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from interpsweep.config.probes import ProbesSettings
 from interpsweep.config.sweep import Overridable, Sweep
 from interpsweep.lock import Lock, content_of, model_of, tokenizer_of
-from interpsweep.models.sites import site_layer
+from interpsweep.models.sites import next_site, site_layer
 from interpsweep.plan.collect import plan_bundle, plan_claims, plan_figures, plan_report
 from interpsweep.plan.families import layer_matches, space_of, trees, width_and_seed_matches
 from interpsweep.plan.items import Coordinates, Items
@@ -109,10 +110,30 @@ def _site_items(
         items.add("meta", sections.meta.identity(), {"sae": sae}, here)
         probed = sections.probes.methods and (labelled or sections.probes.first_letters)
         if probed and output is None:  # a transcoder reconstructs other activations than it reads
-            items.add("probe", sections.probes.identity(), {**read, "codes": codes}, here)
+            asked, further = _judged(sections.probes, site, captured, identity, inputs)
+            items.add("probe", asked, {**read, "codes": codes, **further}, here)
         items.add("landscape", sections.landscape.identity(), {"sae": sae, "codes": codes}, here)
     width_and_seed_matches(items, sections, at)
     trees(items, sections, at)
+
+
+def _judged(
+    probes: ProbesSettings,
+    site: str,
+    captured: dict[str, str],
+    identity: dict[str, Any],
+    inputs: dict[str, Any],
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Settings of probes, and inputs beside those of every item: the next site, if it judges."""
+    settings = probes.identity()
+    if "ablation" not in probes.methods:
+        return settings, {}
+    later = None if identity["source"] == "world" else next_site(site, captured)
+    if later is None:
+        return {**settings, "site": site}, {}
+    place = {"site": site, "later_site": later, "model": identity}
+    model = {role: digest for role, digest in inputs.items() if role == "model"}
+    return {**settings, **place}, {**model, "later": captured[later]}
 
 
 def _at(model: Any, site: str) -> Coordinates:

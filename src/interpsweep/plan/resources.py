@@ -102,7 +102,8 @@ class Requests:
             return TORCH + self._shared(items[0]) + sum(map(self._training, items))
         if stage == "capture":
             return TORCH + self._shared(items[0]) + sum(map(self._captured, items))
-        base = TORCH if stage in ("model", "import", "encode") else NUMPY
+        with_model = stage == "probe" and any("model" in i.spec["settings"] for i in items)
+        base = TORCH if with_model or stage in ("model", "import", "encode") else NUMPY
         return base + max(self._shared(item) + self._alone(item) for item in items)
 
     def _shape(self, item: PlannedItem) -> e.Shape:
@@ -131,6 +132,8 @@ class Requests:
             return 4 * settings["block_chunks"] * 2.0 * self._chunk(item)
         if item.stage == "corpus":
             return 60.0 * e.corpus_settings(self._plan, item)["n_tokens"]
+        if item.stage == "probe" and "model" in settings:  # activations between sites are kept
+            return model + settings["batch_tokens"] * shape.d_model * 320.0
         if "activations" in item.spec["inputs"]:
             return self._plan.sweep.run.workers * 24.0 * self._chunk(item)
         return 3 * MB * len(input_digests(item.spec))

@@ -33,7 +33,6 @@ class Main(NamedTuple):
     latents: Ints
     f1_first: float
     f1: float
-    score: Floats  # (n,) log odds of the probe on them
 
 
 class Absorbed(NamedTuple):
@@ -60,16 +59,21 @@ def main_latents(codes: csr_matrix, true: Bools, test: Bools, s: ProbesSettings)
     weight = ranking.coef_[0]
     order = np.argsort(-weight, kind="stable")[: s.most_main]
     order = order[: max(1, int(np.sum(weight[order] > 0)))]
-    best = Main(order[:0], 0.0, -np.inf, np.zeros(len(true)))
+    best = Main(order[:0], 0.0, -np.inf)
     for k in range(1, len(order) + 1):
         columns = np.asarray(codes[:, order[:k]].toarray(), np.float64) / size[order[:k]].max()
         probe = LogisticRegression(max_iter=500, class_weight="balanced")
-        score = probe.fit(columns[learn], true[learn]).decision_function(columns)
-        reached = f1(score[test] > 0, true[test])
+        said = probe.fit(columns[learn], true[learn]).decision_function(columns[test]) > 0
+        reached = f1(said, true[test])
         if k > 1 and reached <= best.f1 + s.split_gain:
             break
-        best = Main(order[:k], reached if k == 1 else best.f1_first, reached, score)
+        best = Main(order[:k], reached if k == 1 else best.f1_first, reached)
     return best
+
+
+def silent(codes: csr_matrix, main: Ints) -> Bools:
+    """Tokens (m,) where no main latent fires: codes (m, d_sae)."""
+    return np.asarray((codes[:, main] > SILENT).sum(axis=1)).ravel() == 0
 
 
 def absorbed(
@@ -88,7 +92,6 @@ def absorbed(
     carried = entries.data * cosine[column]
     n, own = len(x), is_main[column]
     by_main = np.bincount(row[own], carried[own], n)
-    fires = np.bincount(row[own], entries.data[own] > SILENT, n) > 0
 
     row, column, carried = row[~own], column[~own], carried[~own]
     order = np.lexsort((column, -carried, row))
@@ -98,7 +101,7 @@ def absorbed(
     top[row[first]], absorber[row[first]] = carried[first], column[first]
     top_cosine = np.where(absorber >= 0, cosine[absorber], 0)
     enough = s.share * whole
-    full = ~fires & (whole > 0) & (top >= enough) & (top_cosine >= s.top_cosine)
+    full = silent(codes, main) & (whole > 0) & (top >= enough) & (top_cosine >= s.top_cosine)
 
     able = (cosine[column] >= s.absorber_cosine) & (carried > 0)
     row, carried = row[able], carried[able]
@@ -112,6 +115,44 @@ def absorbed(
     return Absorbed(full, np.where(nothing, 0.0, fraction), absorber)
 
 
+class RandomConcepts(NamedTuple):
+    """Linear concepts that nobody meant, each of them there on as many tokens as the others.
+
+    They come in opposite pairs, the second half those of the first turned round.
+    """
+
+    directions: Floats  # (k, d) unit
+    true: Bools  # (n, k) where each is
+
+    def towards(self, x: Floats) -> Ints:
+        """Of each pair the one along which activations without decoder bias (n, d) lie.
+
+        The other would be there where hardly anything is.
+        """
+        half = len(self.directions) // 2
+        ahead = self.directions[:half] @ x.mean(axis=0) >= 0
+        return np.arange(half) + np.where(ahead, 0, half)
+
+    def chosen(self, which: Ints) -> RandomConcepts:
+        """Some of them."""
+        return RandomConcepts(self.directions[which], self.true[:, which])
+
+
+def random_concepts(
+    x: Floats, share: float, draws: int, rng: np.random.Generator
+) -> RandomConcepts:
+    """Pairs of directions with the covariance of the activations `x` (n, d).
+
+    A concept is there on the `share` of the rows with the largest projection.
+    """
+    centred = x - x.mean(axis=0)
+    directions = rng.standard_normal((draws, len(x))) @ centred
+    directions /= np.maximum(np.linalg.norm(directions, axis=1, keepdims=True), 1e-300)
+    directions = np.concatenate([directions, -directions])
+    projection = x @ directions.T
+    return RandomConcepts(directions, projection > np.quantile(projection, 1 - share, axis=0))
+
+
 class Chance(NamedTuple):
     """Absorption of random linear concepts, each (draws,): mean over the tokens where they are."""
 
@@ -123,28 +164,18 @@ def chance(
     codes: csr_matrix,
     x: Floats,
     decoder: Floats,
-    test: Bools,
-    share: float,
+    concepts: RandomConcepts,
+    main: list[Ints],
     s: ProbesSettings,
-    rng: np.random.Generator,
 ) -> Chance:
-    """The same measures of random directions, treated as probes of a value.
+    """The same measures of random concepts, whose directions are treated as probes of a value.
 
-    Directions have the covariance of the activations `x` (n, d); the value is there on the `share`
-    of the rows with the largest projection, and has main latents of its own. A direction that no
-    latent stands for is spread over many, none of which carries much.
+    Each has latents of its own, `main`, as values have. A direction that no latent stands for is
+    spread over many, none of which carries much.
     """
-    centred = x - x.mean(axis=0)
     found = []
-    for _ in range(s.draws):
-        direction = rng.standard_normal(len(x)) @ centred
-        direction /= max(float(np.linalg.norm(direction)), 1e-300)
-        projection = x @ direction
-        if projection.mean() < 0:  # else the value would be there where hardly anything is
-            direction, projection = -direction, -projection
-        true = projection > np.quantile(projection, 1 - share)
-        main = main_latents(codes, true, test, s).latents
+    for direction, true, latents in zip(concepts.directions, concepts.true.T, main, strict=True):
         here = np.flatnonzero(true)
-        one = absorbed(codes[here], x[here], decoder, direction, main, s)
+        one = absorbed(codes[here], x[here], decoder, direction, latents, s)
         found.append((one.full.mean(), one.fraction.mean()))
     return Chance(*np.array(found).T)

@@ -1,4 +1,4 @@
-"""Linear probes: one value of a concept against its others, all values at once."""
+"""Linear probes: where a value is against where it is not, many values at once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from scipy.optimize import minimize
 from scipy.special import expit
 
 Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
 ITERATIONS = 300
 
 
@@ -24,14 +24,18 @@ class Probes(NamedTuple):
         """Log odds (n, k) of activations (n, d)."""
         return x @ self.weights.T + self.bias
 
+    def of(self, k: int, x: Floats) -> Floats:
+        """Log odds (n,) by probe `k`."""
+        return x @ self.weights[k] + self.bias[k]
+
     def directions(self) -> Floats:
         """Unit weights (k, d)."""
         norms = np.linalg.norm(self.weights, axis=1, keepdims=True)
         return self.weights / np.maximum(norms, 1e-300)
 
 
-def one_vs_rest(x: Floats, label: Ints, k: int, ridge: float) -> Probes:
-    """Logistic regressions of each of k values against the others on activations (n, d).
+def one_vs_rest(x: Floats, wanted: Bools, ridge: float) -> Probes:
+    """Logistic regressions of where each of k values is, `wanted` (n, k), on activations (n, d).
 
     Both sides of every value have the same total weight. Activations are centred and divided by
     their root mean variance, and `ridge` is half the factor of the squared weights there. The
@@ -40,7 +44,7 @@ def one_vs_rest(x: Floats, label: Ints, k: int, ridge: float) -> Probes:
     centre = x.mean(axis=0)
     scale = max(float(np.sqrt(x.var(axis=0).mean())), 1e-300)
     z = (x - centre) / scale
-    wanted = label[:, None] == np.arange(k)
+    k = wanted.shape[1]
     count = np.maximum(wanted.sum(axis=0), 1)
     others = np.maximum(len(x) - wanted.sum(axis=0), 1)
     weight = np.where(wanted, 0.5 / count, 0.5 / others)
@@ -63,6 +67,12 @@ def one_vs_rest(x: Floats, label: Ints, k: int, ridge: float) -> Probes:
     return Probes(weights, parameters[:, d] - weights @ centre)
 
 
-def f1(said: NDArray[np.bool_], true: NDArray[np.bool_]) -> float:
+def f1(said: Bools, true: Bools) -> float:
     """2 tp / (said + true); 0 where nothing is."""
     return 2 * int(np.sum(said & true)) / max(int(np.sum(said)) + int(np.sum(true)), 1)
+
+
+def f1_of_each(probes: Probes, x: Floats, wanted: Bools) -> Floats:
+    """F1 (k,) of each of k probes on activations (n, d), where `wanted` (n, k) is true."""
+    said = probes.logits(x) > 0
+    return np.array([f1(said[:, v], wanted[:, v]) for v in range(wanted.shape[1])])

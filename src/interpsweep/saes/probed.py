@@ -2,24 +2,31 @@
 
 Every value of a concept gets a logistic probe on the activations of the analysis split, learned on
 four fifths of the contexts, and every SAE is asked which of its latents stand for the value and
-what others carry of it where those are silent (`saes.absorption`). SAEs of one site share the
-probes. Two tables:
+what others carry of it where those are silent: by their projection on the probe (`absorption`), or
+by what their ablation costs a later probe (`ablation`). SAEs of one site share the probes. Two
+tables; what belongs to a method that was not asked for is NaN there, or 0 where it counts:
 
 ``values.parquet``
     One row per value: ``concept``, ``value``, ``label``, ``tokens`` (labelled), ``probe_f1`` (held
     out), ``counts`` (whether that reaches `least_f1`), ``true_positives`` (of the probe, among all
     its tokens: absorption is measured there), ``main`` (number of main latents), ``latents``
     (which, strongest first, with commas), ``f1_first``, ``f1`` (held out, of the first main latent
-    and of all), ``full``, ``full_null``, ``full_p``, ``fraction``, ``fraction_null``,
-    ``fraction_p``: full absorption and absorbed fraction, mean over the true positives; null and p
-    from random linear concepts, as frequent as a value of this concept is in the mean.
+    and of all), ``silent`` (true positives where no main latent fires), ``full``, ``full_null``,
+    ``full_p``, ``fraction``, ``fraction_null``, ``fraction_p``: full absorption and absorbed
+    fraction, mean over the true positives; null and p from random linear concepts, as frequent as a
+    value of this concept is in the mean. Of the ablation: ``attributed`` (tokens), ``judge`` (site
+    of the probe that is the metric), ``judge_f1`` (of it, held out), ``ablated``, ``ablated_null``,
+    ``ablated_p``: share of the true positives that is absorbed, its null and p. They are NaN where
+    the judge has a lower F1 than `least_f1`, and random concepts with such a judge are left out.
 ``absorbers.parquet``
-    One row per value and latent that absorbs it fully: ``concept``, ``value``, ``feature``,
-    ``tokens``, ``cosine`` (with the probe), ``common`` (the token there most often).
+    One row per method, value and latent that absorbs it fully: ``method``, ``concept``, ``value``,
+    ``feature``, ``tokens`` (among those attributed), ``cosine`` (with the probe), ``common`` (the
+    token there most often).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,22 +34,21 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, vstack
 
-from interpsweep.activations.artifact import Activations
 from interpsweep.config.base import own_fields
 from interpsweep.config.probes import ProbesSettings
-from interpsweep.context import Context
+from interpsweep.context import Context, Stopped
 from interpsweep.corpora.artifact import Corpus
-from interpsweep.errors import UserError, nearest
 from interpsweep.jobs import Item
-from interpsweep.saes import absorption
+from interpsweep.saes import ablation, absorption
 from interpsweep.saes.artifact import Dictionary
+from interpsweep.saes.asked import Asked, Judges, ask
 from interpsweep.saes.codes import Codes
-from interpsweep.saes.linear import Probes, f1, one_vs_rest
+from interpsweep.spec import canonical_json
 from interpsweep.tables import typed, write_json, write_parquet
 
-FIRST_LETTER = "first letter"
-HELD_OUT = 5  # one context in so many
+Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+MEASURES = ("full", "fraction", "ablated")
 VALUE_COLUMNS = {
     "concept": str,
     "value": "int32",
@@ -54,11 +60,13 @@ VALUE_COLUMNS = {
     "main": "int32",
     "latents": str,
     **dict.fromkeys(("f1_first", "f1"), "float64"),
-    **dict.fromkeys(("full", "full_null", "full_p"), "float64"),
-    **dict.fromkeys(("fraction", "fraction_null", "fraction_p"), "float64"),
+    **dict.fromkeys(("silent", "attributed"), "int64"),
+    "judge": str,
+    "judge_f1": "float64",
+    **{f"{name}{end}": "float64" for name in MEASURES for end in ("", "_null", "_p")},
 }
 ABSORBER_COLUMNS = {
-    "concept": str,
+    **dict.fromkeys(("method", "concept"), str),
     **dict.fromkeys(("value", "feature"), "int32"),
     "tokens": "int64",
     "cosine": "float64",
@@ -67,160 +75,130 @@ ABSORBER_COLUMNS = {
 
 
 @dataclass(frozen=True)
-class Asked:
-    """The sample of one concept, and its probes."""
+class Site:
+    """What the SAEs of a group share: concepts with probes, and where ablation is judged."""
 
-    name: str
-    labels: list[str]
-    values: Ints  # (v,) those with enough tokens
-    rows: Ints  # (n,) positions among the encoded rows, ascending
-    value: Ints  # (n,) index into `values`
-    test: NDArray[np.bool_]  # (n,)
-    x: NDArray[np.float64]  # (n, d) activations
-    probes: Probes
-    f1: NDArray[np.float64]  # (v,) held out
-    words: NDArray[Any]  # (n,) tokens
+    asked: list[Asked]
+    judge: str
+    beyond: Any  # saes.downstream.Downstream, None where the judge is at the site itself
 
 
 def run(items: list[Item], ctx: Context) -> None:
     """Probe the SAEs of a site; those with the same settings and tokens share their probes."""
-    asked: dict[tuple[Any, ...], list[Asked]] = {}
+    sites: dict[tuple[Any, ...], Site] = {}
     for item in items:
         if ctx.stopping:
             return
         settings = own_fields(ProbesSettings, item.spec["settings"])
         codes = Codes.open(item.inputs["codes"])
-        key = (settings, codes.rows, item.inputs["activations"], item.inputs["corpus"])
-        if key not in asked:
-            asked[key] = ask(item.inputs, codes.rows, settings)
-        item.publish(_write(item, asked[key], codes, settings, ctx))
+        others = {role: path for role, path in item.inputs.items() if role not in ("sae", "codes")}
+        shared = (canonical_json(item.spec["settings"]), codes.rows, *others.items())
+        if shared not in sites:
+            sites[shared] = _site(item, codes, settings, ctx)
+        item.publish(_write(item, sites[shared], codes, settings, ctx))
 
 
-def ask(inputs: dict[str, Any], rows: tuple[int, int], s: ProbesSettings) -> list[Asked]:
-    """Sample the labelled tokens of every concept and learn its probes.
+def _site(item: Item, codes: Codes, s: ProbesSettings, ctx: Context) -> Site:
+    """Learn the probes, and load the model if a later site judges."""
+    place, inputs = item.spec["settings"], dict(item.inputs)
+    if "later" not in inputs:
+        return Site(ask(inputs, codes.rows, s), place.get("site", ""), None)
+    from interpsweep.models.load import load_model  # torch: for this method only
+    from interpsweep.saes.downstream import Downstream
 
-    Raises UserError if a concept is unknown or nothing has enough tokens.
-    """
-    corpus, activations = Corpus.open(inputs["corpus"]), Activations.open(inputs["activations"])
-    flat = np.asarray(activations.token(*rows), np.int64)
-    context = np.asarray(activations.context(*rows))
-    begin, end = int(flat.min()), int(flat.max()) + 1
-    words = np.array([*corpus.vocabulary], dtype=object)[
-        np.asarray(corpus.flat(begin, end))[flat - begin]
-    ]
-    rng, made = np.random.default_rng(s.seed), []
-    for name, (labels, value) in labelled(corpus, flat, words, s).items():
-        count = np.bincount(value[value >= 0], minlength=len(labels))
-        values = np.flatnonzero(count >= s.min_tokens)
-        here = np.flatnonzero(np.isin(value, values))
-        if len(values) < 2:  # one against others
-            continue
-        if len(here) > s.tokens:
-            here = np.sort(rng.choice(here, s.tokens, replace=False))
-        x = read_rows(activations, rows[0] + here)
-        one, test = np.searchsorted(values, value[here]), context[here] % HELD_OUT == 0
-        probes = one_vs_rest(x[~test], one[~test], len(values), s.ridge)
-        said = probes.logits(x[test]) > 0
-        held_out = np.array([f1(said[:, v], one[test] == v) for v in range(len(values))])
-        made.append(Asked(name, labels, values, here, one, test, x, probes, held_out, words[here]))
-    if not made:
-        raise UserError(
-            f"probes: no concept of {corpus.path} has two values with {s.min_tokens} labelled "
-            "tokens on the analysis split; lower probes.min_tokens, or enlarge the split"
-        )
-    return made
+    model = load_model(place["model"], inputs.get("model"), ctx)
+    site, later = place["site"], place["later_site"]
+    if not model.replaceable(site):
+        ctx.log(f"{site}: the skip connection goes around it, so ablation is judged there")
+        del inputs["later"]
+        return Site(ask(inputs, codes.rows, s), site, None)
+    corpus = Corpus.open(inputs["corpus"])
+    beyond = Downstream(model, site, later, corpus, s.batch_tokens, ctx)
+    return Site(ask(inputs, codes.rows, s), later, beyond)
 
 
-def labelled(
-    corpus: Corpus, flat: Ints, words: NDArray[Any], s: ProbesSettings
-) -> dict[str, tuple[list[str], Ints]]:
-    """Names of the values, and the value of every row (-1 = none), of each chosen concept."""
-    known = list(corpus.concepts)
-    for name in s.concepts:
-        if name not in known:
-            raise UserError(
-                f"probes.concepts: the corpus has no labelled concept {name!r}"
-                f"{nearest(name, known)}; known: {', '.join(known) or 'none'}"
-            )
-    made = {
-        name: (list(corpus.concepts[name]["values"]), corpus.label(name)[flat].astype(np.int64))
-        for name in s.concepts or known
-    }
-    if s.first_letters:
-        made[FIRST_LETTER] = first_letters(words)
-    return made
-
-
-def first_letters(words: NDArray[Any]) -> tuple[list[str], Ints]:
-    """The letters a to z, and which one begins the word that begins at each token, -1 = none."""
-    letters = [chr(ord("a") + i) for i in range(26)]
-    place = {letter: i for i, letter in enumerate(letters)}
-    kinds = {
-        word: place.get(word[1].lower(), -1) if len(word) > 1 and word[0] == " " else -1
-        for word in set(words)
-    }
-    return letters, np.array([kinds[word] for word in words], np.int64)
-
-
-def read_rows(activations: Activations, rows: Ints) -> NDArray[np.float64]:
-    """Activations (n, d) of ascending rows, read chunk by chunk."""
-    size = activations.chunk_rows
-    parts = []
-    for chunk in np.unique(rows // size):
-        mine = rows[rows // size == chunk]
-        block = activations.read(int(mine[0]), int(mine[-1]) + 1)
-        parts.append(block[mine - mine[0]].astype(np.float64))
-    return np.concatenate(parts)
-
-
-def _write(
-    item: Item, asked: list[Asked], codes: Codes, s: ProbesSettings, ctx: Context
-) -> dict[str, Any]:
+def _write(item: Item, site: Site, codes: Codes, s: ProbesSettings, ctx: Context) -> dict[str, Any]:
     sae = Dictionary.open(item.inputs["sae"])
     values: list[dict[str, Any]] = []
     absorbers: list[dict[str, Any]] = []
-    with ctx.bar(sum(len(one.values) for one in asked), "probing", unit="values") as bar:
-        for one in asked:
-            measured = Measured(one, sae, read_codes(codes, one.rows), s)
+    total = sum(len(one.values) + s.draws for one in site.asked)
+    with ctx.bar(total, "probing", unit="concepts") as bar:
+
+        def done() -> None:
+            bar.advance()
+            if ctx.stopping:
+                raise Stopped("probe: stopped; run the same command to start this item again")
+
+        for one in site.asked:
+            measured = Measured(one, site, sae, read_codes(codes, one.rows), s, done)
             for v in range(len(one.values)):
                 row, found = measured.value(v)
                 values.append(row)
                 absorbers += found
-                bar.advance()
+                done()
     table = typed(values, VALUE_COLUMNS)
     write_parquet(table, item.out / "values.parquet")
     write_parquet(typed(absorbers, ABSORBER_COLUMNS), item.out / "absorbers.parquet")
     counted = table[table["counts"]]
     summary: dict[str, Any] = {"values": len(table), "counted": len(counted)}
-    for name in ("full", "full_null", "fraction", "fraction_null", "main"):
-        summary[name] = float(counted[name].mean()) if len(counted) else None
+    for name in (*(f"{name}{end}" for name in MEASURES for end in ("", "_null")), "main"):
+        known = counted[name].dropna()
+        summary[name] = float(known.mean()) if len(known) else None
     write_json(summary, item.out / "summary.json")
     return summary
 
 
-class Measured:
-    """One concept on one SAE."""
+@dataclass(frozen=True)
+class Ablated:
+    """What ablation says of some tokens."""
 
-    def __init__(self, asked: Asked, sae: Dictionary, codes: csr_matrix, s: ProbesSettings) -> None:
-        self.asked, self.codes, self.settings = asked, codes, s
+    share: float  # of all of them that is absorbed
+    rows: Ints  # (m,) those attributed
+    absorber: Ints  # (m,) -1 = none
+
+
+class Measured:
+    """One concept on one SAE. `done` is called after each random concept."""
+
+    def __init__(
+        self,
+        asked: Asked,
+        site: Site,
+        sae: Dictionary,
+        codes: csr_matrix,
+        s: ProbesSettings,
+        done: Callable[[], None],
+    ) -> None:
+        self.asked, self.site, self.codes, self.settings = asked, site, codes, s
         self.decoder = sae.directions.astype(np.float64)
         # what latents add up to lacks the decoder bias
         self.x = asked.x - np.asarray(sae.b_dec, np.float64)
-        share = 1 / len(asked.values)
-        rng = np.random.default_rng([s.seed, 1])
-        self.chance = absorption.chance(codes, self.x, self.decoder, asked.test, share, s, rng)
+        self.null = self._by_chance(done)
+
+    def _by_chance(self, done: Callable[[], None]) -> dict[str, Floats]:
+        """Every measure of the random concepts."""
+        one, s = self.asked, self.settings
+        which, main, ablated = one.random.towards(self.x), [], []
+        concepts = one.random.chosen(which)
+        for k, true in zip(which, concepts.true.T, strict=True):
+            main.append(absorption.main_latents(self.codes, true, one.test, s).latents)
+            if one.judges is not None and one.judges[1].f1[k] >= s.least_f1:
+                right = np.flatnonzero(true & (one.judges[1].here.of(k, one.x) > 0))
+                rng = np.random.default_rng([s.seed, 2, k])
+                ablated.append(self._ablated(right, main[-1], one.judges[1], k, rng).share)
+            done()
+        null = {"ablated": np.array(ablated)}
+        if "projection" in s.methods:
+            found = absorption.chance(self.codes, self.x, self.decoder, concepts, main, s)
+            null |= found._asdict()
+        return null
 
     def value(self, v: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         """The row of a value, and its rows of `absorbers.parquet`."""
         one, s = self.asked, self.settings
         true = one.value == v
         main = absorption.main_latents(self.codes, true, one.test, s)
-        right = true & (one.probes.logits(one.x)[:, v] > 0)
-        here = np.flatnonzero(right)
-        probe = one.probes.directions()[v]
-        found = absorption.absorbed(
-            self.codes[here], self.x[here], self.decoder, probe, main.latents, s
-        )
+        here = np.flatnonzero(true & (one.probes.of(v, one.x) > 0))
         value = int(one.values[v])
         row = {
             "concept": one.name,
@@ -234,32 +212,85 @@ class Measured:
             "latents": ",".join(map(str, main.latents)),
             "f1_first": main.f1_first,
             "f1": main.f1,
+            "silent": int(absorption.silent(self.codes[here], main.latents).sum()),
+            "attributed": 0,
+            "judge": "",
+            "judge_f1": np.nan,
         }
-        for name, seen, null in (
-            ("full", found.full, self.chance.full),
-            ("fraction", found.fraction, self.chance.fraction),
-        ):
-            mean = float(seen.mean()) if len(here) else np.nan
-            p = (1 + np.sum(null >= mean)) / (1 + len(null)) if len(here) else np.nan
-            row |= {name: mean, f"{name}_null": float(null.mean()), f"{name}_p": float(p)}
-        return row, self._absorbers(found, here, probe, value)
+        seen, absorbers = dict.fromkeys(MEASURES, np.nan), []
+        if "projection" in s.methods:
+            found = absorption.absorbed(
+                self.codes[here], self.x[here], self.decoder, self._probe(v), main.latents, s
+            )
+            if len(here):
+                seen |= {"full": found.full.mean(), "fraction": found.fraction.mean()}
+            full = np.where(found.full, found.absorber, -1)
+            absorbers += self._absorbers("projection", v, here, full)
+        if one.judges is not None:
+            judges = one.judges[0]
+            row |= {"judge": self.site.judge, "judge_f1": judges.f1[v]}
+            if judges.f1[v] >= s.least_f1:
+                rng = np.random.default_rng([s.seed, 3, v])
+                gone = self._ablated(here, main.latents, judges, v, rng)
+                row["attributed"], seen["ablated"] = len(gone.rows), gone.share
+                absorbers += self._absorbers("ablation", v, gone.rows, gone.absorber)
+        return row | self._beside_chance(seen), absorbers
 
-    def _absorbers(
-        self, found: absorption.Absorbed, here: Ints, probe: NDArray[np.float64], value: int
-    ) -> list[dict[str, Any]]:
-        rows, by = here[found.full], found.absorber[found.full]
-        latents, count = np.unique(by, return_counts=True)
+    def _ablated(
+        self, right: Ints, main: Ints, judges: Judges, k: int, rng: np.random.Generator
+    ) -> Ablated:
+        """Absorption of what probe `k` finds on the rows `right`, by ablation."""
+        s = self.settings
+        rows = right[absorption.silent(self.codes[right], main)]
+        candidates = len(rows)
+        if candidates > s.ablated:
+            rows = np.sort(rng.choice(rows, s.ablated, replace=False))
+        if not candidates:
+            return Ablated(0.0 if len(right) else np.nan, rows, rows)
+        codes = self.codes[rows]
+        gradient = self._gradients(rows, codes, judges.weights[k])
+        cost = ablation.costs(codes, self.decoder, gradient)
+        absorber = ablation.absorbers(cost, self.decoder @ judges.here.directions()[k], s)
+        share = float((absorber >= 0).mean()) * candidates / len(right)
+        return Ablated(share, rows, absorber)
+
+    def _gradients(self, rows: Ints, codes: csr_matrix, weights: Floats) -> Floats:
+        """Mean gradients (m, d) of the judge's logit, by the activations of some tokens."""
+        if self.site.beyond is None:  # linear: the same everywhere
+            return np.broadcast_to(weights, (len(rows), len(weights)))
+        carried = np.asarray(codes @ self.decoder)
+        tokens = self.asked.tokens[rows]
+        return self.site.beyond.gradients(tokens, weights, carried, self.settings.steps)
+
+    def _beside_chance(self, seen: dict[str, float]) -> dict[str, float]:
+        """Every measure with its null and p."""
+        row: dict[str, float] = {}
+        for name, mean in seen.items():
+            null = self.null.get(name, np.zeros(0))
+            known = bool(len(null)) and not np.isnan(mean)
+            p = (1 + np.sum(null >= mean)) / (1 + len(null)) if known else np.nan
+            average = float(null.mean()) if len(null) else np.nan
+            row |= {name: float(mean), f"{name}_null": average, f"{name}_p": float(p)}
+        return row
+
+    def _probe(self, v: int) -> Floats:
+        return self.asked.probes.directions()[v]
+
+    def _absorbers(self, method: str, v: int, rows: Ints, by: Ints) -> list[dict[str, Any]]:
+        """Latents that absorb value `v` on some rows, `by` (m,); -1 = none."""
+        latents, count = np.unique(by[by >= 0], return_counts=True)
         made = []
         for latent, tokens in sorted(zip(latents, count, strict=True), key=lambda f: -f[1]):
             words, often = np.unique(self.asked.words[rows[by == latent]].astype(str),
                                      return_counts=True)  # fmt: skip
             made.append(
                 {
+                    "method": method,
                     "concept": self.asked.name,
-                    "value": value,
+                    "value": int(self.asked.values[v]),
                     "feature": int(latent),
                     "tokens": int(tokens),
-                    "cosine": float(self.decoder[latent] @ probe),
+                    "cosine": float(self.decoder[latent] @ self._probe(v)),
                     "common": str(words[often.argmax()]).strip(),
                 }
             )
