@@ -157,12 +157,15 @@ def test_separation_and_shape_of_the_world(world: tuple[Rows, Tagged]) -> None:
     assert apart["day"] > 0.5 and abs(apart["noise"]) < 0.05
     kept = {name: concepts.keep(m, 20) for name, m in found.items()}
     settings = ConceptsSettings(draws=499)
-    day, picture = concepts.examine(
+    day, picture, plane = concepts.examine(
         "day", tokens.concepts["day"], kept, found["day"], tokens.concepts, settings
     )
     assert day["p"] == pytest.approx(1 / 360) and day["closure"] < 1.3
     assert picture["label"].tolist() == list("abcdefg")
-    noise, _ = concepts.examine(
+    assert plane.flags.c_contiguous and plane @ plane.T == pytest.approx(np.eye(2), abs=1e-5)
+    at = (kept["day"].means - kept["day"].means.mean(axis=0)) @ plane.T
+    np.testing.assert_allclose(at, picture[["x", "y"]], atol=1e-5)
+    noise, _, _ = concepts.examine(
         "noise", tokens.concepts["noise"], kept, found["noise"], tokens.concepts, settings
     )
     assert noise["p"] > 0.05

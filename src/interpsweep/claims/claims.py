@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from interpsweep.claims import (
+    capture,
     match_tables,
     meta_parents,
     nested,
@@ -54,6 +55,7 @@ RECOVERY_COLUMNS = {
     **dict.fromkeys(("shape_statistic", "shape_p"), "float64"),
     "shape_exact": bool,
     "shape_latents": "int32",
+    **capture.COLUMNS,
     "cluster": "int32",
     "cluster_source": str,
     "cluster_share": "float64",
@@ -166,6 +168,7 @@ def recover_all(
 ) -> list[dict[str, Any]]:
     """Rows of `recovery.parquet` of all SAEs."""
     geometry = {item.at["sae"]: item for item in found["geometries"]}
+    planes = capture.planes(found["concepts"])
     trees = {tree.key(FAMILY): tree.table("nodes") for tree in found["trees"]}
     ladders: dict[tuple[Any, ...], list[Labelled]] = {}
     for one in sorted(labelled, key=width):
@@ -176,8 +179,9 @@ def recover_all(
         if item is None:
             continue
         below = [step for step in ladders[family] if width(step) <= width(one)]
+        weights = Dictionary.open(one.source.path)
         sae = recovery.Sae(
-            unit_rows(np.asarray(Dictionary.open(one.source.path).W_dec)),
+            unit_rows(np.asarray(weights.W_dec)),
             one.holding,
             best_cofiring(below, ctx),
             [step.holding for step in below],
@@ -185,9 +189,13 @@ def recover_all(
             census[census["sae"] == one.source.digest] if len(census) else item.table("census"),
         )
         ladder = [step.holding for step in ladders[family]]
+        here = capture.read(None if weights.transcodes else planes.get(one.source.key(SITE)))
         for name in one.concepts:
             row = recovery.recover(
                 name, one.concepts, supervised(concepts, one.source, name), sae, settings
+            )
+            row |= capture.capture(
+                here.get(name), sae.directions, *recovery.latents_of(name, one.holding, LEAST)
             )
             nodes = trees.get(family)
             row |= recovery.edge_scores(name, one.concepts, ladder, nodes, settings)

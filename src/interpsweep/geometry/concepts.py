@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from safetensors.numpy import save_file
 
 from interpsweep.activations.artifact import Activations
 from interpsweep.config.analysis import ConceptsSettings
@@ -21,6 +22,7 @@ from interpsweep.geometry import orders, probes
 from interpsweep.geometry.tokens import Tokens
 from interpsweep.spec import Spec
 from interpsweep.tables import write_json, write_parquet
+from interpsweep.vectors import unit_length
 
 SPLIT = "analysis"
 Array = NDArray[np.float64]
@@ -66,17 +68,20 @@ def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str
     found = probes.moments(activations, tokens, first, ctx)
     apart = probes.separation(activations, tokens, first, found, ctx)
     kept = {name: keep(m, settings.min_tokens) for name, m in found.items()}
-    rows, pictures = [], []
+    rows, pictures, planes = [], [], {}
     for name, concept in tokens.concepts.items():
         if len(kept[name].values) < 3:
             continue
-        row, picture = examine(name, concept, kept, found[name], tokens.concepts, settings)
+        row, picture, planes[name] = examine(
+            name, concept, kept, found[name], tokens.concepts, settings
+        )
         rows.append({**row, "separation": apart[name]})
         pictures.append(picture)
     concepts = _typed(pd.DataFrame(rows), CONCEPT_COLUMNS)
     means = pd.concat(pictures, ignore_index=True) if pictures else pd.DataFrame()
     write_parquet(concepts, out / "concepts.parquet")
     write_parquet(_typed(means, MEAN_COLUMNS), out / "means.parquet")
+    save_file(planes, out / "planes.safetensors")
     summary = {
         "rows": last - first,
         "concepts": {
@@ -103,8 +108,8 @@ def examine(
     found: probes.Moments,
     concepts: dict[str, Any],
     settings: ConceptsSettings,
-) -> tuple[dict[str, Any], pd.DataFrame]:
-    """One row of `concepts.parquet` and the rows of `means.parquet` of one concept."""
+) -> tuple[dict[str, Any], pd.DataFrame, NDArray[np.float32]]:
+    """One row of `concepts.parquet`, the rows of `means.parquet`, and the plane of one concept."""
     mine, shape = kept[name], concept["shape"]
     points = orders.centred_components(mine.means, settings.components)
     parent, above = family(name, concept, kept, concepts)
@@ -129,7 +134,17 @@ def examine(
         "parent": above,
         "orthogonality": orthogonality(mine, parent, kept.get(above)),
     }
-    return row, picture(name, concept, mine, points, (i, j), parent, concepts.get(above))
+    drawn = picture(name, concept, mine, points, (i, j), parent, concepts.get(above))
+    return row, drawn, plane(mine.means, points[:, sorted({i, j})])
+
+
+def plane(means: Array, coordinates: Array) -> NDArray[np.float32]:
+    """Orthonormal rows (2, d) along which means (k, d) have these principal coordinates (k, 2).
+
+    In C order: safetensors writes an array's memory as it lies.
+    """
+    rows = unit_length(coordinates.T @ (means - means.mean(axis=0)))
+    return np.ascontiguousarray(rows, np.float32)
 
 
 def family(

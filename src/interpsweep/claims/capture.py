@@ -1,0 +1,86 @@
+"""Manifold capture: how the latents of an SAE share out the plane of a labelled concept.
+
+A plane may be tiled by latents that lie in it and stand in for the points near them (Michaud et
+al.), or lie in the span of latents none of which does (Bhalla et al. 2026).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import load_file
+
+from interpsweep.claims.sources import SITE, Source
+
+Array = NDArray[np.float64]
+Ints = NDArray[np.int64]
+IN_PLANE = 0.9  # share of a tile's squared length that lies in the plane
+COLUMNS = {
+    **dict.fromkeys(("plane_capture", "plane_capture_null", "plane_energy"), "float64"),
+    "tiling": "int32",
+    **dict.fromkeys(("tiling_gap_cv", "tiling_l1"), "float64"),
+}
+
+
+def planes(concepts: list[Source]) -> dict[tuple[Any, ...], Path]:
+    """The file of concept planes of every (model, site)."""
+    return {item.key(SITE): item.path / "planes.safetensors" for item in concepts}
+
+
+def read(path: Path | None) -> dict[str, Array]:
+    """Orthonormal rows of every concept's plane; none without a file."""
+    if path is None:
+        return {}
+    return {name: plane.astype(np.float64) for name, plane in load_file(path).items()}
+
+
+def capture(
+    plane: Array | None, unit: NDArray[np.floating], holders: Ints, firing: Ints
+) -> dict[str, Any]:
+    """Columns of `recovery.parquet`: how unit directions (n, d) lie to a plane (2, d).
+
+    `holders` are the best latents of the concept's values and `firing` those that fire on its
+    tokens, both chosen without a look at directions. A line in place of a plane has one row.
+    """
+    nothing = dict.fromkeys(COLUMNS, np.nan) | {"tiling": 0}
+    if plane is None or not len(holders):
+        return nothing
+    span = _span(unit[holders].astype(np.float64))
+    energy = np.sum((unit @ plane.T) ** 2, axis=1)
+    tiles = firing[energy[firing] >= IN_PLANE]
+    gaps = angle_gaps(unit[tiles] @ plane.T) if len(plane) == 2 else np.zeros(0)
+    return {
+        "plane_capture": float(np.sum((span @ plane.T) ** 2) / len(plane)),
+        "plane_capture_null": len(span) / plane.shape[1],
+        "plane_energy": float(energy[holders].mean()),
+        "tiling": len(tiles),
+        "tiling_gap_cv": float(gaps.std() / gaps.mean()) if len(gaps) > 2 else np.nan,
+        "tiling_l1": mean_l1(gaps),
+    }
+
+
+def _span(directions: Array) -> Array:
+    """Orthonormal rows (r, d) of what directions (p, d) span."""
+    _, s, rows = np.linalg.svd(directions, full_matrices=False)
+    return np.asarray(rows[s > 1e-6 * s.max(initial=0.0)])
+
+
+def angle_gaps(points: Array) -> Array:
+    """Angles from every point (m, 2) to the next one round the origin, (m,), in all 2 pi."""
+    angle = np.sort(np.arctan2(points[:, 1], points[:, 0]))
+    return np.diff(angle, append=angle[:1] + 2 * np.pi)
+
+
+def mean_l1(gaps: Array) -> float:
+    """Least L1 norm of non-negative codes, on average over the unit circle, with unit latents
+    that stand at these gaps.
+
+    A point is the sum of the two latents that it lies between, so that a gap g costs 2 tan(g / 2):
+    for m equal gaps (2 / g) tan(g / 2). NaN if a half circle has no latent: it cannot be rebuilt.
+    """
+    if not len(gaps) or gaps.max() >= np.pi:
+        return float("nan")
+    return float(np.tan(gaps / 2).sum() / np.pi)
