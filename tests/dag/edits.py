@@ -158,6 +158,7 @@ READS = {
             "calibration",
             "power",
             "operating",
+            "levels",
         )
     },
     "landscape": {"landscape"},

@@ -289,3 +289,13 @@ def test_dry_runs_are_told_from_real_ones(arguments: str, looks: bool) -> None:
     from interpsweep.workflow import only_looks
 
     assert only_looks(arguments.split()) is looks
+
+
+def test_a_figure_of_nested_levels_needs_nested_levels(folder: Any, base: Any) -> None:
+    for architecture, times in (("topk", 0), ("matryoshka", 1)):
+        base["train"]["architectures"] = [architecture]
+        folder.write(base)
+        assert len(folder.plan().items.of("figures", figure="levels")) == times
+    base["match"] = {"directions": ["width"]}
+    folder.write(base)
+    assert not folder.plan().items.of("figures", figure="levels")

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from synthetic_matches import contrasts, write_match
 
+from interpsweep.claims.nested import LEVEL_COLUMNS
 from interpsweep.claims.planted import SCORE_COLUMNS
 from interpsweep.claims.relations import RELATION_COLUMNS
 from interpsweep.tables import typed, write_json, write_parquet
@@ -211,6 +212,8 @@ class SyntheticSweep:
         write_parquet(families, out / "families.parquet")
         write_parquet(controls(families), out / "relations.parquet")
         write_parquet(typed([], SCORE_COLUMNS), out / "edge_scores.parquet")
+        nested = [row for at in saes if (row := levels_row(at, self.widths))]
+        write_parquet(typed(nested, LEVEL_COLUMNS), out / "levels.parquet")
         matching = pd.DataFrame([r for site in self.sites for r in self._matching(site)])
         write_parquet(matching, out / "matching.parquet")
         places = [self.place(site, architecture="batchtopk", sparsity=32) for site in self.sites]
@@ -366,6 +369,33 @@ def error_groups(at: dict[str, Any], rng: np.random.Generator) -> dict[str, pd.D
     return {
         "positions": positions.assign(fvu=error * (1 + 2 / first)),
         "norms": norms.assign(fvu=error * 6 / (1 + low), l0=30.0),
+    }
+
+
+def levels_row(at: dict[str, Any], widths: tuple[int, ...]) -> dict[str, Any] | None:
+    """Nested levels that agree with a tree over widths, less on deeper layers; None if narrowest.
+
+    On the deepest layers they agree by chance only.
+    """
+    place = widths.index(at["d_sae"])
+    if place == 0:
+        return None
+    rng = np.random.default_rng([at["layer"], at["d_sae"], at["seed"]])
+    latents = at["d_sae"]
+    over, among = int(0.3 * latents), int(0.45 * latents)
+    both = int(rng.uniform(0.15, 0.25) * latents)
+    agreement = max(0.04, rng.uniform(0.5, 0.6) - 0.06 * at["layer"])
+    return {
+        **at,
+        "d_narrow": widths[place - 1],
+        "latents": latents,
+        "over_widths": over,
+        "among_levels": among,
+        "both": both,
+        "agreeing": int(agreement * both),
+        "agreement": int(agreement * both) / both,
+        "null_agreement": 0.03,
+        "p": 0.001 if agreement > 0.04 else 0.4,
     }
 
 

@@ -198,3 +198,18 @@ def test_tests_without_power_are_not_expected_to_pass(
     assert (simplex["clusters"] == 3).all() and (circle["clusters"] == 4).all()
     assert simplex["expected"].to_numpy() == pytest.approx(1.6 * 3 / 30)
     assert (table["excess"] == table["passing"] - table["expected"]).all()
+
+
+def test_parents_in_two_trees_add_up(sweep: SyntheticSweep, tmp_path: Path) -> None:
+    """Every latent with a parent is in one part of its bar; the claims' counts are kept."""
+    draw_one(sweep, "levels", tmp_path)
+    table = pd.read_parquet(tmp_path / "data.parquet")
+    assert len(table) == len(sweep.sites) * (len(sweep.widths) - 1) * len(sweep.seeds)
+    either = table["over_widths"] + table["among_levels"] - table["both"]
+    parts = table[["same", "other", "only_widths", "only_levels"]]
+    assert parts.sum(axis=1).to_numpy() == pytest.approx(either / table["latents"])
+    both = (table["same"] + table["other"]) * table["latents"]
+    assert both.to_numpy() == pytest.approx(table["both"])
+    assert (table["same"] * table["latents"] / table["both"]).to_numpy() == pytest.approx(
+        table["agreement"]
+    )

@@ -20,7 +20,8 @@ class Figure:
     item over everything, ``site`` one item per model and site with that site's inputs only,
     ``family`` one item per (site, architecture, sparsity, seed) with that family's inputs only.
     ``needs`` are the stages whose items are the inputs; the input role is the stage's name and
-    its value a list of digests in the order of the plan.
+    its value a list of digests in the order of the plan. With `only_with` the figure is planned
+    only where trees have that direction.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Figure:
     needs: tuple[str, ...]
     category: str
     caption: str
+    only_with: str | None = None
 
     @property
     def module(self) -> str:
@@ -36,8 +38,15 @@ class Figure:
         return f"interpsweep.figures.{self.name}"
 
 
-def _figure(name: str, title: str, scope: Scope, needs: tuple[str, ...], category: str) -> Figure:
-    return Figure(name, title, scope, needs, category, f"{name}.md")
+def _figure(
+    name: str,
+    title: str,
+    scope: Scope,
+    needs: tuple[str, ...],
+    category: str,
+    only_with: str | None = None,
+) -> Figure:
+    return Figure(name, title, scope, needs, category, f"{name}.md", only_with)
 
 
 # In reading order: the report shows categories and figures in this order.
@@ -56,6 +65,7 @@ _ENTRIES = (
     _figure("stitching", "From narrow to wide", "site", ("match",), "Matching"),
     _figure("edges", "Typed edges between widths", "site", ("tree",), "Trees"),
     _figure("families", "What becomes of features as width grows", "sweep", ("claims",), "Trees"),
+    _figure("levels", "Nested levels against widths", "sweep", ("claims",), "Trees", "levels"),
     _figure("absorption", "Absorption and its control", "site", ("match", "tree"), "Trees"),
     _figure("probes", "Absorption as probes see it", "site", ("probe",), "Trees"),
     _figure("forest", "The largest lineages", "family", ("tree", "encode"), "Trees"),

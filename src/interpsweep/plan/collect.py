@@ -50,6 +50,8 @@ def plan_figures(items: Items, sweep: Sweep, claims: str) -> list[str]:
     drawn = []
     for name in sorted(sweep.figures.draw):
         figure = FIGURES[name]
+        if figure.only_with and not items.of("tree", direction=figure.only_with):
+            continue
         for at, chosen in _scopes(items, figure):
             settings = {
                 "figure": name,
