@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from interpsweep.context import Context
-from interpsweep.models.forward import forward_sites
+from interpsweep.models.forward import forward_gradient, forward_sites
 from interpsweep.models.identity import resolve_path
 from interpsweep.models.load import LoadedModel, load_model
 
@@ -51,3 +51,32 @@ def test_its_residual_stream_is_that_of_transformers(encoder: LoadedModel) -> No
         states = plain(tokens, output_hidden_states=True).hidden_states
     for layer, site in enumerate(sites):
         torch.testing.assert_close(found[site], states[layer + 1], rtol=1e-4, atol=1e-4)
+
+
+def test_gradients_go_through_its_blocks(encoder: LoadedModel) -> None:
+    """A small step along the gradient raises the later logit by its square."""
+    site, later = "blocks.2.hook_resid_post", "blocks.4.hook_resid_post"
+    tokens = torch.randint(0, 30000, (3, 9), generator=torch.Generator().manual_seed(0))
+    places, rows = torch.tensor([0, 4, 8]), torch.arange(3)
+    weights = torch.randn(encoder.d_model, generator=torch.Generator().manual_seed(1))
+    nothing = torch.zeros(3, encoder.d_model)
+    gradient = forward_gradient(encoder, tokens, places, site, nothing, later, weights)
+
+    def logit(step: float) -> torch.Tensor:
+        def move(activations: torch.Tensor, hook: object) -> torch.Tensor:
+            moved = activations.clone()
+            moved[rows, places] += step * gradient
+            return moved
+
+        with encoder.hooked({site: move}):
+            found = forward_sites(encoder, tokens, [later])[later]
+        return found[rows, places].double() @ weights.double()
+
+    squares = gradient.double().square().sum(dim=1)
+    step = 1e-3
+    torch.testing.assert_close(
+        (logit(step) - logit(-step)) / (2 * step), squares, rtol=0.02, atol=0.02
+    )
+    # taking away what was just added gives the gradient at the place where one is
+    moved = forward_gradient(encoder, tokens, places, site, -0.5 * gradient, later, weights)
+    assert not torch.allclose(moved, gradient, rtol=1e-2)
