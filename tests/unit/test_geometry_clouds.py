@@ -9,53 +9,58 @@ import scipy.sparse as sp
 from interpsweep.geometry import cloud, exclusive, gaussian
 
 
-def tally(firing: np.ndarray) -> exclusive.Tally:
-    return exclusive.tally(firing.sum(axis=1), firing.sum(axis=0))
+def firings(firing: np.ndarray) -> exclusive.Firings:
+    return exclusive.firings(sp.csr_matrix(firing))
 
 
-def independent(rng: np.random.Generator, rows: int = 3000, k: int = 8) -> np.ndarray:
-    return rng.random((rows, k)) < rng.uniform(0.01, 0.3, k)
+def in_runs(rng: np.random.Generator, stay: float, rows: int = 2000, k: int = 8) -> np.ndarray:
+    """Independent latents that fire on with probability `stay` once they do."""
+    rate = rng.uniform(0.02, 0.2, k)
+    begin, on = rate * (1 - stay) / (1 - rate), rng.random(k) < rate
+    made = np.empty((rows, k), bool)
+    for row, draw in zip(made, rng.random((rows, k)), strict=True):
+        row[:] = on = np.where(on, draw < stay, draw < begin)
+    return made
 
 
-def test_the_null_of_exclusive_firing_is_that_of_permuted_columns() -> None:
+def test_shifted_latents_share_rows_as_rolled_columns_do() -> None:
     rng = np.random.default_rng(0)
-    firing = independent(rng, 400)
-    drawn = exclusive.independent(tally(firing), 4000, rng)
-    permuted = []
-    for _ in range(4000):
-        on = rng.permuted(firing, axis=0).sum(axis=1)
-        permuted.append(np.mean(on[on > 0] == 1))
-    spread = np.std(permuted)
-    assert drawn.mean() == pytest.approx(np.mean(permuted), abs=5 * spread / np.sqrt(2000))
-    assert drawn.std() == pytest.approx(spread, rel=0.08)
+    firing = in_runs(rng, 0.5, 300)
+    shifts = np.vstack([np.zeros((1, 8), np.int64), rng.integers(300, size=(20, 8))])
+    rolled = []
+    for shift in shifts:
+        columns = [np.roll(column, by) for column, by in zip(firing.T, shift, strict=True)]
+        on = np.sum(columns, axis=0)
+        rolled.append(np.mean(on[on > 0] == 1))
+    np.testing.assert_allclose(exclusive.shares(firings(firing), shifts), rolled)
 
 
 def test_the_mean_under_independence_is_the_product_of_rates() -> None:
     rates = np.array([0.3, 0.1, 0.02])
-    firings = (100_000 * rates).astype(np.int64)
-    found = exclusive.independent(
-        exclusive.Tally(100_000, firings, 0, 0), 200, np.random.default_rng(0)
-    )
+    rng = np.random.default_rng(0)
+    found = exclusive.test(firings(rng.random((50_000, 3)) < rates), rng)
     none = np.prod(1 - rates)
-    assert found.mean() == pytest.approx(none * np.sum(rates / (1 - rates)) / (1 - none), abs=1e-4)
+    assert found.null == pytest.approx(none * np.sum(rates / (1 - rates)) / (1 - none), abs=0.005)
 
 
-def test_independent_latents_pass_as_exclusive_at_the_level() -> None:
+@pytest.mark.parametrize("stay", [0.0, 0.8])
+def test_independent_latents_pass_as_exclusive_at_the_level(stay: float) -> None:
+    """Also if they fire in runs, as latents of phrases do."""
     p = []
-    for seed in range(300):
+    for seed in range(200):
         rng = np.random.default_rng(seed)
-        p.append(exclusive.test(tally(independent(rng)), rng).p)
-    assert np.mean(np.array(p) <= 0.05) < 0.05 + 3 * np.sqrt(0.05 * 0.95 / 300)
-    assert np.mean(np.array(p) <= 0.5) > 0.4
+        p.append(exclusive.test(firings(in_runs(rng, stay)), rng).p)
+    assert np.mean(np.array(p) <= 0.05) < 0.05 + 3 * np.sqrt(0.05 * 0.95 / 200)
+    assert 0.35 < np.mean(np.array(p) <= 0.5) < 0.65
 
 
 def test_latents_that_exclude_each_other_pass_and_those_that_fire_together_do_not() -> None:
     rng = np.random.default_rng(0)
     one = np.eye(8, dtype=bool)[rng.integers(8, size=3000)] & (rng.random((3000, 1)) < 0.4)
-    alone = exclusive.test(tally(one), rng)
+    alone = exclusive.test(firings(one), rng)
     assert alone.share == 1 and alone.null < 0.9 and alone.p == 1 / (1 + exclusive.DRAWS)
-    assert exclusive.test(tally(np.repeat(one[:, :1], 3, axis=1)), rng).p == 1
-    assert np.isnan(exclusive.test(tally(np.zeros((50, 3), bool)), rng).p)
+    assert exclusive.test(firings(np.repeat(one[:, :1], 3, axis=1)), rng).p == 1
+    assert np.isnan(exclusive.test(firings(np.zeros((50, 3), bool)), rng).p)
 
 
 @pytest.mark.parametrize("d", [1, 2, 4])
@@ -133,14 +138,15 @@ class Context:
         return map(work, blocks)
 
 
-def test_the_tally_of_a_cloud_is_of_all_rows_and_not_of_the_drawn_ones() -> None:
+def test_the_firings_of_a_cloud_are_those_of_all_rows_and_not_of_the_drawn_ones() -> None:
     rng = np.random.default_rng(0)
     matrix = (rng.random((900, 5)) * (rng.random((900, 5)) < 0.1)).astype(np.float32)
     some = np.arange(0, 900, 3)
     wanted = [(np.array([0, 2, 4]), None), (np.array([1, 2]), some)]
     whole, given = cloud.collect(Codes(matrix), wanted, 40, 0, Context())
     assert len(whole.rows) == len(given.rows) == 40
-    assert whole.tally.rows == 900 and given.tally.rows == 300
-    np.testing.assert_array_equal(whole.tally.firings, (matrix[:, [0, 2, 4]] > 0).sum(axis=0))
-    on = (matrix[some][:, [1, 2]] > 0).sum(axis=1)
-    assert (given.tally.any, given.tally.one) == ((on > 0).sum(), (on == 1).sum())
+    for found, part in ((whole, matrix[:, [0, 2, 4]]), (given, matrix[some][:, [1, 2]])):
+        assert found.firings.rows == len(part)
+        for i, column in enumerate(part.T):
+            mine = found.firings.where[found.firings.starts[i] : found.firings.starts[i + 1]]
+            np.testing.assert_array_equal(np.sort(mine), np.flatnonzero(column))

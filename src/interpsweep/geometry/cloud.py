@@ -27,12 +27,12 @@ Array = NDArray[np.float64]
 class Cloud(NamedTuple):
     """Tokens on which a cluster fires: row numbers (m,) within the codes, and codes (m, k).
 
-    The tally is of all rows that they were drawn from, those without any firing included.
+    The firings are those on all rows that these were drawn from.
     """
 
     rows: NDArray[np.int64]
     codes: NDArray[np.float32]
-    tally: exclusive.Tally
+    firings: exclusive.Firings
 
 
 class CloudShape(NamedTuple):
@@ -80,13 +80,11 @@ def collect(
     for number, (group, given) in enumerate(wanted):
         mine = together[:, np.searchsorted(every, group)].tocsr()
         population = mine if given is None else mine[given]
-        active = np.diff(population.indptr)
-        tally = exclusive.tally(active, np.bincount(population.indices, minlength=len(group)))
-        rows = np.flatnonzero(active) if given is None else given
+        rows = np.flatnonzero(np.diff(mine.indptr)) if given is None else given
         if len(rows) > most:
             rng = np.random.default_rng([seed, 4, number])
             rows = np.sort(rng.choice(rows, most, replace=False))
-        clouds.append(Cloud(rows, mine[rows].toarray(), tally))
+        clouds.append(Cloud(rows, mine[rows].toarray(), exclusive.firings(population)))
     return clouds
 
 
@@ -104,7 +102,7 @@ def measure(
     """
     points = coordinates(cloud.codes, directions.astype(np.float64))
     found, hollow = homology.loops(points), homology.voids(points)
-    alone = exclusive.test(cloud.tally, np.random.default_rng([seed, 13]))
+    alone = exclusive.test(cloud.firings, np.random.default_rng([seed, 13]))
     normal = gaussian.test(points, np.random.default_rng([seed, 14]))
     scores = (np.nan, np.nan, np.nan, np.nan)
     if len(cloud.rows) >= LEAST:

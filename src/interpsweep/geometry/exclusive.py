@@ -6,23 +6,27 @@ independent they are. The null therefore keeps how often each latent fires among
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from interpsweep.compiled import compiled
 from interpsweep.geometry.nulls import upper_p
 
-DRAWS = 999
+DRAWS = 199
+Ints = NDArray[np.int64]
 
 
-class Tally(NamedTuple):
-    """Firings of some latents, counted over all `rows` that a cloud could have been taken from."""
+class Firings(NamedTuple):
+    """Where k latents fire among all `rows` that a cloud could have been taken from, in order.
+
+    Those of latent i are `where[starts[i] : starts[i + 1]]`.
+    """
 
     rows: int
-    firings: NDArray[np.int64]  # (k,) rows on which each latent fires
-    any: int  # rows on which at least one of them does
-    one: int  # rows on which exactly one does
+    starts: Ints  # (k + 1,)
+    where: Ints
 
 
 class Exclusive(NamedTuple):
@@ -33,38 +37,53 @@ class Exclusive(NamedTuple):
     p: float  # of a share at least as large
 
 
-def tally(active: NDArray[np.integer], firings: NDArray[np.integer]) -> Tally:
-    """From the number of latents that fire on each row (n,) and the firings of each latent (k,)."""
-    return Tally(
-        len(active),
-        np.asarray(firings, np.int64),
-        int(np.count_nonzero(active)),
-        int(np.count_nonzero(active == 1)),
+def firings(codes: Any) -> Firings:
+    """From sparse codes (rows, k) without explicit zeros."""
+    columns = codes.tocsc()
+    return Firings(
+        codes.shape[0], columns.indptr.astype(np.int64), columns.indices.astype(np.int64)
     )
 
 
-def test(found: Tally, rng: np.random.Generator) -> Exclusive:
-    """The share of rows with exactly one latent beside latents put on rows at random.
+def test(found: Firings, rng: np.random.Generator) -> Exclusive:
+    """The share of rows with exactly one latent, beside the same latents each shifted by a random
+    number of rows, the last row followed by the first.
 
-    p takes rows for exchangeable: firing that comes in runs makes it too small. NaN where no latent
-    ever fires.
+    A shift keeps how often a latent fires and in which runs, and loses beside whom. NaN where no
+    latent ever fires.
     """
-    if not found.any:
+    if not len(found.where):
         return Exclusive(np.nan, np.nan, np.nan)
-    share, null = found.one / found.any, independent(found, DRAWS, rng)
+    k = len(found.starts) - 1
+    share = float(shares(found, np.zeros((1, k), np.int64))[0])
+    null = shares(found, rng.integers(found.rows, size=(DRAWS, k)))
     return Exclusive(share, float(null.mean()), upper_p(share, null))
 
 
-def independent(found: Tally, draws: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    """The share of rows with exactly one latent, (draws,), each latent firing as often as it does
-    on rows drawn without regard to the others.
-
-    Exactly the permutation of every column of the codes: of the rows that a latent is put on, those
-    without and those with one latent so far are hypergeometric.
+def shares(found: Firings, shifts: Ints) -> NDArray[np.float64]:
+    """Share of rows with exactly one latent, of those with any, (B,), for each of B shifts of the
+    latents, (B, k), from 0 to the number of rows.
     """
-    none, one = np.full(draws, found.rows), np.zeros(draws, np.int64)
-    for count in found.firings:
-        first = rng.hypergeometric(none, found.rows - none, count)
-        second = rng.hypergeometric(one, found.rows - none - one, count - first)
-        none, one = none - first, one + first - second
-    return np.asarray(one / (found.rows - none))
+    alone = np.empty(len(shifts))
+    _shares(found.rows, found.starts, found.where, np.ascontiguousarray(shifts), alone)
+    return alone
+
+
+@compiled
+def _shares(rows: int, starts: Ints, where: Ints, shifts: Ints, alone: NDArray[np.float64]) -> None:
+    seen = np.zeros(rows, np.int64)  # 2 b + 1: one latent in shift b, 2 b + 2: more than one
+    for b in range(len(shifts)):
+        once, some, one = 2 * b + 1, 0, 0
+        for i in range(len(starts) - 1):
+            for j in range(starts[i], starts[i + 1]):
+                row = where[j] + shifts[b, i]
+                if row >= rows:
+                    row -= rows
+                if seen[row] < once:
+                    seen[row] = once
+                    some += 1
+                    one += 1
+                elif seen[row] == once:
+                    seen[row] = once + 1
+                    one -= 1
+        alone[b] = one / some
