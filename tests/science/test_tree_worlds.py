@@ -12,13 +12,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.sparse import csr_matrix
 from sweeps import ROOT, Made, edge_scores
 
 from interpsweep.activations.artifact import Activations
+from interpsweep.config.probes import ProbesSettings
 from interpsweep.corpora.planted import Planted
 from interpsweep.matching.cosine import unit_rows
+from interpsweep.saes.ablation import absorbers, costs
+from interpsweep.saes.absorption import main_latents, silent
 from interpsweep.saes.artifact import Dictionary
+from interpsweep.saes.asked import judges_of
 from interpsweep.saes.codes import Codes
+from interpsweep.saes.linear import one_vs_rest
 from interpsweep.tables import read_json, read_parquet
 
 STAGES = {"corpus", "capture", "train", "encode", "match", "tree"}
@@ -131,6 +137,32 @@ def test_a_child_absorbs_its_parent(world: Any) -> None:
     fires = (codes > 0.05).sum(1).mean()
     assert true - fires == pytest.approx((on[:, 0] & on[:, 1]).mean(), abs=0.005)
     assert found.metrics(4)["fvu"] < 1e-4
+
+
+def test_ablation_names_the_child_that_absorbed_its_parent(world: Any) -> None:
+    """By a probe of the parent: where its latent is silent nothing but the child's stands for it."""
+    found = world("absorption")
+    cosines, codes, on = found.cosines(4), csr_matrix(found.codes(4)), found.planted(4) > 0
+    child, parent = int(np.argmax(cosines[:, 1])), int(np.argmax(cosines[:, 0]))
+    (acts,) = found.made.paths("capture")
+    reader = Codes.open(found.made.paths("encode", d_sae=4, seed=found.seed)[0])
+    x = Activations.open(acts).read(*reader.rows).astype(np.float64)
+    test, there = np.arange(len(x)) % 5 == 0, on[:, :1]
+    settings = ProbesSettings(most_main=1)
+    main = main_latents(codes, there[:, 0], test, settings).latents
+    assert main.tolist() == [parent]
+    probes = one_vs_rest(x[~test], there[~test], settings.ridge)
+    judges = judges_of(probes, there, x, x, test, settings)
+    assert judges.f1[0] > 0.99
+    rows = np.flatnonzero(there[:, 0])
+    rows = rows[silent(codes[rows], main)]
+    gradient = np.broadcast_to(judges.weights[0], (len(rows), x.shape[1]))
+    directions = unit_rows(np.asarray(found.sae(4).W_dec)).astype(np.float64)
+    cost = costs(codes[rows], directions, gradient)
+    absorber = absorbers(cost, directions @ probes.directions()[0], settings)
+    assert (absorber == child).mean() > 0.98
+    both = (on[:, 0] & on[:, 1]).sum()
+    assert len(rows) == pytest.approx(both, rel=0.02) and on[rows, 1].mean() > 0.98
 
 
 def test_a_strong_child_fires_too_strongly_for_a_reason(world: Any) -> None:
