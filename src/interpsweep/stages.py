@@ -50,7 +50,7 @@ _ALL = (
     Stage("tree", "trees", "interpsweep.matching.tree", version=6, face="trees"),
     Stage("geometry", "geometries", "interpsweep.geometry.geometry", version=13, face="geometry"),
     Stage("landscape", "landscapes", "interpsweep.geometry.landscape", version=2, face="landscape"),
-    Stage("probe", "probes", "interpsweep.saes.probed", version=2, bank=True, face="probes"),
+    Stage("probe", "probes", "interpsweep.saes.probed", version=3, bank=True, face="probes"),
     Stage("meta", "metas", "interpsweep.saes.meta", face="metas"),
     Stage("concepts", "concepts", "interpsweep.geometry.concepts", version=2, face="concepts"),
     Stage("claims", "claims", "interpsweep.claims.claims", version=10, face="claims"),

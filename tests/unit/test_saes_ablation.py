@@ -103,7 +103,7 @@ def test_planted_absorption_is_found_by_ablation(absorbs: bool) -> None:
         np.testing.assert_array_equal(found, w.child[rows])
     else:
         assert len(rows) < 5 and share < 0.01
-    pairs = random_concepts(w.x, w.parent.mean(), 5, np.random.default_rng(1))
+    pairs = random_concepts(w.x, w.test, w.parent.mean(), 5, np.random.default_rng(1))
     true = pairs.chosen(pairs.towards(w.x)).true
     probes = one_vs_rest(w.x[~w.test], true[~w.test], S.ridge)
     chance = judges_of(probes, true, w.x, w.x, w.test, S)

@@ -29,7 +29,7 @@ def test_planted_absorption_is_found_and_nothing_else(absorbs: bool) -> None:
     else:
         assert not found.full.any()
         assert found.fraction.mean() < 0.02
-    pairs = random_concepts(w.x, w.parent.mean(), S.draws, np.random.default_rng(1))
+    pairs = random_concepts(w.x, w.test, w.parent.mean(), S.draws, np.random.default_rng(1))
     concepts = pairs.chosen(pairs.towards(w.x))
     mains = [main_latents(w.codes, true, w.test, S).latents for true in concepts.true.T]
     null = chance(w.codes, w.x, w.decoder, concepts, mains, S)
@@ -72,3 +72,18 @@ def test_the_formula_on_one_token() -> None:
     assert absorbed(weak, x, decoder, probe, np.array([0]), S).fraction[0] == 0
     most = csr_matrix(codes.toarray() * [4, 1, 1, 1])  # the main latent has all of it
     assert absorbed(most, x, decoder, probe, np.array([0]), S).fraction[0] == 0
+
+
+def test_random_concepts_of_few_different_rows_are_somewhere_and_not_everywhere() -> None:
+    """Embeddings: seven tokens, and a share of a seventh of the rows or of half."""
+    rng = np.random.default_rng(0)
+    token = np.concatenate([np.arange(7), rng.integers(0, 7, 300)])
+    x, test = rng.standard_normal((7, 10))[token], np.arange(307) % 5 == 0
+    for share in (1 / 7, 1 / 2):
+        pairs = random_concepts(x, test, share, 40, rng)
+        there = pairs.true[~test].mean(axis=0)
+        assert there.min() > 0 and there.max() < 1
+        for true in pairs.true.T:  # all rows of a token or none
+            assert all(len(set(true[token == t])) == 1 for t in range(7))
+        opposite = pairs.true[:, :40] & pairs.true[:, 40:]
+        assert not opposite.any() or share == 1 / 2

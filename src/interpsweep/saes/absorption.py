@@ -139,18 +139,23 @@ class RandomConcepts(NamedTuple):
 
 
 def random_concepts(
-    x: Floats, share: float, draws: int, rng: np.random.Generator
+    x: Floats, test: Bools, share: float, draws: int, rng: np.random.Generator
 ) -> RandomConcepts:
     """Pairs of directions with the covariance of the activations `x` (n, d).
 
-    A concept is there on the `share` of the rows with the largest projection.
+    A concept is there on the rows with the largest projection, of those not held out (`test`) on
+    the `share`; on fewer, or on more, where many rows are the same, as embeddings of tokens are.
     """
     centred = x - x.mean(axis=0)
     directions = rng.standard_normal((draws, len(x))) @ centred
     directions /= np.maximum(np.linalg.norm(directions, axis=1, keepdims=True), 1e-300)
     directions = np.concatenate([directions, -directions])
     projection = x @ directions.T
-    return RandomConcepts(directions, projection > np.quantile(projection, 1 - share, axis=0))
+    edge = np.quantile(projection[~test], 1 - share, axis=0)
+    same = 1e-9 * np.abs(projection).max(axis=0)  # products of equal rows differ by rounding
+    beyond = projection > edge + same
+    some = beyond[~test].any(axis=0)
+    return RandomConcepts(directions, np.where(some, beyond, projection >= edge - same))
 
 
 class Chance(NamedTuple):

@@ -73,30 +73,38 @@ def ask(inputs: dict[str, Any], rows: tuple[int, int], s: ProbesSettings) -> lis
     ]
     rng, made = np.random.default_rng(s.seed), []
     for name, (labels, value) in labelled(corpus, flat, words, s).items():
-        count = np.bincount(value[value >= 0], minlength=len(labels))
-        values = np.flatnonzero(count >= s.min_tokens)
-        here = np.flatnonzero(np.isin(value, values))
-        if len(values) < 2:  # one against others
-            continue
+        here = np.flatnonzero(value >= 0)
         if len(here) > s.tokens:
             here = np.sort(rng.choice(here, s.tokens, replace=False))
+        held_out = context[here] % HELD_OUT == 0
+        learned, tested = (
+            np.bincount(value[here[part]], minlength=len(labels)) for part in (~held_out, held_out)
+        )
+        enough = (learned + tested >= s.min_tokens) & (learned > 0) & (tested > 0)
+        values = np.flatnonzero(enough)
+        if len(values) < 2:  # one against others
+            continue
+        chosen = enough[value[here]]
+        here, test = here[chosen], held_out[chosen]
         x = read_rows(activations, rows[0] + here)
-        one, test = np.searchsorted(values, value[here]), context[here] % HELD_OUT == 0
+        one = np.searchsorted(values, value[here])
         wanted = one[:, None] == np.arange(len(values))
         probes = one_vs_rest(x[~test], wanted[~test], s.ridge)
-        chosen = random_concepts(x, 1 / len(values), s.draws, np.random.default_rng([s.seed, 1]))
+        at_random = random_concepts(
+            x, test, 1 / len(values), s.draws, np.random.default_rng([s.seed, 1])
+        )
         judges = None
         if "ablation" in s.methods:
             y = x if later is activations else read_rows(later, rows[0] + here)
-            at_random = one_vs_rest(x[~test], chosen.true[~test], s.ridge)
+            others = one_vs_rest(x[~test], at_random.true[~test], s.ridge)
             judges = (
                 judges_of(probes, wanted, x, y, test, s),
-                judges_of(at_random, chosen.true, x, y, test, s),
+                judges_of(others, at_random.true, x, y, test, s),
             )
         made.append(
             Asked(
                 name, labels, values, here, flat[here], one, test, x, probes,
-                f1_of_each(probes, x[test], wanted[test]), words[here], chosen, judges,
+                f1_of_each(probes, x[test], wanted[test]), words[here], at_random, judges,
             )
         )  # fmt: skip
     if not made:
