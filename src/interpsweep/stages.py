@@ -53,9 +53,9 @@ _ALL = (
     Stage("probe", "probes", "interpsweep.saes.probed", version=3, bank=True, face="probes"),
     Stage("meta", "metas", "interpsweep.saes.meta", face="metas"),
     Stage("concepts", "concepts", "interpsweep.geometry.concepts", version=2, face="concepts"),
-    Stage("claims", "claims", "interpsweep.claims.claims", version=10, face="claims"),
-    Stage("figures", "figures", "interpsweep.figures.draw", version=10, face="figures"),
-    Stage("report", "reports", "interpsweep.report.report", version=3, face="report"),
+    Stage("claims", "claims", "interpsweep.claims.claims", version=11, face="claims"),
+    Stage("figures", "figures", "interpsweep.figures.draw", version=11, face="figures"),
+    Stage("report", "reports", "interpsweep.report.report", version=4, face="report"),
     Stage("bundle", "bundles", "interpsweep.report.bundle", face="bundle"),
 )
 STAGES: dict[str, Stage] = {stage.name: stage for stage in _ALL}

@@ -713,6 +713,7 @@ def recovery_rows(at: dict[str, Any]) -> list[dict[str, Any]]:
             "latents": held,
             "shape_statistic": 0.85,
             "shape_p": 0.01,
+            "shape_q": 0.01,
             "shape_exact": True,
             "tree_f1": 0.9 if shape == "tree" else np.nan,
             **dict.fromkeys(("edge_precision", "edge_recall", "edge_f1"), np.nan),

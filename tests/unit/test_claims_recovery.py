@@ -116,6 +116,7 @@ def together(readers: list[Matrix], latents: list[np.ndarray]) -> pd.DataFrame:
 
 def recovered(name: str, *args: Any) -> dict[str, Any]:
     row = recovery.recover(name, CONCEPTS, {"least": 20}, sae(*args)[0], SETTINGS)
+    row["shape_q"] = row["shape_p"]  # the only order test of the sweep
     return {**row, "verdict": recovery.verdict(row, SETTINGS)}
 
 

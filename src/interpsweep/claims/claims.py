@@ -20,7 +20,7 @@ from interpsweep.claims import (
     sweep_tables,
 )
 from interpsweep.claims.holders import Holding, cofiring, hold, row_labels
-from interpsweep.claims.multiplicity import with_q
+from interpsweep.claims.multiplicity import q_values, with_q
 from interpsweep.claims.sources import (
     FAMILY,
     PLACE,
@@ -52,7 +52,7 @@ RECOVERY_COLUMNS = {
     "values_held": "int32",
     **dict.fromkeys(("held_share", "mean_f1"), "float64"),
     "latents": "int32",
-    **dict.fromkeys(("shape_statistic", "shape_p"), "float64"),
+    **dict.fromkeys(("shape_statistic", "shape_p", "shape_q"), "float64"),
     "shape_exact": bool,
     "shape_latents": "int32",
     **capture.COLUMNS,
@@ -199,8 +199,11 @@ def recover_all(
             )
             nodes = trees.get(family)
             row |= recovery.edge_scores(name, one.concepts, ladder, nodes, settings)
-            verdict = recovery.verdict(row, settings)
-            made.append({**place(one.source.at), **row, "verdict": verdict})
+            made.append({**place(one.source.at), **row})
+    orders = q_values(np.array([row["shape_p"] for row in made], np.float64))
+    for row, q in zip(made, orders, strict=True):
+        row["shape_q"] = float(q)
+        row["verdict"] = recovery.verdict(row, settings)
     return made
 
 

@@ -36,7 +36,7 @@ class Sae(NamedTuple):
 def recover(
     name: str, concepts: dict[str, Any], supervised: dict[str, Any], sae: Sae, s: ClaimsSettings
 ) -> dict[str, Any]:
-    """One row of `recovery.parquet`, without coordinates, edge recall and verdict."""
+    """One row of `recovery.parquet`: no coordinates, edge recall, q of the order or verdict."""
     concept, held = concepts[name], sae.holding.concepts[name]
     known = held.count >= supervised["least"]
     good = known & (held.f1 >= s.f1)
@@ -253,9 +253,9 @@ def verdict(row: dict[str, Any], s: ClaimsSettings) -> str:
     """One word for a row of `recovery.parquet`.
 
     Structure (circle, line, tree) is *recovered* if at least 80% of its values have their latent
-    and its structure shows: for a circle or line the order in the best latents' directions (p at
-    most q), for a nested concept at least 80% F1 of its parent-child pairs, for the top of a
-    taxonomy nothing more. *Partly*: at least half of the values have their latent, or the structure
+    and its structure shows: for a circle or line the order in the best latents' directions (q at
+    most the level), for a nested concept at least 80% F1 of its parent-child pairs, for the top of
+    a taxonomy nothing more. *Partly*: at least half of the values have their latent, or the structure
     shows (pairs: half), or a census cluster of half of the values has the right name (q at most the
     level).
     Unstructured concepts must lead to no claim: a *false claim* is a q-significant named shape
@@ -268,7 +268,7 @@ def verdict(row: dict[str, Any], s: ClaimsSettings) -> str:
         shown = top or row["tree_f1"] >= MOST
         hinted = not top and row["tree_f1"] >= HALF
     else:
-        shown = hinted = row["shape_p"] <= s.q
+        shown = hinted = row["shape_q"] <= s.q
     named = row["cluster_share"] >= HALF and row["cluster_q"] <= s.q
     named = named and row["cluster_shape"] == row["shape"]
     if row["held_share"] >= MOST and shown:

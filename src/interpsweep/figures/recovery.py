@@ -25,8 +25,8 @@ VERDICTS = {
 _COLUMNS_MOST = 24  # most dictionaries drawn; the table holds all
 _SAE = ["model", "site", "architecture", "sparsity", "d_sae"]
 _COLUMNS = ["seed", "concept", "shape", "values", "values_held", "held_share", "mean_f1",
-            "supervised_statistic", "supervised_p", "shape_statistic", "shape_p", "tree_f1",
-            "edge_f1", "verdict"]  # fmt: skip
+            "supervised_statistic", "supervised_p", "shape_statistic", "shape_p", "shape_q",
+            "tree_f1", "edge_f1", "verdict"]  # fmt: skip
 
 
 def table(sources: Sources) -> pd.DataFrame:

@@ -53,7 +53,7 @@ def listings(tables: Mapping[str, pd.DataFrame], census: pd.DataFrame) -> list[L
                   "q", "replicated_seeds", "seeds"]),
         _listing("recovery", "Planted structure", _RECOVERY_NOTE, tables["recovery"],
                  ["concept", "shape", "verdict", *_PLACE, "values_held", "values", "mean_f1",
-                  "supervised_p", "shape_p", "tree_f1", "edge_f1"]),
+                  "supervised_p", "shape_q", "tree_f1", "edge_f1"]),
         _listing("edges", "Edges against the planted tree", _EDGES_NOTE, _edges(tables),
                  [*_FAMILY, "type", "true", "found", "right", "precision", "recall", "f1"]),
         _listing("saes", "Dictionaries", _SAES_NOTE, tables["saes"],
