@@ -255,9 +255,9 @@ def verdict(row: dict[str, Any], s: ClaimsSettings) -> str:
     Structure (circle, line, tree) is *recovered* if at least 80% of its values have their latent
     and its structure shows: for a circle or line the order in the best latents' directions (q at
     most the level), for a nested concept at least 80% F1 of its parent-child pairs, for the top of
-    a taxonomy nothing more. *Partly*: at least half of the values have their latent, or the structure
-    shows (pairs: half), or a census cluster of half of the values has the right name (q at most the
-    level).
+    a taxonomy nothing more. *Partly*: at least half of the values have their latent, or the
+    structure shows (pairs: half), or a census cluster of half of the values has the right name (q
+    at most the level).
     Unstructured concepts must lead to no claim: a *false claim* is a q-significant named shape
     among clusters of their latents.
     """
