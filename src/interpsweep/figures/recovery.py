@@ -101,7 +101,7 @@ def _ticks(axis: Axes, table: pd.DataFrame, rows: list, columns: list, style: Fi
         + f"\n{s.count(w)}"
         for m, site, a, k, w in columns
     ]
-    many = len(columns) > 8
+    many = len(columns) > 6  # names of sites side by side would touch
     axis.set_xticks(range(len(columns)), [n.replace("\n", ", ") if many else n for n in names])
     axis.tick_params(axis="x", rotation=90 if many else 0)
     axis.set_yticks(
