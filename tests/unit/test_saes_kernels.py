@@ -160,6 +160,19 @@ def test_adam_is_torchs_adam_with_clipped_gradients():
         torch.testing.assert_close(mine, other.detach(), rtol=1e-5, atol=1e-6)
 
 
+def test_work_shared_among_threads_runs_in_the_callers_inference_mode():
+    left, right = torch.ones(3000, 4), torch.ones(4, 5)
+    before = torch.get_num_threads()
+    try:
+        native.use_threads(3)
+        with torch.inference_mode():
+            product = native.matmul(left, right)
+    finally:
+        native.use_threads(1)
+        torch.set_num_threads(before)
+    assert (product == 4).all()
+
+
 def test_threads_change_no_bit():
     centred, encoder, bias = draw(500, 16), draw(256, 16, seed=1), draw(256, seed=2)
 

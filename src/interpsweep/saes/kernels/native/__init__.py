@@ -49,8 +49,12 @@ def share(work: Callable[[int], Any], count: int) -> list:
     if threads <= 1:
         return [work(i) for i in range(count)]
 
+    # whether torch records gradients, too, is a property of the calling thread
+    inference, gradients = torch.is_inference_mode_enabled(), torch.is_grad_enabled()
+
     def every(first: int) -> list:
-        return [work(i) for i in range(first, count, threads)]
+        with torch.inference_mode(inference), torch.set_grad_enabled(gradients):
+            return [work(i) for i in range(first, count, threads)]
 
     others = [_pool(_threads - 1).submit(every, first) for first in range(1, threads)]
     parts = [every(0), *(other.result() for other in others)]
