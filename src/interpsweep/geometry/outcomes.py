@@ -103,14 +103,16 @@ def standings(
     if not tested:
         return
     leading = nulls.batch_principal(rows[None], components)[0]
-    known: dict[str, tuple[Null, Array]] = {}
+    known: dict[str, Null] = {}
+    standard: dict[str, Array] = {}
     for name, shape in tested.items():
         if shape.null not in known:
-            null = null_of(rows, leading, shape.null)
-            known[shape.null] = null, null.standard(draws)
-        null, drawn = known[shape.null]
+            known[shape.null] = null_of(rows, leading, shape.null)
+        null = known[shape.null]
         if shape.applies(null.data[None])[0]:
-            found = shape.statistic(drawn)
+            if shape.null not in standard:
+                standard[shape.null] = null.standard(draws)
+            found = shape.statistic(standard[shape.null])
             own = float(shape.statistic(null.data[None])[0])
             yield name, Standing(shape, null, own, float(found.mean()), float(found.std()))
 
