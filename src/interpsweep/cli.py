@@ -202,7 +202,7 @@ def _run_stage(name: str, spec: Path, index: Path | None) -> None:
     from interpsweep.jobs import run_job
     from interpsweep.store import Store
 
-    _one_threaded_unless_told(spec)
+    _one_thread_for_libraries()
     run_job(Store(), spec, index, stage=name)
 
 
@@ -214,16 +214,13 @@ def _stage_command(name: str) -> Any:
     return command
 
 
-def _one_threaded_unless_told(spec: Path) -> None:
-    """Thread counts must be set before numpy and torch are imported."""
-    import json
-
-    try:
-        threads = str(json.loads(spec.read_text()).get("run", {}).get("threads", 1))
-    except (OSError, json.JSONDecodeError) as error:
-        raise UserError(f"{spec}: not a job file: {error}") from None
+def _one_thread_for_libraries() -> None:
+    """Last bits of a matrix product depend on its number of threads, so there is one, whatever
+    `run.threads` says; what can use more without that (our kernels), or must (a model's forward
+    passes), asks for them itself. To be called before numpy and torch are imported.
+    """
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ[variable] = threads
+        os.environ[variable] = "1"
 
 
 _tree = typer.Typer(

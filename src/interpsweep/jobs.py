@@ -67,7 +67,10 @@ def run_job(store: Store, job_file: Path, index: Path | None = None, stage: str 
     Raises UserError for anything the user can fix (also if the job is not of `stage`, when that
     is given) and `Stopped` after a SIGTERM that a stage answered with a checkpoint.
     """
-    job = json.loads(job_file.read_text(encoding="utf-8"))
+    try:
+        job = json.loads(job_file.read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError) as error:
+        raise UserError(f"{job_file}: not a job file: {error}") from None
     if "items" not in job:
         raise UserError(f"{job_file}: this is one item; `--spec` takes the job that makes it")
     if stage not in ("", job["stage"]):

@@ -22,6 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from threadpoolctl import threadpool_limits
+
 from interpsweep.context import Stopped
 from interpsweep.errors import UserError
 
@@ -111,7 +113,8 @@ def _child(
             resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
         if fault is not None:
             _arm(fault, root, os.open(calls, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600))
-        work()
+        with threadpool_limits(1):  # as every job has it; pytest, whose copy this is, has not
+            work()
         status = 0
     except UserError as error:
         os.write(2, f"interpsweep: {error}\n".encode())

@@ -46,7 +46,7 @@ class RunSection(Section):
         identity=False,
         pattern=r"^(auto|cpu|cuda(:\d+)?)$",
     )
-    threads: int = field(1, "Threads of one job's matrix products", identity=False, ge=1)
+    threads: int = field(1, "Threads of one job's kernels and forward passes", identity=False, ge=1)
     pack: int = field(
         0,
         "SAEs per training job; 0 puts all SAEs of a site into one job fed by one stream",

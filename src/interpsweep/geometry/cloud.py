@@ -118,12 +118,12 @@ def measure(
         one_hot=alone.share,
         one_hot_null=alone.null,
         p_one_hot=alone.p,
-        henze_zirkler=_settled(normal.statistic),
-        henze_zirkler_null=_settled(normal.null),
+        henze_zirkler=normal.statistic,
+        henze_zirkler_null=normal.null,
         p_gaussian=normal.p,
-        dimension=_settled(whole),
-        dimension_half=_settled(half),
-        dimension_quarter=_settled(quarter),
+        dimension=whole,
+        dimension_half=half,
+        dimension_quarter=quarter,
         loop=found.longest,
         p_loop=found.p,
         loop_power=found.power,
@@ -132,11 +132,6 @@ def measure(
         void_power=hollow.power,
     )
     return shape, found
-
-
-def _settled(value: float) -> float:
-    """Nine digits of a long sum: the last bits depend on where its terms lie in memory."""
-    return float(f"{value:.9g}")
 
 
 def _against_random(
