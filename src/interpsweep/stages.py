@@ -48,7 +48,7 @@ _ALL = (
     Stage("encode", "codes", "interpsweep.saes.encode", version=4, gpu=True, face="codes"),
     Stage("match", "matches", "interpsweep.matching.match", version=3, face="matches"),
     Stage("tree", "trees", "interpsweep.matching.tree", version=6, face="trees"),
-    Stage("geometry", "geometries", "interpsweep.geometry.geometry", version=15, face="geometry"),
+    Stage("geometry", "geometries", "interpsweep.geometry.geometry", version=16, face="geometry"),
     Stage("landscape", "landscapes", "interpsweep.geometry.landscape", version=2, face="landscape"),
     Stage("probe", "probes", "interpsweep.saes.probed", version=3, bank=True, face="probes"),
     Stage("meta", "metas", "interpsweep.saes.meta", face="metas"),

@@ -252,6 +252,21 @@ def test_a_horseshoe_is_a_line_not_a_circle() -> None:
     assert list(along(arc)) in (list(range(14)), list(range(13, -1, -1)))
 
 
+def test_a_shape_is_named_only_if_it_is_clearly_better_than_the_plain_ones() -> None:
+    fitted = {"circle": 0.12, "line": 0.52, "tree": -0.1, "sphere": 0.7, "helix": 0.8}
+    assert models.name(["circle"], fitted, 1.0) == "unresolved"  # a line, had its test passed
+    assert models.name(["circle", "line"], fitted, 1.0) == "line"
+    assert models.name(["line", "sphere"], fitted, 1.0) == "line"  # .30 is not half of .48
+    assert models.name(["line", "sphere", "helix"], fitted, 1.0) == "helix"
+    assert models.name(["sphere", "simplex"], fitted, 1.0) == "unresolved"
+    assert models.name(["simplex"], fitted, 1.0) == "simplex"
+    near = {"circle": 0.10, "line": 0.50, "tree": 0.53}
+    assert models.name(["line", "tree"], near, 3.0) == "unresolved"
+    assert (
+        models.name(["circle", "line"], {"circle": 0.55, "line": 0.5, "tree": 0.0}, 3.0) == "line"
+    )
+
+
 def test_models_predict_what_was_left_out_only_where_their_shape_is() -> None:
     t = 2 * np.pi * np.arange(9) / 9
     ring = np.c_[np.cos(t), np.sin(t)]

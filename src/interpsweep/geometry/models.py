@@ -26,7 +26,9 @@ MODELS = ("circle", "line", "tree", "torus", "sphere", "helix", "grid", "polytop
 ANTIPRISM = 8  # vertices of the only polytope that is neither a circle nor a simplex
 ARRANGEMENTS = 19
 BLOBS = 6
-NEEDED = 0.5  # of the error without it: a feature that does not bring it down so far is not needed
+PLAIN = ("circle", "line", "tree")
+NEEDED = 0.5  # of the error without it: what does not bring it down so far is not needed
+CLEAR = 0.9  # of the error of the next best plain shape: up to there a plain one is told from it
 FITTING = 0.5  # R2 from which a polytope is preferred to the sphere round it
 CLOSED = 2.0  # ends of a circle's order are at most this many neighbour distances apart
 
@@ -209,19 +211,30 @@ def name(passing: list[str], fitted: dict[str, float], closure: float) -> str:
 
     An open horseshoe is order, not a circle; a simplex or a polytope without a model of its own is
     named only where nothing more specific passes; one that has a model takes precedence over the
-    sphere that its vertices lie on, and a circle unless a sphere halves its error: a closed curve
-    that bends out of its plane lies near a sphere too.
+    sphere that its vertices lie on. Shapes that bend in more ways must halve the error of the best
+    plain one: a curve that leaves its plane lies near a sphere and a helix too. A plain one must be
+    clearly better than the other two, whether their tests pass or not.
     """
-    specific = {test: fitted[test] for test in passing if np.isfinite(fitted.get(test, np.nan))}
+    known = {test: r2 for test, r2 in fitted.items() if np.isfinite(r2)}
     if closure > CLOSED:
-        specific.pop("circle", None)
-    on_a_ring = 1 - specific.get("sphere", 0.0) > NEEDED * (1 - specific.get("circle", -np.inf))
-    if specific.get("polytope", 0.0) > FITTING or on_a_ring:
-        specific.pop("sphere", None)
-    if specific:
-        best = max(specific, key=lambda test: (specific[test], test))
-        return best if specific[best] > 0 else "unresolved"
-    return next((test for test in ("polytope", "simplex") if test in passing), "unresolved")
+        known.pop("circle", None)
+    fitted_tests = [test for test in passing if test in known]
+    if not fitted_tests:
+        return next((test for test in ("polytope", "simplex") if test in passing), "unresolved")
+    polytope_fits = "polytope" in fitted_tests and known["polytope"] > FITTING
+    able = [test for test in fitted_tests if not (test == "sphere" and polytope_fits)]
+    best = max((t for t in able if _told_apart(t, known)), key=lambda t: (known[t], t), default="")
+    return best if best and known[best] > 0 else "unresolved"
+
+
+def _told_apart(test: str, known: dict[str, float]) -> bool:
+    """Whether a shape's model predicts so much better than the (other) plain ones that the shape
+    may be named.
+    """
+    plain = max(known.get(other, -np.inf) for other in PLAIN if other != test)
+    if test == "polytope":  # few points in a fixed arrangement: no plain shape bends into it
+        return True
+    return 1 - known[test] <= (CLEAR if test in PLAIN else NEEDED) * (1 - plain)
 
 
 def closure(points: Array, order: NDArray[np.intp]) -> float:
