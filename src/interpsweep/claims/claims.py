@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from interpsweep.claims import (
+    branches,
     capture,
     match_tables,
     meta_parents,
@@ -122,6 +123,7 @@ def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str
         ("meta_parents", meta_parents.compare(found["trees"], found["metas"], found["saes"])),
         ("contrasts", match_tables.contrasts(matching)),
         ("saes", sweep_tables.saes(found["evaluations"], found["geometries"])),
+        *branches.tables(found["trees"], found["saes"], settings).items(),
     ):
         write_parquet(table, out / f"{name}.parquet")
     summary = summarise(claims, recovered)

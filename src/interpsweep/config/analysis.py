@@ -288,3 +288,17 @@ class ClaimsSettings(Section):
         gt=0,
         le=1,
     )
+    children: int = field(
+        2000, "Most children of one step in one dendrogram.", unit="latents", ge=3
+    )
+    triplets: int = field(
+        10_000, "Children drawn three at a time that a dendrogram is read by.", ge=100
+    )
+    draws: int = field(999, "Random draws behind a p of a step's families.", unit="draws", ge=99)
+    null_dictionaries: int = field(
+        39,
+        "Null dictionaries, with children as near to their parents in random directions.",
+        unit="draws",
+        ge=19,
+    )
+    seed: int = field(0, "Seed of the draws and null dictionaries of families.", ge=0)

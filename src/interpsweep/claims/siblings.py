@@ -1,0 +1,101 @@
+"""Families of a tree: the children that a narrow latent has in the next wider SAE, and their null.
+
+Children are chosen by direction as well as by firing: they are near their parent, and so near each
+other. What is found among them is therefore held against children that are just as near to the
+same parents but lie in random directions otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from interpsweep.claims.planted import CHILD
+from interpsweep.claims.sources import FAMILY, TYPES, Source, place
+from interpsweep.matching.twins import twin
+from interpsweep.saes.artifact import Dictionary
+from interpsweep.vectors import unit_length
+
+Ints = NDArray[np.int64]
+Unit = NDArray[np.float32]
+Array = NDArray[np.float64]
+STEP = ("model", "site", "layer", "architecture", "sparsity", "seed")
+STEP_COLUMNS = {
+    **{name: TYPES[name] for name in STEP},
+    **dict.fromkeys(("level", "d_narrow", "d_wide"), "int32"),
+}
+
+
+class Families(NamedTuple):
+    """All families of one step in width: where, unit rows of the narrow (n, d) and the wide (m, d)
+    SAE, the wide latents that are not rare, and of every child its latent and that of its parent
+    (c,), by parent and then by child.
+    """
+
+    at: dict[str, Any]
+    narrow: Unit
+    wide: Unit
+    alive: Ints
+    child: Ints
+    parent: Ints
+
+    def members(self) -> dict[int, Ints]:
+        """Parent -> its children."""
+        return {n: self.child[self.parent == n] for n in np.unique(self.parent).tolist()}
+
+    def generator(self, seed: int, purpose: int) -> np.random.Generator:
+        """Random numbers of this step for one purpose."""
+        here = (self.at[name] for name in ("level", "d_narrow", "d_wide", "seed"))
+        return np.random.default_rng([seed, purpose, *(max(int(value), 0) for value in here)])
+
+
+def read(trees: list[Source], saes: list[Source]) -> Iterator[Families]:
+    """The families of every step of every tree, one step at a time; those without children too."""
+    weights = {(*sae.key(FAMILY), sae.at["d_sae"]): sae for sae in saes}
+    for tree in trees:
+        nodes, edges = tree.table("nodes"), tree.table("edges")
+        widths = nodes.groupby("level")["d_sae"].first()
+        ends = {level: weights.get((*tree.key(FAMILY), int(d))) for level, d in widths.items()}
+        at = {name: place(tree.at)[name] for name in STEP}
+        for level in range(1, len(widths)):
+            narrow, wide = ends[level - 1], ends[level]
+            if narrow is None or wide is None:
+                continue
+            here = nodes[(nodes["level"] == level) & (nodes["type"] != "rare")]
+            step = {"level": level, "d_narrow": widths[level - 1], "d_wide": widths[level]}
+            yield Families(
+                at | step,
+                Dictionary.open(narrow.path).directions,
+                Dictionary.open(wide.path).directions,
+                np.sort(here["latent"].to_numpy(np.int64)),
+                *_children(edges[edges["level"] == level]),
+            )
+
+
+def _children(edges: pd.DataFrame) -> tuple[Ints, Ints]:
+    """Children and their parents (c,) among the edges of one level."""
+    kept = edges["primary"] & edges["related"] & (edges["step"] == 1) & edges["type"].isin(CHILD)
+    rows = edges[kept].sort_values(["n", "w"])
+    return rows["w"].to_numpy(np.int64), rows["n"].to_numpy(np.int64)
+
+
+def beside(rows: NDArray[np.floating], parents: Unit, children: Unit) -> Array:
+    """Random unit rows (k, d) turned towards parents (k, d) until they have the cosine with them
+    that their children (k, d) have.
+    """
+    towards = np.asarray(parents, np.float64)
+    cosine = np.clip(np.sum(towards * children, axis=1, keepdims=True), -1, 1)
+    rest = rows - np.sum(rows * towards, axis=1, keepdims=True) * towards
+    return cosine * towards + np.sqrt(1 - cosine**2) * unit_length(rest)
+
+
+def null_children(families: Families, child: Ints, parent: Ints, rng: np.random.Generator) -> Array:
+    """Children in the place of `child` (c,) of `parent` (c,): as near to their parents, in
+    directions of a dictionary with centre and spectrum of the wide one, (c, d).
+    """
+    rows = twin(families.wide[families.alive], len(child), rng)
+    return beside(rows, families.narrow[parent], families.wide[child])
