@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from interpsweep.claims import branches, dendrograms, parallelograms, siblings
 from interpsweep.claims.siblings import Families
-from interpsweep.config.analysis import ClaimsSettings
+from interpsweep.config.analysis import ClaimsSettings, GeometrySettings
 from interpsweep.matching.cosine import unit_rows
 
 D, PARENTS = 48, 12
 SETTINGS = ClaimsSettings(triplets=2000, draws=199, null_dictionaries=19)
+SHAPES_OF_FEW_DRAWS = GeometrySettings(most_draws=199, null_latents=128)
 Rows = NDArray[np.floating]
+
+
+class Serial:
+    """A context that does one block after the other."""
+
+    @staticmethod
+    def block_map(work: Callable, blocks: Iterable, _what: str) -> list:
+        return [work(block) for block in blocks]
 
 
 def random_rows(n: int, seed: int) -> NDArray[np.float32]:
@@ -23,7 +34,8 @@ def random_rows(n: int, seed: int) -> NDArray[np.float32]:
 def family_of(children: Rows, parent: list[int], narrow: Rows, others: int = 150) -> Families:
     """Families with the given children, followed by other latents of the wide SAE."""
     wide = unit_rows(np.concatenate([children, random_rows(others, 99)]))
-    at = {"level": 1, "d_narrow": len(narrow), "d_wide": len(wide), "seed": 0}
+    at = {"model": "m", "site": "s", "layer": 0, "architecture": "topk", "sparsity": 4.0}
+    at |= {"seed": 0, "level": 1, "d_narrow": len(narrow), "d_wide": len(wide)}
     order = np.argsort(parent, kind="stable")
     every = np.arange(len(wide))
     return Families(
@@ -155,10 +167,51 @@ def test_null_children_are_as_near_to_their_parents_and_elsewhere() -> None:
     assert np.sum(null * step.wide[step.child], axis=1).mean() < 0.9
 
 
+def test_children_on_a_circle_round_their_parent_are_found_and_no_others() -> None:
+    narrow, size = random_rows(PARENTS, 0), 9
+    angle = 2 * np.pi * np.arange(size) / size
+    plane = np.linalg.qr(random_rows(3, 1).T)[0][:, :2].T
+    ring = narrow[0] + 0.9 * (np.cos(angle)[:, None] * plane[0] + np.sin(angle)[:, None] * plane[1])
+    parent = np.repeat(np.arange(4), [size, size, size, 4])
+    cloud = narrow[parent[size:]] + 0.9 * random_rows(len(parent) - size, 2)
+    step = family_of(np.concatenate([ring + 0.1 * random_rows(size, 3), cloud]), parent, narrow)
+    shapes = SHAPES_OF_FEW_DRAWS.model_copy(update={"most_draws": 999})
+    rows = branches.branches(step, SETTINGS, shapes, Serial())
+    table = branches.with_q(branches.typed(rows, branches.COLUMNS))
+    assert sorted(table["parent"].unique()) == [0, 1, 2]  # four children are too few
+    circle = table[table["test"] == "circle"].set_index("parent")
+    assert circle.loc[0, "q"] <= 0.05 and circle.loc[0, "best_model"] == "circle"
+    assert (table.loc[table["parent"] != 0, "q"] > 0.05).all()
+    turn = np.array(circle.loc[0, "order"].split(",")).astype(int)
+    assert set((np.diff(turn) % size).tolist()) in ({1}, {size - 1})
+
+
+def test_shapes_of_random_children_near_a_parent_are_found_as_rarely_as_the_level_says() -> None:
+    p: dict[str, list[float]] = {}
+    for seed in range(12):
+        step = hierarchy(7, 1.2, 100 + 5 * seed)
+        step.at["seed"] = seed
+        for row in branches.branches(step, SETTINGS, SHAPES_OF_FEW_DRAWS, Serial()):
+            p.setdefault(row["test"], []).append(row["p_selected"])
+    assert {"circle", "line", "tree"} <= p.keys() and "simplex" not in p
+    for found in p.values():
+        assert np.mean(np.array(found) <= 0.05) <= 0.11  # of 144; more has probability below .003
+
+
+def test_only_the_largest_families_and_a_part_of_a_crowd_are_tested() -> None:
+    shapes = SHAPES_OF_FEW_DRAWS.model_copy(update={"max_cluster": 6})
+    few = SETTINGS.model_copy(update={"parents": 3})
+    rows = branches.branches(hierarchy(8, 1.2, 0), few, shapes, Serial())
+    assert {row["parent"] for row in rows} == {0, 1, 2}
+    assert {(row["children"], row["size"]) for row in rows} == {(8, 6)}
+
+
 def test_no_trees_and_no_families_give_typed_tables() -> None:
-    made = branches.tables([], [], SETTINGS)
-    for name, module in (("dendrograms", dendrograms), ("parallelograms", parallelograms)):
-        assert made[name].empty and list(made[name].columns) == list(module.COLUMNS)
+    made = branches.tables([], [], SETTINGS, SHAPES_OF_FEW_DRAWS, Serial())
+    assert list(made) == ["branches", "dendrograms", "parallelograms"]
+    for table, module in zip(made.values(), (branches, dendrograms, parallelograms), strict=True):
+        assert table.empty and list(table.columns) == list(module.COLUMNS)
     step = family_of(np.zeros((0, D)), [], random_rows(PARENTS, 0))
     assert dendrograms.measure(step, SETTINGS) == {"children": 0, "families": 0, "largest": 0}
     assert parallelograms.measure(step, SETTINGS) == {"families": 0, "pairs": 0}
+    assert branches.branches(step, SETTINGS, SHAPES_OF_FEW_DRAWS, Serial()) == []

@@ -4,6 +4,7 @@ elsewhere.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -364,16 +365,17 @@ def test_even_directions_are_a_simplex_only_if_they_were_not_chosen_by_direction
     plant = np.vstack([shapes.embed(shapes.simplex(8), DIM, rng, 1.0, 0.05), random_rows(60, rng)])
     even = plant.astype(np.float32)
     settings = GeometrySettings(clusterings=("cosine",), null_dictionaries=2, reruns=1)
-    every = census.population(even, None)
+    others = partial(census.subsets, census.population(even, None)[census.OWN])
     thing = census.Object(census.OWN, even[:8], np.arange(8))
-    chosen = census._object_rows(thing, every[census.OWN], None, settings, rng)
+    chosen = census.object_rows(thing, others, None, settings, rng)
     simplex = next(row for row in chosen if row["test"] == "simplex")
     assert simplex["p_selected"] < 0.001 and simplex["passes"]
     # the same points are none among points that are all as even
     ps = []
     for seed in range(5):
         alike = shapes.embed(shapes.simplex(40), DIM, np.random.default_rng(seed), 1.0, 0.05)
-        again = census._object_rows(thing, alike, None, settings, np.random.default_rng(seed))
+        others, drawn = partial(census.subsets, alike), np.random.default_rng(seed)
+        again = census.object_rows(thing, others, None, settings, drawn)
         ps.append(next(row for row in again if row["test"] == "simplex")["p_selected"])
     assert np.median(ps) > 0.05
     table = census.survey(even, settings, Plain).table
@@ -406,10 +408,11 @@ def test_random_directions_of_a_dictionary_are_no_shape(test: str, k: int) -> No
         pytest.skip("too few points for this test")
     rng, settings = np.random.default_rng(11), GeometrySettings(most_draws=199)
     every = nulls.random_directions(200, 32, 1, rng)[0]
+    others = partial(census.subsets, every)
     p = []
     for _ in range(80):
         some = every[rng.choice(200, k, replace=False)]
         for found in outcomes(some, 8, 99, 199, rng, (test,)).values():
-            p.append(census.selected(test, found, k, every, None, 1, settings, rng)[0])
+            p.append(census.selected(test, found, k, others, None, 1, settings, rng)[0])
     assert len(p) >= 79
     assert np.sum(np.array(p) <= 0.05) <= 10  # of 80; more has probability below .003

@@ -32,7 +32,7 @@ from interpsweep.claims.sources import (
     place,
     stacked,
 )
-from interpsweep.config.analysis import ClaimsSettings
+from interpsweep.config.analysis import ClaimsSettings, GeometrySettings
 from interpsweep.config.base import own_fields
 from interpsweep.context import Context
 from interpsweep.corpora.artifact import Corpus
@@ -91,6 +91,7 @@ class Labelled(NamedTuple):
 def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str, Any]:
     """Gather a sweep's tables into claims; see docs/tables.md for what is written."""
     settings = own_fields(ClaimsSettings, spec["settings"])
+    shapes = own_fields(GeometrySettings, spec["settings"]["geometry"])
     found = name_saes(gather(spec, inputs))
     concepts = stacked(found["concepts"], "concepts")
     concepts = with_q(concepts, ["test"]) if len(concepts) else concepts
@@ -123,7 +124,7 @@ def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str
         ("meta_parents", meta_parents.compare(found["trees"], found["metas"], found["saes"])),
         ("contrasts", match_tables.contrasts(matching)),
         ("saes", sweep_tables.saes(found["evaluations"], found["geometries"])),
-        *branches.tables(found["trees"], found["saes"], settings).items(),
+        *branches.tables(found["trees"], found["saes"], settings, shapes, ctx).items(),
     ):
         write_parquet(table, out / f"{name}.parquet")
     summary = summarise(claims, recovered)

@@ -47,10 +47,10 @@ class Families(NamedTuple):
         """Parent -> its children."""
         return {n: self.child[self.parent == n] for n in np.unique(self.parent).tolist()}
 
-    def generator(self, seed: int, purpose: int) -> np.random.Generator:
-        """Random numbers of this step for one purpose."""
+    def generator(self, *purpose: int) -> np.random.Generator:
+        """Random numbers of this step for one purpose, the setting of the seed first."""
         here = (self.at[name] for name in ("level", "d_narrow", "d_wide", "seed"))
-        return np.random.default_rng([seed, purpose, *(max(int(value), 0) for value in here)])
+        return np.random.default_rng([*purpose, *(max(int(value), 0) for value in here)])
 
 
 def read(trees: list[Source], saes: list[Source]) -> Iterator[Families]:
@@ -84,12 +84,12 @@ def _children(edges: pd.DataFrame) -> tuple[Ints, Ints]:
 
 
 def beside(rows: NDArray[np.floating], parents: Unit, children: Unit) -> Array:
-    """Random unit rows (k, d) turned towards parents (k, d) until they have the cosine with them
-    that their children (k, d) have.
+    """Random unit rows (..., k, d) turned towards parents (k, d) until they have the cosine with
+    them that their children (k, d) have.
     """
     towards = np.asarray(parents, np.float64)
-    cosine = np.clip(np.sum(towards * children, axis=1, keepdims=True), -1, 1)
-    rest = rows - np.sum(rows * towards, axis=1, keepdims=True) * towards
+    cosine = np.clip(np.sum(towards * children, axis=-1, keepdims=True), -1, 1)
+    rest = rows - np.sum(rows * towards, axis=-1, keepdims=True) * towards
     return cosine * towards + np.sqrt(1 - cosine**2) * unit_length(rest)
 
 

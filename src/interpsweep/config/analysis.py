@@ -288,6 +288,12 @@ class ClaimsSettings(Section):
         gt=0,
         le=1,
     )
+    parents: int = field(
+        64,
+        "Parents of one step in width, those with most children, whose children's shape is tested.",
+        unit="latents",
+        ge=1,
+    )
     children: int = field(
         2000, "Most children of one step in one dendrogram.", unit="latents", ge=3
     )

@@ -14,6 +14,7 @@ A group has up to two objects, never mixed: its *directions* (decoder rows of it
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -34,6 +35,9 @@ Unit = NDArray[np.float32]
 Array = NDArray[np.float64]
 OWN, MEANS = "directions", "token means"  # the kinds of objects
 GATE = 199  # most draws behind a p-value that only gates
+AT_ONCE = 100  # other sets of points held at a time
+# what else a group could have been: size k, draws, generator -> sets of points (draws, k, d)
+Others = Callable[[int, int, np.random.Generator], Array]
 
 
 class Survey(NamedTuple):
@@ -171,7 +175,7 @@ def _group_rows(
     pool = pools.get(group.source)
     rows = []
     for thing in objects(group, unit, features, kinds):
-        mine = _object_rows(thing, every[thing.kind], pool, settings, rng)
+        mine = object_rows(thing, partial(subsets, every[thing.kind]), pool, settings, rng)
         if thing.kind == MEANS and kinds is not None:
             for row in mine:
                 if row["passes"] and row["null"].startswith("haar"):
@@ -183,19 +187,27 @@ def _group_rows(
     return [{"cluster": number, "source": group.source, **row, "best_model": best} for row in rows]
 
 
-def _object_rows(
+def object_rows(
     thing: Object,
-    every: NDArray[np.floating],
+    others: Others,
     pool: NullPool | None,
     settings: GeometrySettings,
     rng: np.random.Generator,
+    tests: Collection[str] = tuple(SHAPES),
+    near: bool = False,
 ) -> list[dict[str, Any]]:
+    """Rows of one object, one for each of the `tests`, without cluster, source and best_model.
+
+    `pool` are clusters of null dictionaries, None if the group was not found by clustering
+    directions; then `others` gives what else it could have been. `near` says that it was chosen by
+    direction all the same.
+    """
     most = settings.most_draws if pool is None else GATE
-    wanted = tuple(t for t, s in SHAPES.items() if not s.directions_only or thing.kind == OWN)
+    wanted = tuple(t for t in tests if not SHAPES[t].directions_only or thing.kind == OWN)
     made = outcomes(thing.points, settings.components, settings.draws, most, rng, wanted)
     points = nulls.principal(thing.points, settings.components)
     rows: list[dict[str, Any]] = []
-    for test, shape in SHAPES.items():
+    for test, shape in ((name, SHAPES[name]) for name in tests):
         outcome = made.get(test)
         order = shape.order(points) if shape.order and outcome else None
         row = {
@@ -214,7 +226,7 @@ def _object_rows(
             row["power"] = f"no power below {shape.least} points" if few else "does not apply"
         else:
             p, count, power = selected(
-                test, outcome, len(points), every, pool, len(made), settings, rng
+                test, outcome, len(points), others, pool, len(made), settings, rng, near
             )
             row |= outcome._asdict() | {"p_selected": p, "n_selected": count, "power": power}
             row["passes"] = bool(p <= settings.level and outcome.p <= settings.level)
@@ -232,27 +244,28 @@ def selected(
     test: str,
     outcome: Outcome,
     size: int,
-    every: NDArray[np.floating],
+    others: Others,
     pool: NullPool | None,
     tests: int,
     settings: GeometrySettings,
     rng: np.random.Generator,
+    near: bool = False,
 ) -> tuple[float, int, str]:
     """p of one of `tests` tests of `size` points given how the group was chosen, how many null
     clusters are behind it, and why there is none.
 
-    Where a group was not chosen by direction, nothing but chance would give it other directions
-    than those of as many random points of `every` one (n, d). Equal lengths, which their null does
-    not keep, alone bring points nearer to an even shape: there a group must stand out from such
-    subsets as well.
+    Without a pool, nothing but chance would give a group other points than those that `others`
+    draws: for one that was not chosen by direction, as many random ones of all. Equal lengths,
+    which their null does not keep, alone bring points nearer to an even shape: there a group must
+    stand out from these draws as well, and in every test if it was chosen for being `near`.
     """
     shape = SHAPES[test]
     if pool is None:
-        if outcome.p > settings.level or not shape.even:
+        if outcome.p > settings.level or not (near or shape.even):
             return outcome.p, 0, ""
-        draw = partial(_others, shape, every, size, settings.components, rng.spawn(1)[0])
-        others, _ = nulls.settled_p(outcome.statistic, draw, settings.most_draws)
-        return max(outcome.p, others), 0, ""
+        draw = partial(_others, shape, others, size, settings.components, rng.spawn(1)[0])
+        p, _ = nulls.settled_p(outcome.statistic, draw, settings.most_draws)
+        return max(outcome.p, p), 0, ""
     if shape.null == "random":
         return np.nan, 0, EVEN
     needed = settings.level / tests
@@ -264,21 +277,27 @@ def selected(
 
 def _others(
     shape: Shape,
-    every: NDArray[np.floating],
+    others: Others,
     size: int,
     components: int,
     rng: np.random.Generator,
     draws: int,
-) -> NDArray[np.float64]:
-    """A statistic of `draws` random subsets of points (n, d); the least one where the test does not
-    apply.
-    """
+) -> Array:
+    """A statistic of `draws` other sets of points; the least one where the test does not apply."""
+    made = []
+    for first in range(0, draws, AT_ONCE):
+        data = others(size, min(AT_ONCE, draws - first), rng)
+        if shape.null.startswith("haar"):
+            data = nulls.batch_principal(data, components)
+        made.append(np.where(shape.applies(data), shape.statistic(data), -np.inf))
+    return np.concatenate(made)
+
+
+def subsets(every: NDArray[np.floating], size: int, draws: int, rng: np.random.Generator) -> Array:
+    """`draws` random sets of `size` points of `every` one (n, d), (draws, size, d)."""
     some = min(size, len(every))
     rows = np.array([rng.choice(len(every), some, replace=False) for _ in range(draws)])
-    data = np.asarray(every, np.float64)[rows]
-    if shape.null.startswith("haar"):
-        data = nulls.batch_principal(data, components)
-    return np.where(shape.applies(data), shape.statistic(data), -np.inf)
+    return np.asarray(every, np.float64)[rows]
 
 
 def best_model(rows: list[dict[str, Any]]) -> str:

@@ -38,7 +38,9 @@ def plan_claims(items: Items, sweep: Sweep) -> str:
     }
     inputs["corpora"] = [item.digest for item in items.of("corpus")]
     index = _index([item for found in chosen.values() for item in found] + items.of("corpus"))
-    return items.add("claims", {**sweep.claims.identity(), "index": index}, inputs, {})
+    # families are tested for shapes as clusters are
+    settings = {**sweep.claims.identity(), "geometry": sweep.geometry.identity(), "index": index}
+    return items.add("claims", settings, inputs, {})
 
 
 def _index(chosen: Iterable[PlannedItem]) -> dict[str, Coordinates]:
