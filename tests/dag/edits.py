@@ -155,6 +155,7 @@ READS = {
             "pareto",
             "widths",
             "families",
+            "branches",
             "calibration",
             "power",
             "operating",

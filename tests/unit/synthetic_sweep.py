@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from synthetic_matches import contrasts, write_match
 
+from interpsweep.claims import dendrograms, parallelograms
 from interpsweep.claims.nested import LEVEL_COLUMNS
 from interpsweep.claims.planted import SCORE_COLUMNS
 from interpsweep.claims.relations import RELATION_COLUMNS
@@ -214,6 +215,9 @@ class SyntheticSweep:
         write_parquet(typed([], SCORE_COLUMNS), out / "edge_scores.parquet")
         nested = [row for at in saes if (row := levels_row(at, self.widths))]
         write_parquet(typed(nested, LEVEL_COLUMNS), out / "levels.parquet")
+        steps = [row for at in saes if (row := families_row(at, self.widths))]
+        write_parquet(typed(steps, dendrograms.COLUMNS), out / "dendrograms.parquet")
+        write_parquet(typed(steps, parallelograms.COLUMNS), out / "parallelograms.parquet")
         matching = pd.DataFrame([r for site in self.sites for r in self._matching(site)])
         write_parquet(matching, out / "matching.parquet")
         places = [self.place(site, architecture="batchtopk", sparsity=32) for site in self.sites]
@@ -397,6 +401,21 @@ def levels_row(at: dict[str, Any], widths: tuple[int, ...]) -> dict[str, Any] | 
         "null_agreement": 0.03,
         "p": 0.001 if agreement > 0.04 else 0.4,
     }
+
+
+def families_row(at: dict[str, Any], widths: tuple[int, ...]) -> dict[str, Any] | None:
+    """Siblings that are joined first beyond the null on the first layers; None if narrowest."""
+    place = widths.index(at["d_sae"])
+    if place == 0:
+        return None
+    rng = np.random.default_rng([at["layer"], at["d_sae"], at["seed"], 1])
+    beyond = max(0.0, 0.15 - 0.02 * at["layer"]) + 0.02 * rng.normal()
+    p = 0.02 if beyond > 0.05 else 0.5
+    row = {**at, "level": place, "d_narrow": widths[place - 1], "d_wide": at["d_sae"]}
+    row |= {"children": 60, "families": 14, "largest": 12, "pairs": 20}
+    row |= {"triplets": 0.6 + beyond, "triplets_beside": 0.6, "triplets_beside_p": p}
+    row |= {"cophenetic": 0.1 + beyond, "cophenetic_beside": 0.1, "cophenetic_beside_p": p}
+    return row | {"score": 0.37 + 0.01 * rng.normal(), "score_null": 0.37, "score_p": 0.4}
 
 
 def probed(rng: np.random.Generator) -> pd.DataFrame:

@@ -23,6 +23,7 @@ from interpsweep.vectors import unit_length
 Ints = NDArray[np.int64]
 Unit = NDArray[np.float32]
 Array = NDArray[np.float64]
+SPARE = 4  # rows of a null dictionary per child
 STEP = ("model", "site", "layer", "architecture", "sparsity", "seed")
 STEP_COLUMNS = {
     **{name: TYPES[name] for name in STEP},
@@ -96,6 +97,25 @@ def beside(rows: NDArray[np.floating], parents: Unit, children: Unit) -> Array:
 def null_children(families: Families, child: Ints, parent: Ints, rng: np.random.Generator) -> Array:
     """Children in the place of `child` (c,) of `parent` (c,): as near to their parents, in
     directions of a dictionary with centre and spectrum of the wide one, (c, d).
+
+    One whose parent is nearest to it of all these parents is drawn again, and so is one whose
+    parent is not, until the same holds for it, as long as the `SPARE` rows per child last.
     """
-    rows = twin(families.wide[families.alive], len(child), rng)
-    return beside(rows, families.narrow[parent], families.wide[child])
+    narrow, wide = families.narrow, families.wide
+    parents, own = np.unique(parent, return_inverse=True)
+    above = narrow[parents].astype(np.float64).T
+
+    def nearest(rows: NDArray[np.floating], which: Ints) -> NDArray[np.bool_]:
+        return np.asarray(np.argmax(rows @ above, axis=1) == own[which])
+
+    expected = nearest(wide[child], np.arange(len(child)))
+    rows = twin(wide[families.alive], SPARE * len(child), rng)
+    made = np.empty((len(child), wide.shape[1]))
+    left, used = np.arange(len(child)), 0
+    while len(left) and used < len(rows):
+        now = left[: len(rows) - used]
+        drawn = rows[used : used + len(now)]
+        made[now] = beside(drawn, narrow[parent[now]], wide[child[now]])
+        wrong = nearest(made[now], now) != expected[now]
+        left, used = np.concatenate([now[wrong], left[len(now) :]]), used + len(now)
+    return made
