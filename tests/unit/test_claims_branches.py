@@ -15,7 +15,7 @@ from interpsweep.matching.cosine import unit_rows
 
 D, PARENTS = 48, 12
 SETTINGS = ClaimsSettings(triplets=2000, draws=199, null_dictionaries=19)
-SHAPES_OF_FEW_DRAWS = GeometrySettings(most_draws=199, null_latents=128)
+SHAPES_OF_FEW_DRAWS = GeometrySettings(most_draws=199)
 Rows = NDArray[np.floating]
 
 
@@ -160,7 +160,9 @@ def test_random_pairs_have_nearly_the_cosine_of_siblings() -> None:
 
 def test_null_children_are_as_near_to_their_parents_and_elsewhere() -> None:
     step = hierarchy(4, 0.7, 0)
-    null = siblings.null_children(step, step.child, step.parent, np.random.default_rng(0))
+    rng = np.random.default_rng(0)
+    rows = siblings.null_rows(step, 100, rng)
+    null = siblings.null_children(step, step.child, step.parent, rows, rng)
     own = np.sum(step.wide[step.child] * step.narrow[step.parent], axis=1)
     np.testing.assert_allclose(np.sum(null * step.narrow[step.parent], axis=1), own, atol=1e-6)
     np.testing.assert_allclose(np.linalg.norm(null, axis=1), 1)

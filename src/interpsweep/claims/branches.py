@@ -20,7 +20,6 @@ from interpsweep.claims.sources import Source
 from interpsweep.config.analysis import ClaimsSettings, GeometrySettings
 from interpsweep.geometry import census
 from interpsweep.geometry.selection import TESTS
-from interpsweep.matching.twins import twin
 from interpsweep.tables import typed
 
 LEAST = 5  # children in which a shape can be seen
@@ -72,8 +71,7 @@ def branches(
     large.sort(key=lambda family: (-len(family[1]), family[0]))
     if not large:
         return []
-    count = max(shapes.null_latents, shapes.max_cluster)
-    null = twin(step.wide[step.alive], count, step.generator(settings.seed, 3))
+    null = siblings.null_rows(step, shapes.max_cluster, step.generator(settings.seed, 3))
     work = partial(_family_rows, step=step, null=null, seed=settings.seed, shapes=shapes)
     found = ctx.block_map(work, large[: settings.parents], "families of trees")
     return [row for rows in found for row in rows]
@@ -106,5 +104,5 @@ def _others(
     rng: np.random.Generator,
 ) -> Array:
     """Null families in the place of one, (draws, size, d)."""
-    towards = np.repeat(step.narrow[[parent]], size, axis=0)
-    return siblings.beside(census.subsets(null, size, draws, rng), towards, step.wide[children])
+    rows = census.subsets(null, size, draws, rng)
+    return siblings.beside(step, rows, np.full(size, parent), children)

@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from scipy.cluster.hierarchy import cophenet, linkage
 from scipy.spatial.distance import squareform
 
-from interpsweep.claims.siblings import STEP_COLUMNS, Families, Ints, null_children
+from interpsweep.claims.siblings import STEP_COLUMNS, Families, Ints, null_children, null_rows
 from interpsweep.config.analysis import ClaimsSettings
 from interpsweep.geometry.nulls import upper_p
 
 Array = NDArray[np.float64]
+SPARE = 4  # rows of a null dictionary per child
 _MEASURES = ("triplets", "cophenetic")
 COLUMNS = {
     **STEP_COLUMNS,
@@ -70,8 +71,9 @@ def measure(step: Families, settings: ClaimsSettings) -> dict[str, Any]:
     permuted = np.array(
         [agreement(tree, labels, rng.permutation(len(child))) for _ in range(settings.draws)]
     )
+    rows = null_rows(step, SPARE * len(child), rng)
     nulls = [
-        agreement(dendrogram(null_children(step, child, parent, rng)), labels)
+        agreement(dendrogram(null_children(step, child, parent, rows, rng)), labels)
         for _ in range(settings.null_dictionaries)
     ]
     for name, value, any_, near in zip(_MEASURES, own, permuted.T, np.array(nulls).T, strict=True):

@@ -8,7 +8,9 @@ same parents but lie in random directions otherwise.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,7 +25,7 @@ from interpsweep.vectors import unit_length
 Ints = NDArray[np.int64]
 Unit = NDArray[np.float32]
 Array = NDArray[np.float64]
-SPARE = 4  # rows of a null dictionary per child
+LEAST = 1024  # rows of a null dictionary
 STEP = ("model", "site", "layer", "architecture", "sparsity", "seed")
 STEP_COLUMNS = {
     **{name: TYPES[name] for name in STEP},
@@ -31,7 +33,8 @@ STEP_COLUMNS = {
 }
 
 
-class Families(NamedTuple):
+@dataclass(frozen=True)
+class Families:
     """All families of one step in width: where, unit rows of the narrow (n, d) and the wide (m, d)
     SAE, the wide latents that are not rare, and of every child its latent and that of its parent
     (c,), by parent and then by child.
@@ -43,6 +46,13 @@ class Families(NamedTuple):
     alive: Ints
     child: Ints
     parent: Ints
+
+    @cached_property
+    def covariance(self) -> Array:
+        """Of the rows of the wide SAE that are not rare, (d, d)."""
+        rows = self.wide[self.alive].astype(np.float64)
+        rows -= rows.mean(axis=0)
+        return np.asarray(rows.T @ rows / len(rows))
 
     def members(self) -> dict[int, Ints]:
         """Parent -> its children."""
@@ -84,38 +94,52 @@ def _children(edges: pd.DataFrame) -> tuple[Ints, Ints]:
     return rows["w"].to_numpy(np.int64), rows["n"].to_numpy(np.int64)
 
 
-def beside(rows: NDArray[np.floating], parents: Unit, children: Unit) -> Array:
-    """Random unit rows (..., k, d) turned towards parents (k, d) until they have the cosine with
-    them that their children (k, d) have.
+def null_rows(families: Families, count: int, rng: np.random.Generator) -> Array:
+    """Rows of a null dictionary with the centre and covariance of the wide one, (n, d), at least
+    `count`.
     """
-    towards = np.asarray(parents, np.float64)
-    cosine = np.clip(np.sum(towards * children, axis=-1, keepdims=True), -1, 1)
-    rest = rows - np.sum(rows * towards, axis=-1, keepdims=True) * towards
+    return twin(families.wide[families.alive], max(count, LEAST), rng)
+
+
+def beside(families: Families, rows: Array, parent: Ints, child: Ints) -> Array:
+    """Random rows (..., c, d) turned towards their `parent` (c,) until they have the cosine with it
+    that `child` (c,) has.
+
+    What is off the parent follows as it would in Gaussian directions with the covariance C of the
+    wide dictionary: given w.n, those have the mean C n (w.n - m.n) / (n.C n), and siblings have
+    more in common than their parent.
+    """
+    towards = families.narrow[parent].astype(np.float64)
+    along = towards @ families.covariance
+    cosine = np.clip(np.sum(towards * families.wide[child], axis=-1, keepdims=True), -1, 1)
+    spread = np.maximum(np.sum(along * towards, axis=-1, keepdims=True), 1e-300)
+    moved = rows + (cosine - np.sum(rows * towards, axis=-1, keepdims=True)) * along / spread
+    rest = moved - np.sum(moved * towards, axis=-1, keepdims=True) * towards
     return cosine * towards + np.sqrt(1 - cosine**2) * unit_length(rest)
 
 
-def null_children(families: Families, child: Ints, parent: Ints, rng: np.random.Generator) -> Array:
-    """Children in the place of `child` (c,) of `parent` (c,): as near to their parents, in
-    directions of a dictionary with centre and spectrum of the wide one, (c, d).
+def null_children(
+    families: Families, child: Ints, parent: Ints, null: Array, rng: np.random.Generator
+) -> Array:
+    """Children in the place of `child` (c,) of `parent` (c,), as near to their parents, from random
+    rows of `null` (n, d), n at least c; (c, d).
 
-    One whose parent is nearest to it of all these parents is drawn again, and so is one whose
-    parent is not, until the same holds for it, as long as the `SPARE` rows per child last.
+    One whose parent is nearest to it of all these parents is made again, and so is one whose
+    parent is not, until the same holds for it, as long as there are rows.
     """
-    narrow, wide = families.narrow, families.wide
     parents, own = np.unique(parent, return_inverse=True)
-    above = narrow[parents].astype(np.float64).T
+    above = families.narrow[parents].astype(np.float64).T
 
     def nearest(rows: NDArray[np.floating], which: Ints) -> NDArray[np.bool_]:
         return np.asarray(np.argmax(rows @ above, axis=1) == own[which])
 
-    expected = nearest(wide[child], np.arange(len(child)))
-    rows = twin(wide[families.alive], SPARE * len(child), rng)
-    made = np.empty((len(child), wide.shape[1]))
+    expected = nearest(families.wide[child], np.arange(len(child)))
+    order = rng.permutation(len(null))
+    made = np.empty((len(child), null.shape[1]))
     left, used = np.arange(len(child)), 0
-    while len(left) and used < len(rows):
-        now = left[: len(rows) - used]
-        drawn = rows[used : used + len(now)]
-        made[now] = beside(drawn, narrow[parent[now]], wide[child[now]])
+    while len(left) and used < len(order):
+        now = left[: len(order) - used]
+        made[now] = beside(families, null[order[used : used + len(now)]], parent[now], child[now])
         wrong = nearest(made[now], now) != expected[now]
         left, used = np.concatenate([now[wrong], left[len(now) :]]), used + len(now)
     return made
