@@ -233,6 +233,23 @@ def test_clusters_replicate_through_mutual_latents(tmp_path: Any) -> None:
     assert multiplicity.replicate(census, partners, 0.05) == ([2, 2, 2], [2, 2, 0])
 
 
+def test_a_group_of_tokens_replicates_in_a_part_of_one(tmp_path: Any) -> None:
+    edges = pd.DataFrame({"a": [], "b": [], "mutual": []})
+    write_parquet(edges, tmp_path / "edges.parquet")
+    match = Source("m", tmp_path, {"direction": "seed", "a_digest": "A", "b_digest": "B"})
+    days, months = [1, 2, 3], [4, 5, 6, 7]
+    source = ["tokens"] * 7 + ["token parts"] * 7
+    members = {
+        "A": pd.DataFrame({"source": "tokens", "cluster": [0] * 3 + [1] * 4}),
+        "B": pd.DataFrame({"source": source, "cluster": [0] * 7 + [1] * 3 + [2] * 4}),
+    }
+    for table, ids in (("A", days + months), ("B", 2 * (days + months))):
+        members[table] = members[table].assign(token_id=ids, feature=-1)
+    partners = multiplicity.cluster_partners([match], members, 0.6)
+    assert partners["A", 0] == [("B", 1)] and partners["A", 1] == [("B", 2)]
+    assert partners["B", 1] == [("A", 0)] and partners["B", 0] == [("A", -1)]
+
+
 def test_q_of_tests_inside_selected_clusters() -> None:
     """Simes and BH select two of three clusters; inside, tests face BH at 2/3 of the level."""
     table = pd.DataFrame(

@@ -12,7 +12,7 @@ from test_geometry_cofiring import Matrix, Plain
 
 from interpsweep.config.analysis import GeometrySettings
 from interpsweep.errors import UserError
-from interpsweep.geometry import cofired, groups, spectrum
+from interpsweep.geometry import clusters, cofired, groups, spectrum
 from interpsweep.worlds import polytopes
 
 GROUPS, SIZE, ROWS = 4, 6, 6000
@@ -52,6 +52,26 @@ def test_jaccard_counts_rows() -> None:
     joint = np.array([[4.0, 2.0, 0.0], [2.0, 6.0, 0.0], [0.0, 0.0, 0.0]])
     made = cofired.Cofiring(joint, np.diag(joint).copy(), 10).jaccard()
     np.testing.assert_allclose(made, [[0, 0.25, 0], [0.25, 0, 0], [0, 0, 0]])
+
+
+def nested(apart: float, rng: np.random.Generator) -> np.ndarray:
+    """Unit rows (24, 48): a blob of 8 far from one of 16, which is two of 8, `apart` of each other."""
+    centre = np.linalg.qr(rng.standard_normal((48, 4)))[0].T
+    two = [centre[0] + apart * centre[2], centre[0] - apart * centre[2]]
+    rows = np.repeat([*two, centre[1]], 8, axis=0) + 0.03 * rng.standard_normal((24, 48))
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+@pytest.mark.parametrize(("apart", "count"), [(0.5, 2), (0.0, 0)])
+def test_parts_of_a_group(apart: float, count: int) -> None:
+    unit = nested(apart, np.random.default_rng(0))
+    found = {tuple(c.members): c for c in clusters.find(unit, 4, 16, 100, 0)}
+    whole = found[tuple(range(16))]
+    parts = clusters.parts(unit, whole, 4)
+    assert [c.members.tolist() for c in sorted(parts, key=lambda c: int(c.members[0]))] == [
+        list(range(8 * i, 8 * i + 8)) for i in range(count)
+    ]
+    assert not any(clusters.parts(unit, part, 4) for part in parts)
 
 
 def test_factors_of_a_tegum_product_are_groups() -> None:

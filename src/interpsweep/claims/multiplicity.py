@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from statsmodels.stats.multitest import multipletests
 
 from interpsweep.claims.sources import Source
+from interpsweep.geometry.groups import OF_TOKENS
 
 Floats = NDArray[np.float64]
 
@@ -74,10 +76,9 @@ def cluster_partners(
     """For each (sae digest, cluster), the same cluster in SAEs of other seeds.
 
     Latents correspond by mutual nearest neighbours of the stored seed matches, kinds of tokens by
-    their id; clusters correspond if they have one source and at least `overlap` of the larger one's
-    members do. An SAE without a
-    counterpart is listed with cluster -1, so that the list's length is the number of seeds that
-    could have replicated it.
+    their id; clusters correspond if they have one source (or are both of tokens) and at least
+    `overlap` of the larger one's members do. An SAE without a counterpart is listed with cluster
+    -1, so that the list's length is the number of seeds that could have replicated it.
     """
     found: dict[tuple[str, int], list[tuple[str, int]]] = {}
     for match in matches:
@@ -106,21 +107,20 @@ def _partner(
         for source, rows in theirs.groupby("source")
     }
     for (source, cluster), rows in members[left].groupby(["source", "cluster"]):
-        home, names = homes.get(source, {}), rows[_name(source)].tolist()
-        there = names if source == "tokens" else [to.get(int(f), -1) for f in names]
-        mapped = [home.get(name, -1) for name in there]
-        votes: dict[int, int] = {}
-        for where in mapped:
-            if where >= 0:
-                votes[int(where)] = votes.get(int(where), 0) + 1
-        best = max(sorted(votes), key=lambda c: votes[c], default=-1)
-        enough = best >= 0 and votes[best] >= overlap * max(len(rows), size[best])
+        tokens, names = source in OF_TOKENS, rows[_name(source)].tolist()
+        there = names if tokens else [to.get(int(f), -1) for f in names]
+        # a whole group here may be a part of one there
+        alike = [homes.get(other, {}) for other in (OF_TOKENS if tokens else (source,))]
+        votes = Counter(int(home[name]) for home in alike for name in there if name in home)
+        larger = {c: max(len(rows), size[c]) for c in sorted(votes)}
+        best = max(larger, key=lambda c: votes[c] / larger[c], default=-1)
+        enough = best >= 0 and votes[best] >= overlap * larger[best]
         found.setdefault((left, int(cluster)), []).append((right, best if enough else -1))
 
 
 def _name(source: str) -> str:
     """The column of `clusters.parquet` that names the members of a cluster of this source."""
-    return "token_id" if source == "tokens" else "feature"
+    return "token_id" if source in OF_TOKENS else "feature"
 
 
 def replicate(

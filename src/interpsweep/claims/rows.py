@@ -16,7 +16,7 @@ from interpsweep.claims.multiplicity import (
 )
 from interpsweep.claims.sources import PLACE, TYPES, Source, place, stacked
 from interpsweep.config.analysis import ClaimsSettings
-from interpsweep.geometry.groups import BY_DIRECTION
+from interpsweep.geometry.groups import BY_DIRECTION, OF_TOKENS
 
 CLAIM_COLUMNS = {
     **{name: TYPES[name] for name in PLACE},
@@ -37,7 +37,7 @@ CENSUS_NULLS = {
 SELECTION = {
     **dict.fromkeys(BY_DIRECTION, "clusters selected in covariance-matched twins"),
     **dict.fromkeys(("phi", "jaccard", "cofiring"), "clusters chosen by codes"),
-    "tokens": "kinds of tokens chosen by codes",
+    **dict.fromkeys(OF_TOKENS, "kinds of tokens chosen by codes"),
 }
 
 

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from scipy.cluster.hierarchy import linkage
 from sklearn.cluster import KMeans
 
+LASTING = 0.5  # share of a cluster's persistence that its parts need together
+
 
 class Cluster(NamedTuple):
     """One cluster: member rows in ascending order, and its excess of mass in the dendrogram."""
@@ -28,7 +30,7 @@ def find(
     HDBSCAN). More than `limit` rows are first halved by 2-means until no part exceeds it.
     """
     found = []
-    for part in _parts(unit, np.arange(len(unit)), limit, seed):
+    for part in _halves(unit, np.arange(len(unit)), limit, seed):
         if len(part) >= smallest:
             found += [
                 Cluster(part[members], mass)
@@ -38,7 +40,22 @@ def find(
     return found
 
 
-def _parts(
+def parts(unit: NDArray[np.float32], whole: Cluster, smallest: int) -> list[Cluster]:
+    """The clusters that a cluster of `find` falls into, with rows of `unit` (n, d) as members.
+
+    The best choice below the whole, as in `find`: parts of at least `smallest` members. They count
+    if they are two or more and together last nearly as long as the whole (`LASTING` of its
+    persistence); the splinters that break off every cluster do not.
+    """
+    if len(whole.members) < 2 * smallest:
+        return []
+    found = _persistent(unit[whole.members], smallest, len(whole.members) - 1)
+    if len(found) < 2 or sum(mass for _, mass in found) < LASTING * whole.persistence:
+        return []
+    return [Cluster(whole.members[members], mass) for members, mass in found]
+
+
+def _halves(
     unit: NDArray[np.float32], rows: NDArray[np.int64], limit: int, seed: int
 ) -> list[NDArray[np.int64]]:
     if len(rows) <= limit:
@@ -46,7 +63,7 @@ def _parts(
     side = KMeans(2, n_init=1, random_state=seed).fit_predict(unit[rows])
     if side.all() or not side.any():  # identical rows: halve them as they come
         side = np.arange(len(rows)) % 2
-    return [p for s in (0, 1) for p in _parts(unit, rows[side == s], limit, seed)]
+    return [p for s in (0, 1) for p in _halves(unit, rows[side == s], limit, seed)]
 
 
 def _persistent(

@@ -19,7 +19,8 @@ from interpsweep.saes.firing import Firing
 Ints = NDArray[np.int64]
 # saw the directions: their null repeats the search
 BY_DIRECTION = ("cosine", "leiden", "spectral", "tegum")
-SOURCES = (*BY_DIRECTION, "phi", "jaccard", "cofiring", "tokens")
+OF_TOKENS = ("tokens", "token parts")
+SOURCES = (*BY_DIRECTION, "phi", "jaccard", "cofiring", *OF_TOKENS)
 FACTOR = 3  # smallest tegum factor that is tested: a triangle
 FACTOR_QUANTILE = 0.999  # of |cosine| of random directions, above which two share a factor
 KEPT = 0.8  # share of the directions in a rerun that measures stability
@@ -27,8 +28,8 @@ KEPT = 0.8  # share of the directions in a rerun that measures stability
 
 class Group(NamedTuple):
     """One cluster: the source that chose it, its latents as rows of the directions, the excess of
-    mass in its dendrogram (NaN without one), its kinds of tokens (empty unless the source is
-    "tokens"), and how well it comes back on a part of the directions.
+    mass in its dendrogram (NaN without one), its kinds of tokens (empty unless the source is one
+    of `OF_TOKENS`), and how well it comes back on a part of the directions.
     """
 
     source: str
@@ -194,10 +195,17 @@ def by_cofiring(
 
 def by_tokens(kinds: Kinds, settings: GeometrySettings) -> list[Group]:
     """Clusters of kinds of tokens by the surroundings they stand in, with the latents that hold
-    them.
+    them; then the parts into which they fall: of all dates the weekdays, the months and the years.
     """
-    found = linked(kinds.profiles, settings) if len(kinds.ids) >= settings.min_cluster else []
-    return [Group("tokens", kinds.holders(c.members)[1], c.persistence, c.members) for c in found]
+    if len(kinds.ids) < settings.min_cluster:
+        return []
+    found = linked(kinds.profiles, settings)
+    within = [p for c in found for p in clusters.parts(kinds.profiles, c, settings.min_cluster)]
+    return [
+        Group(source, kinds.holders(c.members)[1], c.persistence, c.members)
+        for source, chosen in zip(OF_TOKENS, (found, within), strict=True)
+        for c in chosen
+    ]
 
 
 def of_codes(
