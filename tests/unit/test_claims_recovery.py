@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -189,9 +190,12 @@ def test_forest_ancestors_count_as_edges() -> None:
         }
     )
     ladder = [holding, holding]
-    scores = recovery.edge_scores("species", CONCEPTS, ladder, nodes, SETTINGS)
+    scores = recovery.edge_scores("species", CONCEPTS, ladder, nodes)
     assert scores["edge_recall"] == 0.75 and scores["edge_precision"] == 1
     assert np.isclose(scores["edge_f1"], 6 / 7)
+    faint = {n: replace(h, f1=np.full_like(h.f1, 0.49)) for n, h in holding.concepts.items()}
+    ladder = [holding._replace(concepts=faint)] * 2
+    assert recovery.edge_scores("species", CONCEPTS, ladder, nodes)["edge_recall"] == 0
 
 
 def test_q_values() -> None:

@@ -201,7 +201,7 @@ def recover_all(
                 here.get(name), sae.directions, *recovery.latents_of(name, one.holding, LEAST)
             )
             nodes = trees.get(family)
-            row |= recovery.edge_scores(name, one.concepts, ladder, nodes, settings)
+            row |= recovery.edge_scores(name, one.concepts, ladder, nodes)
             made.append({**place(one.source.at), **row})
     orders = q_values(np.array([row["shape_p"] for row in made], np.float64))
     for row, q in zip(made, orders, strict=True):

@@ -195,12 +195,13 @@ def edge_scores(
     concepts: dict[str, Any],
     ladder: list[Holding],
     nodes: pd.DataFrame | None,
-    s: ClaimsSettings,
 ) -> dict[str, float]:
     """Planted pairs of values against the forest: a pair is found if it has a latent of the child
     below one of the parent.
 
-    `ladder` holds the family's SAEs from narrow to wide, so position is level.
+    `ladder` holds the family's SAEs from narrow to wide, so position is level. A latent stands for
+    the value it is best for from an F1 of a half up, as latents of planted worlds do: what is
+    judged here is how latents hang together, not how pure they are.
     """
     pairs = planted_pairs(name, concepts)
     if not len(pairs) or nodes is None:
@@ -210,7 +211,7 @@ def edge_scores(
 
     def names(concept: str, value: int) -> set[str]:
         found = ((level, held.concepts[concept]) for level, held in enumerate(ladder))
-        return {f"{level}:{h.latent[value]}" for level, h in found if h.f1[value] >= s.f1}
+        return {f"{level}:{h.latent[value]}" for level, h in found if h.f1[value] >= HALF}
 
     planted, found = {(int(p), int(c)) for p, c in pairs}, set()
     upper = {p: names(above, p) for p in range(len(concepts[above]["values"]))}
