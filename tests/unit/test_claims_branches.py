@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from interpsweep.claims import branches, dendrograms, parallelograms, siblings
+from interpsweep.claims import branches, dendrograms, parallelograms, rows, siblings
 from interpsweep.claims.siblings import Families
 from interpsweep.config.analysis import ClaimsSettings, GeometrySettings
 from interpsweep.matching.cosine import unit_rows
+from interpsweep.tables import typed
 
 D, PARENTS = 48, 12
 SETTINGS = ClaimsSettings(triplets=2000, draws=199, null_dictionaries=19)
@@ -213,7 +214,34 @@ def test_no_trees_and_no_families_give_typed_tables() -> None:
     assert list(made) == ["branches", "dendrograms", "parallelograms"]
     for table, module in zip(made.values(), (branches, dendrograms, parallelograms), strict=True):
         assert table.empty and list(table.columns) == list(module.COLUMNS)
+    assert rows.of_families(made["branches"]).empty and rows.of_steps(made, SETTINGS).empty
     step = family_of(np.zeros((0, D)), [], random_rows(PARENTS, 0))
     assert dendrograms.measure(step, SETTINGS) == {"children": 0, "families": 0, "largest": 0}
     assert parallelograms.measure(step, SETTINGS) == {"families": 0, "pairs": 0}
     assert branches.branches(step, SETTINGS, SHAPES_OF_FEW_DRAWS, Serial()) == []
+
+
+def test_families_and_steps_are_claims() -> None:
+    planted, random = with_offset(1.0, 0), hierarchy(7, 1.2, 1)
+    random.at["seed"] = 1
+    steps = [planted, random]
+    found = [branches.branches(step, SETTINGS, SHAPES_OF_FEW_DRAWS, Serial()) for step in steps]
+    made = {
+        "branches": branches.with_q(typed([row for of in found for row in of], branches.COLUMNS)),
+        **{
+            module.__name__.rsplit(".")[-1]: typed(
+                [step.at | module.measure(step, SETTINGS) for step in steps], module.COLUMNS
+            )
+            for module in (dendrograms, parallelograms)
+        },
+    }
+    claims = rows.assemble(
+        [rows.of_families(made["branches"]), rows.of_steps(made, SETTINGS)], SETTINGS
+    )
+    family, step = (claims[claims["kind"] == kind] for kind in ("family", "width step"))
+    assert len(family) == made["branches"]["p_selected"].notna().sum()
+    assert set(family["subject"]) <= {f"12->{len(random.wide)}, children of {n}" for n in range(12)}
+    assert sorted(step["test"].unique()) == ["cophenetic", "parallelograms", "triplets"]
+    assert (step["seeds"] == 1).all()  # these two steps are of different widths
+    claimed = step[(step["verdict"] == "claimed") & (step["test"] == "parallelograms")]
+    assert claimed["seed"].tolist() == [0]

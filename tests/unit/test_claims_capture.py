@@ -58,12 +58,14 @@ def test_a_circle_of_latents_tiles_its_plane() -> None:
     rng = np.random.default_rng(0)
     axes = plane(rng)
     unit = unit_length(np.vstack([regular(7) @ axes, rng.standard_normal((40, DIM))]))
-    row = capture.capture(axes, unit, np.arange(7), np.arange(47))
+    row = capture.capture(axes, unit, np.arange(7), np.full(47, 2 / 7))
     assert set(row) == set(capture.COLUMNS)
     assert row["plane_capture"] == pytest.approx(1) and row["plane_energy"] == pytest.approx(1)
     assert row["plane_capture_null"] == pytest.approx(2 / DIM)  # seven latents, two dimensions
     assert row["tiling"] == 7 and row["tiling_gap_cv"] == pytest.approx(0, abs=1e-6)
     assert row["tiling_l1"] == pytest.approx(7 / np.pi * np.tan(np.pi / 7))
+    # of seven latents the two next to a point are on
+    assert row["tiling_l0"] == pytest.approx(2) and row["concept_l0"] == pytest.approx(94 / 7)
 
 
 def test_latents_may_capture_a_plane_in_which_none_of_them_lies() -> None:
@@ -71,7 +73,7 @@ def test_latents_may_capture_a_plane_in_which_none_of_them_lies() -> None:
     rng = np.random.default_rng(0)
     three = np.linalg.qr(rng.standard_normal((DIM, 3)))[0].T
     unit = np.c_[regular(7) / 2, np.full(7, np.sqrt(3) / 2)] @ three
-    row = capture.capture(three[:2], unit, np.arange(7), np.arange(7))
+    row = capture.capture(three[:2], unit, np.arange(7), np.ones(7))
     assert row["plane_capture"] == pytest.approx(1) and row["plane_energy"] == pytest.approx(1 / 4)
     assert row["tiling"] == 0 and np.isnan(row["tiling_l1"]) and np.isnan(row["tiling_gap_cv"])
 
@@ -81,7 +83,7 @@ def test_random_latents_capture_what_the_null_says_and_are_spaced_like_random_an
     axes, found = plane(rng), []
     for _ in range(400):
         unit = unit_length(rng.standard_normal((6, DIM)))
-        found.append(capture.capture(axes, unit, np.arange(6), np.arange(6)))
+        found.append(capture.capture(axes, unit, np.arange(6), np.ones(6)))
     own = np.array([row["plane_capture"] for row in found])
     assert found[0]["plane_capture_null"] == 6 / DIM
     assert own.mean() == pytest.approx(6 / DIM, abs=4 * own.std() / 20)
@@ -95,13 +97,13 @@ def test_only_latents_that_fire_on_the_concept_tile_it_and_nothing_is_said_witho
 ):
     axes = plane(np.random.default_rng(0))
     unit = regular(6) @ axes
-    assert capture.capture(axes, unit, np.array([0, 2]), np.array([0, 2, 4]))["tiling"] == 3
+    assert capture.capture(axes, unit, np.array([0, 2]), np.array([1, 0, 1, 0, 1, 0]))["tiling"] == 3
     for row in (
-        capture.capture(None, unit, np.arange(6), np.arange(6)),
-        capture.capture(axes, unit, np.zeros(0, int), np.arange(6)),
+        capture.capture(None, unit, np.arange(6), np.ones(6)),
+        capture.capture(axes, unit, np.zeros(0, int), np.ones(6)),
     ):
         assert np.isnan(row["plane_capture"]) and row["tiling"] == 0
-    line = capture.capture(axes[:1], unit, np.arange(6), np.arange(6))
+    line = capture.capture(axes[:1], unit, np.arange(6), np.ones(6))
     assert line["plane_capture"] == pytest.approx(1) and np.isnan(line["tiling_l1"])
 
 

@@ -21,7 +21,7 @@ IN_PLANE = 0.9  # share of a tile's squared length that lies in the plane
 COLUMNS = {
     **dict.fromkeys(("plane_capture", "plane_capture_null", "plane_energy"), "float64"),
     "tiling": "int32",
-    **dict.fromkeys(("tiling_gap_cv", "tiling_l1"), "float64"),
+    **dict.fromkeys(("tiling_gap_cv", "tiling_l0", "concept_l0", "tiling_l1"), "float64"),
 }
 
 
@@ -38,19 +38,20 @@ def read(path: Path | None) -> dict[str, Array]:
 
 
 def capture(
-    plane: Array | None, unit: NDArray[np.floating], holders: Ints, firing: Ints
+    plane: Array | None, unit: NDArray[np.floating], holders: Ints, rate: Array
 ) -> dict[str, Any]:
     """Columns of `recovery.parquet`: how unit directions (n, d) lie to a plane (2, d).
 
-    `holders` are the best latents of the concept's values and `firing` those that fire on its
-    tokens, both chosen without a look at directions. A line in place of a plane has one row.
+    `holders` are the best latents of the concept's values and `rate` (n,) is the share of its
+    tokens on which a latent fires: neither looks at directions. A line in place of a plane has one
+    row.
     """
-    nothing = dict.fromkeys(COLUMNS, np.nan) | {"tiling": 0}
+    nothing = dict.fromkeys(COLUMNS, np.nan) | {"tiling": 0, "concept_l0": float(rate.sum())}
     if plane is None or not len(holders):
         return nothing
     span = _span(unit[holders].astype(np.float64))
     energy = np.sum((unit @ plane.T) ** 2, axis=1)
-    tiles = firing[energy[firing] >= IN_PLANE]
+    tiles = np.flatnonzero((rate > 0) & (energy >= IN_PLANE))
     gaps = angle_gaps(unit[tiles] @ plane.T) if len(plane) == 2 else np.zeros(0)
     return {
         "plane_capture": float(np.sum((span @ plane.T) ** 2) / len(plane)),
@@ -58,6 +59,8 @@ def capture(
         "plane_energy": float(energy[holders].mean()),
         "tiling": len(tiles),
         "tiling_gap_cv": float(gaps.std() / gaps.mean()) if len(gaps) > 2 else np.nan,
+        "tiling_l0": float(rate[tiles].sum()),
+        "concept_l0": float(rate.sum()),
         "tiling_l1": mean_l1(gaps),
     }
 

@@ -97,6 +97,7 @@ def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str
     concepts = with_q(concepts, ["test"]) if len(concepts) else concepts
     clusters, census = rows.of_clusters(found["geometries"], found["matches"], settings)
     matching = match_tables.matching(found["matches"])
+    in_space = branches.tables(found["trees"], found["saes"], settings, shapes, ctx)
     claims = rows.assemble(
         [
             clusters,
@@ -104,6 +105,8 @@ def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str
             rows.of_concepts(concepts),
             rows.of_matches(matching, settings),
             rows.of_trees(found["trees"], settings),
+            rows.of_families(in_space["branches"]),
+            rows.of_steps(in_space, settings),
         ],
         settings,
     )
@@ -124,7 +127,7 @@ def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str
         ("meta_parents", meta_parents.compare(found["trees"], found["metas"], found["saes"])),
         ("contrasts", match_tables.contrasts(matching)),
         ("saes", sweep_tables.saes(found["evaluations"], found["geometries"])),
-        *branches.tables(found["trees"], found["saes"], settings, shapes, ctx).items(),
+        *in_space.items(),
     ):
         write_parquet(table, out / f"{name}.parquet")
     summary = summarise(claims, recovered)
@@ -198,7 +201,10 @@ def recover_all(
                 name, one.concepts, supervised(concepts, one.source, name), sae, settings
             )
             row |= capture.capture(
-                here.get(name), sae.directions, *recovery.latents_of(name, one.holding, LEAST)
+                here.get(name),
+                sae.directions,
+                recovery.best_latents(name, one.holding, LEAST),
+                one.holding.rate[name],
             )
             nodes = trees.get(family)
             row |= recovery.edge_scores(name, one.concepts, ladder, nodes)

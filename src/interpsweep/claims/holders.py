@@ -32,10 +32,15 @@ class Held:
 
 
 class Holding(NamedTuple):
-    """Of one SAE: the best latents of every concept, and how concepts share out its latents."""
+    """Of one SAE: the best latents of every concept, and how concepts share out its latents.
+
+    Per concept and latent, (d_sae,): `share` of the latent's firings on labelled tokens, and
+    `rate`, the share of labelled tokens on which it fires.
+    """
 
     concepts: dict[str, Held]
-    share: dict[str, Floats]  # per concept, the share of each latent's firings on labelled tokens
+    share: dict[str, Floats]
+    rate: dict[str, Floats]
 
 
 def row_labels(corpus: Any, rows: tuple[int, int]) -> dict[str, NDArray[np.int16]]:
@@ -82,8 +87,10 @@ def hold(
         )
         for name, label in labels.items()
     }
-    share = {name: h[:, 0].sum(axis=0) / np.maximum(on[0], 1) for name, h in hits.items()}
-    return Holding(concepts, share)
+    fired = {name: h[:, 0].sum(axis=0) for name, h in hits.items()}  # at the lowest level
+    share = {name: n / np.maximum(on[0], 1) for name, n in fired.items()}
+    rate = {name: n / max(concepts[name].count.sum(), 1) for name, n in fired.items()}
+    return Holding(concepts, share, rate)
 
 
 def _hits(

@@ -70,15 +70,12 @@ def distinct(values: NDArray[np.int64], held: Held) -> NDArray[np.int64]:
     return np.sort(order[first])
 
 
-def latents_of(
-    name: str, holding: Holding, least: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The best latents of a concept's values, from an F1 of a half up, each once; and all latents
-    that fire on its tokens. Values with fewer than `least` tokens do not count.
+def best_latents(name: str, holding: Holding, least: int) -> NDArray[np.int64]:
+    """The best latents of a concept's values, from an F1 of a half up, each once. Values with fewer
+    than `least` tokens do not count.
     """
     held = holding.concepts[name]
-    best = held.latent[(held.count >= least) & (held.f1 >= HALF)]
-    return np.unique(best), np.flatnonzero(holding.share[name] > 0)
+    return np.unique(held.latent[(held.count >= least) & (held.f1 >= HALF)])
 
 
 def direction_shape(

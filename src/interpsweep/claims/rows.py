@@ -173,6 +173,69 @@ def of_trees(trees: list[Source], s: ClaimsSettings) -> pd.DataFrame:
     )
 
 
+def of_families(branches: pd.DataFrame) -> pd.DataFrame:
+    """Claims about the children of one parent: the shapes of `branches.parquet`."""
+    if not len(branches):
+        return pd.DataFrame()
+    tested = branches[branches["p_selected"].notna()]
+    return tested.assign(
+        d_sae=tested["d_wide"],
+        kind="family",
+        subject=_steps(tested) + ", children of " + tested["parent"].astype(str),
+        effect=tested["statistic"],
+        null_effect=tested["null_mean"],
+        p=tested["p_selected"],
+        null=tested["null"].map(CENSUS_NULLS) + "; directions as near to the parent",
+        members=tested["size"],
+        seeds=1,  # parents of two seeds are not the same latent
+        replicated_seeds=(tested["p_selected"] <= 0.05).astype(int),
+    )
+
+
+# table -> (test, its value, mean and p beside directions as near to the parents, members)
+_STEP_TESTS = {
+    "dendrograms": [
+        (name, name, f"{name}_beside", f"{name}_beside_p", "children")
+        for name in ("triplets", "cophenetic")
+    ],
+    "parallelograms": [("parallelograms", "score", "score_null", "score_p", "pairs")],
+}
+
+
+def of_steps(tables: dict[str, pd.DataFrame], s: ClaimsSettings) -> pd.DataFrame:
+    """Claims about the families of a width step together: `dendrograms` and `parallelograms`."""
+    parts = [
+        tables[name].assign(
+            test=test,
+            effect=tables[name][value],
+            null_effect=tables[name][null],
+            p=tables[name][p],
+            members=tables[name][members],
+        )
+        for name, tests in _STEP_TESTS.items()
+        for test, value, null, p, members in tests
+    ]
+    table = pd.concat([part[part["p"].notna()] for part in parts], ignore_index=True)
+    if not len(table):
+        return pd.DataFrame()
+    table = with_q(table, ["test"])
+    at = ["model", "site", "architecture", "sparsity", "d_narrow", "d_wide", "test"]
+    groups = table.groupby(at)["p"]
+    return table.assign(
+        d_sae=table["d_wide"],
+        kind="width step",
+        subject=_steps(table),
+        z=np.nan,
+        null="directions as near to the parents, or pairs of latents as near to each other",
+        seeds=groups.transform("size"),
+        replicated_seeds=groups.transform(lambda p: (p <= s.q).sum()),
+    )
+
+
+def _steps(table: pd.DataFrame) -> pd.Series:
+    return table["d_narrow"].astype(str) + "->" + table["d_wide"].astype(str)
+
+
 def assemble(parts: list[pd.DataFrame], s: ClaimsSettings) -> pd.DataFrame:
     """`claims.parquet`: all claims in one table, with their verdicts."""
     parts = [part for part in parts if len(part)]
