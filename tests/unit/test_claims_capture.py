@@ -97,7 +97,9 @@ def test_only_latents_that_fire_on_the_concept_tile_it_and_nothing_is_said_witho
 ):
     axes = plane(np.random.default_rng(0))
     unit = regular(6) @ axes
-    assert capture.capture(axes, unit, np.array([0, 2]), np.array([1, 0, 1, 0, 1, 0]))["tiling"] == 3
+    assert (
+        capture.capture(axes, unit, np.array([0, 2]), np.array([1, 0, 1, 0, 1, 0]))["tiling"] == 3
+    )
     for row in (
         capture.capture(None, unit, np.arange(6), np.ones(6)),
         capture.capture(axes, unit, np.zeros(0, int), np.ones(6)),
