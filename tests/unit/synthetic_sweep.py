@@ -16,6 +16,7 @@ import pandas as pd
 from synthetic_matches import contrasts, write_match
 
 from interpsweep.claims import dendrograms, parallelograms
+from interpsweep.claims.claims import CONCEPT_RELATION_COLUMNS
 from interpsweep.claims.nested import LEVEL_COLUMNS
 from interpsweep.claims.planted import SCORE_COLUMNS
 from interpsweep.claims.relations import RELATION_COLUMNS
@@ -212,6 +213,10 @@ class SyntheticSweep:
         families["fraction_sd"] = by.transform("std")
         write_parquet(families, out / "families.parquet")
         write_parquet(controls(families), out / "relations.parquet")
+        write_parquet(
+            typed(concept_relations(self.sites), CONCEPT_RELATION_COLUMNS),
+            out / "concept_relations.parquet",
+        )
         write_parquet(typed([], SCORE_COLUMNS), out / "edge_scores.parquet")
         nested = [row for at in saes if (row := levels_row(at, self.widths))]
         write_parquet(typed(nested, LEVEL_COLUMNS), out / "levels.parquet")
@@ -313,6 +318,14 @@ def concept_table() -> pd.DataFrame:
     names = ["concept", "shape", "test", "statistic", "null_mean", "p"]
     frame = pd.DataFrame(rows, columns=names)
     return frame.assign(values=7, tokens=4000, closure=1.1, held_out_r2=0.82, null_sd=0.1, z=5.0)
+
+
+def concept_relations(sites: tuple[str, ...]) -> list[dict[str, Any]]:
+    """One relation at every site; what is left out was not tested."""
+    words = {"child": "species", "parent": "class", "kind": "tree", "space": "raw", "model": "m"}
+    counts = {"children": 36, "parents": 12, "questions": 1188, "shuffles": 99, "reflections": 99}
+    tests = {"parallel": 0.38, "parallel_p": 0.01, "add": 0.88, "nearest": 0.14, "gain_p": 0.02}
+    return [{**words, **counts, **tests, "site": site, "layer": -1} for site in sites]
 
 
 def mean_table() -> pd.DataFrame:

@@ -36,6 +36,7 @@ from interpsweep.config.analysis import ClaimsSettings, GeometrySettings
 from interpsweep.config.base import own_fields
 from interpsweep.context import Context
 from interpsweep.corpora.artifact import Corpus
+from interpsweep.geometry import relations as concept_tests
 from interpsweep.matching.cosine import unit_rows
 from interpsweep.saes.artifact import Dictionary
 from interpsweep.saes.codes import Codes
@@ -67,6 +68,11 @@ RECOVERY_COLUMNS = {
     **dict.fromkeys(("edge_precision", "edge_recall", "edge_f1"), "float64"),
     "false_clusters": "int32",
     "verdict": str,
+}
+CONCEPT_RELATION_COLUMNS = {
+    **{name: TYPES[name] for name in (*SITE, "layer")},
+    **concept_tests.COLUMNS,
+    **dict.fromkeys(("parallel_q", "gain_q"), "float64"),
 }
 VALUE_COLUMNS = {
     **{name: TYPES[name] for name in PLACE},
@@ -122,6 +128,7 @@ def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str
         ("values", typed(values, VALUE_COLUMNS)),
         ("families", sweep_tables.families(found["trees"])),
         ("relations", relations.relations(found["trees"], found["controls"])),
+        ("concept_relations", concept_relations(found["concepts"])),
         ("levels", nested.nested_levels(found["levels"], found["trees"])),
         ("matching", matching),
         ("meta_parents", meta_parents.compare(found["trees"], found["metas"], found["saes"])),
@@ -133,6 +140,17 @@ def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str
     summary = summarise(claims, recovered)
     write_json(summary, out / "summary.json")
     return summary
+
+
+def concept_relations(sites: list[Source]) -> pd.DataFrame:
+    """`concept_relations.parquet`: the relations of labelled concepts at all sites, with q over the
+    sweep's relations of one space.
+    """
+    made = typed(stacked(sites, "relations"), CONCEPT_RELATION_COLUMNS)
+    for test in ("parallel", "gain"):
+        by_space = made.groupby("space", sort=True)[f"{test}_p"]
+        made[f"{test}_q"] = by_space.transform(lambda p: q_values(p.to_numpy(float)))
+    return made
 
 
 def name_saes(found: dict[str, list[Source]]) -> dict[str, list[Source]]:

@@ -74,7 +74,8 @@ class _Named(Section):
     )
     sites: tuple[str | SiteEntry, ...] = field(
         description="Hook names where activations are read; `blocks.{0..5}.hook_resid_post` "
-        "stands for six of them. An entry may be an object with `site` and `overrides`",
+        "stands for six of them, `hook_embed` is the token embeddings (layer 0 of the residual "
+        "stream, without positions). An entry may be an object with `site` and `overrides`",
         identity=False,
         min_length=1,
     )

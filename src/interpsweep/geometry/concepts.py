@@ -18,10 +18,10 @@ from interpsweep.config.analysis import ConceptsSettings
 from interpsweep.config.base import own_fields
 from interpsweep.context import Context
 from interpsweep.corpora.artifact import Corpus
-from interpsweep.geometry import orders, probes
+from interpsweep.geometry import orders, probes, relations
 from interpsweep.geometry.tokens import Tokens
 from interpsweep.spec import Spec
-from interpsweep.tables import write_json, write_parquet
+from interpsweep.tables import typed, write_json, write_parquet
 from interpsweep.vectors import unit_length
 
 SPLIT = "analysis"
@@ -37,7 +37,6 @@ CONCEPT_COLUMNS = {
     **dict.fromkeys(("closure", "plane_share", "harmonic_share", "between_share"), np.float64),
     **dict.fromkeys(("held_out_r2", "separation"), np.float64),
     "parent": str,
-    "orthogonality": np.float64,
 }
 MEAN_COLUMNS = {
     **dict.fromkeys(("concept", "shape"), str),
@@ -77,16 +76,28 @@ def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str
         )
         rows.append({**row, "separation": apart[name]})
         pictures.append(picture)
-    concepts = _typed(pd.DataFrame(rows), CONCEPT_COLUMNS)
+    known = relations.declared(tokens.concepts, corpus.meta.get("truth"))
+    own = relations.own_points(found, known, tokens, settings.min_tokens)
+    related = relations.table(own, known, settings.draws, settings.seed)
+    concepts = typed(rows, CONCEPT_COLUMNS)
     means = pd.concat(pictures, ignore_index=True) if pictures else pd.DataFrame()
     write_parquet(concepts, out / "concepts.parquet")
-    write_parquet(_typed(means, MEAN_COLUMNS), out / "means.parquet")
+    write_parquet(typed(means, MEAN_COLUMNS), out / "means.parquet")
+    write_parquet(typed(related, relations.COLUMNS), out / "relations.parquet")
     save_file(planes, out / "planes.safetensors")
     summary = {
         "rows": last - first,
         "concepts": {
             row["concept"]: {key: _number(row[key]) for key in ("statistic", "p", "held_out_r2")}
             for row in rows
+        },
+        "relations": {
+            f"{row['child']} to {row['parent']}": {
+                key: _number(row[key])
+                for key in ("parallel", "parallel_p", "add", "gain", "gain_p")
+            }
+            for row in related
+            if row["space"] == "raw"
         },
     }
     write_json(summary, out / "summary.json")
@@ -132,7 +143,6 @@ def examine(
             found, probes.targets(shape, len(concept["values"])), settings.ridge
         ),
         "parent": above,
-        "orthogonality": orthogonality(mine, parent, kept.get(above)),
     }
     drawn = picture(name, concept, mine, points, (i, j), parent, concepts.get(above))
     return row, drawn, plane(mine.means, points[:, sorted({i, j})])
@@ -181,22 +191,6 @@ def _nothing() -> dict[str, Any]:
     return {**numbers, "permutations": 0, "exact": False}
 
 
-def orthogonality(mine: Named, parent: NDArray[np.int64] | None, above: Named | None) -> float:
-    """Mean cosine between parent means and child offsets, both from the parents' centre (0:
-    nested).
-    """
-    if parent is None or above is None:
-        return float("nan")
-    centre, made = above.means.mean(axis=0), []
-    for mean, value in zip(mine.means, parent, strict=True):
-        where = np.flatnonzero(above.values == value)
-        if len(where):
-            v = above.means[where[0]] - centre
-            offset = mean - above.means[where[0]]
-            made.append(v @ offset / max(np.linalg.norm(v) * np.linalg.norm(offset), 1e-300))
-    return float(np.mean(made)) if made else float("nan")
-
-
 def picture(
     name: str,
     concept: dict[str, Any],
@@ -230,10 +224,6 @@ def picture(
             "norm": np.linalg.norm(mine.means, axis=1),
         }
     )
-
-
-def _typed(frame: pd.DataFrame, columns: dict[str, Any]) -> pd.DataFrame:
-    return frame.reindex(columns=list(columns)).astype(columns)
 
 
 def _number(value: float) -> float | None:

@@ -23,6 +23,10 @@ _NAMES = {
     "replicated_seeds": "seeds that agree",
     "ce_recovered": "CE recovered",
     "mean_f1": "mean F1",
+    "add": "3CosAdd",
+    "nearest": "nearest to c",
+    "given": "nearest to b",
+    "parallel_shuffled": "shuffled",
     "mmcs_ab": "MMCS",
     "null_mmcs_ab": "null MMCS",
     "horizontal_mmcs_ab": "other seed",
@@ -54,6 +58,11 @@ def listings(tables: Mapping[str, pd.DataFrame], census: pd.DataFrame) -> list[L
         _listing("recovery", "Planted structure", _RECOVERY_NOTE, tables["recovery"],
                  ["concept", "shape", "verdict", *_PLACE, "values_held", "values", "mean_f1",
                   "supervised_p", "shape_q", "tree_f1", "edge_f1"]),
+        _listing("concept_relations", "Relations of known concepts", _RELATIONS_NOTE,
+                 tables["concept_relations"],
+                 ["child", "parent", "space", "model", "site", "parallel", "parallel_shuffled",
+                  "parallel_p", "parallel_q", "add", "nearest", "given", "gain_p", "gain_q",
+                  "orthogonality", "orthogonality_p"]),
         _listing("edges", "Edges against the planted tree", _EDGES_NOTE, _edges(tables),
                  [*_FAMILY, "type", "true", "found", "right", "precision", "recall", "f1"]),
         _listing("saes", "Dictionaries", _SAES_NOTE, tables["saes"],
@@ -76,6 +85,14 @@ _CLAIMS_NOTE = (
 _RECOVERY_NOTE = (
     "What the corpus was made with, against what was found. A value is held when some feature "
     "has an F1 above the level for it. In concepts without a shape nothing should be claimed."
+)
+_RELATIONS_NOTE = (
+    "Do the values of one concept stand to those of another in the same way throughout? Parallel: "
+    "mean cosine of offsets from different parents to their children, beside shuffled parents. "
+    "3CosAdd: share of questions a : b = c : ? that it answers, beside the nearest to c and to b "
+    "alone; gain is what it has over the better of the two. Their p is the larger of two, with "
+    "parents shuffled and with families mirrored. Orthogonality: mean cosine of parents and "
+    "offsets, 0 if nested."
 )
 _EDGES_NOTE = (
     "Over all width steps of a family. True counts the latents whose relation to the planted tree "

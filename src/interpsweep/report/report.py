@@ -25,7 +25,10 @@ from interpsweep.stages import STAGES
 from interpsweep.tables import read_parquet
 
 TEMPLATES = Path(__file__).parent / "templates"
-TABLES = ("claims", "recovery", "edge_scores", "saes", "matching", "families")
+TABLES = (
+    *("claims", "recovery", "concept_relations", "edge_scores"),
+    *("saes", "matching", "families"),
+)
 
 
 def run(spec: dict[str, Any], inputs: dict[str, Any], out: Path, ctx: Any) -> dict[str, Any]:
