@@ -11,6 +11,7 @@ import pandas as pd
 from interpsweep.claims import (
     branches,
     capture,
+    complexes,
     match_tables,
     meta_parents,
     nested,
@@ -135,6 +136,7 @@ def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str
         ("contrasts", match_tables.contrasts(matching)),
         ("saes", sweep_tables.saes(found["evaluations"], found["geometries"])),
         *in_space.items(),
+        ("complexes", complexes.complexes(found["matches"], settings, ctx)),
     ):
         write_parquet(table, out / f"{name}.parquet")
     summary = summarise(claims, recovered)

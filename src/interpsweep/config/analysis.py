@@ -56,6 +56,13 @@ class MatchSettings(Section):
         unit="latents",
         ge=0,
     )
+    vertex_firings: int = field(
+        30,
+        "Between layers: a latent with fewer firings has no part in their complex "
+        "(docs/methods.md). No other matches read it.",
+        unit="tokens",
+        ge=1,
+    )
     null_draws: int = field(39, "Random dictionaries drawn for each null.", unit="draws", ge=1)
     null_latents: int = field(
         2048, "Most latents of a null dictionary that look for a partner.", unit="latents", ge=16
@@ -300,11 +307,28 @@ class ClaimsSettings(Section):
     triplets: int = field(
         10_000, "Children drawn three at a time that a dendrogram is read by.", ge=100
     )
-    draws: int = field(999, "Random draws behind a p of a step's families.", unit="draws", ge=99)
+    draws: int = field(
+        999, "Random draws behind a p of a step's families or a complex.", unit="draws", ge=99
+    )
     null_dictionaries: int = field(
         39,
         "Null dictionaries, with children as near to their parents in random directions.",
         unit="draws",
         ge=19,
     )
-    seed: int = field(0, "Seed of the draws and null dictionaries of families.", ge=0)
+    simplex: int = field(
+        3,
+        "Most latents of a layer, those of the highest lift, that a latent of the next layer joins "
+        "to a simplex.",
+        unit="latents",
+        ge=2,
+        le=4,
+    )
+    simplex_npmi: float = field(
+        0.0,
+        "Weight from which a simplex is part of the complex of two layers: the smallest NPMI of "
+        "its latents with the latent of the next layer.",
+        ge=0,
+        lt=1,
+    )
+    seed: int = field(0, "Seed of the draws, null dictionaries and null complexes.", ge=0)

@@ -16,7 +16,7 @@ from interpsweep.config.analysis import MatchSettings
 from interpsweep.config.base import own_fields
 from interpsweep.context import Context
 from interpsweep.corpora.artifact import Corpus
-from interpsweep.matching import coactivation, dependence, operators, pairs, stitching
+from interpsweep.matching import coactivation, dependence, operators, pairs, stitching, vertices
 from interpsweep.matching.cosine import Ints
 from interpsweep.matching.evidence import edge_table, feature_table, summarise
 from interpsweep.matching.sides import Correspondence, Side, correspond, load_side
@@ -41,13 +41,18 @@ def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str
     documents = Corpus.open(inputs["corpus"]).document[context]
     scratch = out / FIRINGS
     edges, features, summary = match(a, b, activations, first, settings, ctx, documents, scratch)
-    shutil.rmtree(scratch)
     if spec["settings"].get("direction") == "layer":  # other activations: nothing to stitch into
         features["delta_mse"] = np.float32(np.nan)
         summary["stitching"] = dict.fromkeys(summary["stitching"])
+        least = settings.vertex_firings
+        summary["vertices"] = {s: int((x.count >= least).sum()) for s, x in (("a", a), ("b", b))}
+        fired_a, fired_b = Postings(scratch / "a"), Postings(scratch / "b")
+        highest = vertices.vertices(fired_a, fired_b, documents, least, ctx.block_map)
+        write_parquet(highest, out / "simplices.parquet")
     else:
         curve = stitching.curve(a, b, activations, first, stitching.plan(a, b, features), ctx)
         write_parquet(curve, out / "stitching.parquet")
+    shutil.rmtree(scratch)
     write_parquet(edges, out / "edges.parquet")
     write_parquet(features, out / "features.parquet")
     write_json(summary, out / "summary.json")

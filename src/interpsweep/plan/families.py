@@ -108,6 +108,8 @@ def _match(
     # which widths lie between two changes nothing about them
     kind = "width" if direction == "skip" else direction
     settings = {**sections.match.identity(), "direction": kind, **further}
+    if kind != "layer":
+        del settings["vertex_firings"]  # no other match reads it
     here = {**at, "direction": direction, "a": a.at, "b": b.at, **further}
     items.add("match", settings, inputs, here)
 

@@ -1,0 +1,201 @@
+"""The complex of two layers, from codes to Betti numbers: planted loops, and nothing in noise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+from scipy.stats import binom
+
+from interpsweep.claims import complexes
+from interpsweep.claims.sources import Source
+from interpsweep.config.analysis import ClaimsSettings
+from interpsweep.matching.dependence import design_effects, measure
+from interpsweep.matching.vertices import COLUMNS, vertices
+from interpsweep.saes.firing import Firing, firing_statistics
+from interpsweep.saes.postings import Postings
+from interpsweep.tables import write_json, write_parquet
+
+ROWS, LATENTS, RARE = 6000, 12, 30
+SETTINGS = ClaimsSettings(draws=199)
+Mask = np.ndarray
+
+
+class Serial:
+    """A context that does one block after the other."""
+
+    @staticmethod
+    def block_map(work: Callable, blocks: Iterable, _what: str) -> Iterable:
+        return map(work, blocks)
+
+
+class Matrix:
+    """Codes held in memory, behind the reader's interface."""
+
+    def __init__(self, fires: Mask) -> None:
+        self.values = sp.csr_matrix(fires, dtype=np.float32)
+        self.n_rows, self.d_sae = fires.shape
+
+    def read(self, start: int, stop: int) -> Any:
+        return self.values[start:stop]
+
+    def chunks(self) -> list[tuple[int, int]]:
+        return [(s, min(s + 1000, self.n_rows)) for s in range(0, self.n_rows, 1000)]
+
+
+def postings(fires: Mask, folder: Path) -> Postings:
+    firing = Firing(Matrix(fires), np.zeros(fires.shape[1]))
+    return Postings.write(firing, firing_statistics(firing, Serial.block_map)[0], folder)
+
+
+def table_of(below: Mask, above: Mask, folder: Path, documents: Mask | None = None) -> pd.DataFrame:
+    if documents is None:
+        documents = np.arange(len(below), dtype=np.int32)
+    sides = [postings(fires, folder / name) for name, fires in (("a", below), ("b", above))]
+    return vertices(*sides, documents, RARE, Serial.block_map)
+
+
+def random_fires(latents: int, share: float, seed: int) -> Mask:
+    return np.random.default_rng(seed).random((ROWS, latents)) < share
+
+
+def ring_of_ands(latents: int) -> tuple[Mask, Mask]:
+    """Independent latents, and above them the conjunctions of each with the next one round."""
+    below = random_fires(latents, 0.2, 0)
+    return below, below & np.roll(below, -1, axis=1)
+
+
+def test_a_ring_of_conjunctions_is_one_loop(tmp_path: Path) -> None:
+    found = table_of(*ring_of_ands(LATENTS), tmp_path)
+    assert found["b"].value_counts().eq(2).all() and found["b"].nunique() == LATENTS
+    simplices, weights = complexes.joined(found, 3, 0.0)
+    pairs = {tuple(sorted(row[:2])) for row in simplices.tolist()}
+    assert pairs == {tuple(sorted((i, (i + 1) % LATENTS))) for i in range(LATENTS)}
+    assert (simplices[:, 2] == -1).all()
+    # both of its latents fire wherever a conjunction does, so that the more frequent one has the
+    # smaller NPMI: log(1 / q_a) / log(1 / q_b)
+    npmi = np.log(found["n_a"] / ROWS) / np.log(found["n_b"] / ROWS)
+    np.testing.assert_allclose(weights, npmi.groupby(found["b"]).min(), rtol=1e-6)
+    facts = complexes.measure(simplices, 199, np.random.default_rng(0))
+    assert [facts[name] for name in complexes.MEASURES] == [12, 0, 1, 1, 0, 0, 2]
+    assert (facts["simplices"], facts["vertices"], facts["largest"]) == (12, 12, 1.0)
+
+
+def test_three_latents_round_a_ring_fill_a_band(tmp_path: Path) -> None:
+    """Conjunctions of each three in a row: a band of triangles, which still goes round once."""
+    below = random_fires(LATENTS, 0.3, 1)
+    above = below & np.roll(below, -1, axis=1) & np.roll(below, -2, axis=1)
+    simplices, _ = complexes.joined(table_of(below, above, tmp_path), 3, 0.0)
+    facts = complexes.measure(simplices, 199, np.random.default_rng(0))
+    assert [facts[name] for name in complexes.MEASURES[:5]] == [24, 12, 1, 1, 0]
+    assert facts["b1_null"] > 5 and facts["b1_p"] == pytest.approx(2 / 200)
+    assert facts["edges_p"] == pytest.approx(2 / 200)
+    assert facts["cut"] == 4 and facts["articulations"] == 0
+
+
+def test_unrelated_dictionaries_have_no_complex(tmp_path: Path) -> None:
+    """At most 5% of the latents have any latent below them, by the bound far fewer."""
+    below, above = random_fires(40, 0.05, 2), random_fires(400, 0.05, 3)
+    found = table_of(below, above, tmp_path)
+    assert found["b"].nunique() <= binom.ppf(0.999, 400, 0.05)
+    assert len(complexes.joined(found, 3, 0.0)[0]) <= 1
+
+
+def test_rewiring_has_its_size_where_vertices_are_chosen_by_noise() -> None:
+    """The latents of the highest lifts of independent codes, whether or not beyond chance."""
+    p = []
+    for run in range(100):
+        rng = np.random.default_rng(run)
+        below, above = (rng.random((1000, 40)) < 0.05 for _ in "ab")
+        lift = (below.T.astype(float) @ above) / below.sum(0)[:, None]
+        simplices = np.argsort(-lift, axis=0, kind="stable")[:3].T.astype(np.int64)
+        facts = complexes.measure(simplices, 39, rng)
+        p.append([facts[f"{name}_p"] for name in ("edges", "b1", "articulations")])
+    assert (np.sum(np.array(p) <= 0.05, axis=0) <= binom.ppf(0.999, 100, 0.05)).all()
+
+
+def test_vertices_are_those_of_the_table_of_all_pairs(tmp_path: Path) -> None:
+    """Against a dense computation, with runs of firings, rare latents and ties."""
+    rng = np.random.default_rng(4)
+    documents = np.repeat(np.arange(ROWS // 20), 20).astype(np.int32)
+    topic = rng.integers(6, size=ROWS // 20)[documents]
+    rates = rng.choice([0.001, 0.3], (2, 6, 25), p=[0.8, 0.2])
+    below, above = (rng.random((ROWS, 25)) < rates[side][topic] for side in (0, 1))
+    below[:, 7] = below[:, 3]  # a tie of everything but the number
+    found = table_of(below, above, tmp_path, documents)
+    n_a, n_b = below.sum(0), above.sum(0)
+    n_ab = below.T.astype(int) @ above
+    sides = [postings(fires, tmp_path / f"{n}2") for n, fires in enumerate((below, above))]
+    along = [measure(side, documents, Serial.block_map) for side in sides]
+    every_a, every_b = (ends.ravel() for ends in np.indices((25, 25)))
+    effect = design_effects(*along, every_a, every_b, documents).reshape(25, 25)
+    assert effect.max() > 1.5
+    needed = np.log((n_a >= RARE).sum() / 0.05)
+    expected = []
+    for b in np.flatnonzero(n_b >= RARE):
+        ranked = []
+        for a in np.flatnonzero(n_a >= RARE):
+            k, e = n_ab[a, b], n_a[a] * n_b[b] / ROWS
+            if k > e and (k * np.log(k / e) - k + e) / effect[a, b] >= needed:
+                ranked.append((-k / n_a[a], -k, a))
+        expected += [(b, rank, a) for rank, (_, _, a) in enumerate(sorted(ranked)[:4])]
+    assert list(found[["b", "rank", "a"]].itertuples(index=False, name=None)) == expected
+    assert len(expected) > 25
+    a, b = found["a"], found["b"]
+    np.testing.assert_array_equal(found["n_ab"], n_ab[a, b])
+    np.testing.assert_allclose(found["lift"], n_ab[a, b] * ROWS / (n_a[a] * n_b[b]), rtol=1e-6)
+    np.testing.assert_allclose(found["design_effect"], effect[a, b], rtol=1e-6)
+
+
+def test_settings_choose_how_many_latents_and_which_weights_count(tmp_path: Path) -> None:
+    table = pd.DataFrame(
+        [(0, 0, 5, 0.9), (0, 1, 6, 0.5), (0, 2, 7, 0.1), (3, 0, 5, 0.8), (4, 0, 1, 0.4),
+         (4, 1, 2, 0.3)],
+        columns=["b", "rank", "a", "npmi"],
+    )  # fmt: skip
+    simplices, weights = complexes.joined(table, 2, 0.0)
+    assert simplices.tolist() == [[5, 6], [1, 2]] and weights.tolist() == [0.5, 0.3]
+    simplices, weights = complexes.joined(table, 3, 0.2)
+    assert simplices.tolist() == [[1, 2, -1]] and weights.tolist() == [0.3]
+    assert complexes.joined(table, 4, 0.0)[0].tolist() == [[5, 6, 7, -1], [1, 2, -1, -1]]
+
+
+def test_two_sided_p_doubles_the_smaller_tail() -> None:
+    null = np.arange(99.0)
+    assert complexes.two_sided_p(200.0, null) == pytest.approx(0.02)
+    assert complexes.two_sided_p(-1.0, null) == pytest.approx(0.02)
+    assert complexes.two_sided_p(1.0, null) == pytest.approx(2 * 3 / 100)
+    assert complexes.two_sided_p(7.0, np.full(99, 7.0)) == 1.0
+    assert np.isnan(complexes.two_sided_p(np.nan, null))
+
+
+def test_every_match_between_layers_has_a_row(tmp_path: Path) -> None:
+    empty, full = tmp_path / "empty", tmp_path / "full"
+    tables = {full: table_of(*ring_of_ands(LATENTS), tmp_path / "codes")}
+    tables[empty] = tables[full].iloc[:0]
+    place = {"model": "m", "site": "blocks.0.hook_resid_post", "layer": 0, "architecture": "topk",
+             "sparsity": 4, "d_sae": LATENTS, "seed": 0}  # fmt: skip
+    matches = []
+    for folder, table in tables.items():
+        folder.mkdir()
+        assert list(table.columns) == list(COLUMNS)
+        write_parquet(table, folder / "simplices.parquet")
+        write_json({"vertices": {"a": LATENTS, "b": LATENTS - 1}}, folder / "summary.json")
+        ends = {"a": place, "b": {**place, "site": "blocks.1.hook_resid_post", "layer": 1}}
+        matches.append(Source(folder.name, folder, {"direction": "layer", **ends}))
+    matches.append(Source("seed", tmp_path, {"direction": "seed", "a": place, "b": place}))
+    made = complexes.complexes(matches, SETTINGS, Serial)
+    pd.testing.assert_frame_equal(made, complexes.complexes(matches, SETTINGS, Serial))
+    assert len(made) == 2 and list(made.columns) == list(complexes.COLUMNS)
+    one = made.set_index("simplices").loc[LATENTS]
+    assert (one["layer"], one["b_layer"], one["b_site"]) == (0, 1, "blocks.1.hook_resid_post")
+    assert (one["lower"], one["upper"], one["b1"]) == (LATENTS, LATENTS - 1, 1)
+    none = made.set_index("simplices").loc[0]
+    assert none["vertices"] == 0 and none["b0"] == 0
+    assert np.isnan(none[["weight", "b1_p", "b1_null", "largest"]].astype(float)).all()
+    assert complexes.complexes([], SETTINGS, Serial).empty
