@@ -16,9 +16,9 @@ from interpsweep import driver
 from interpsweep.commands.inspect import show_plan
 from interpsweep.config.landscape import LandscapeSettings
 from interpsweep.plan import Plan
-from interpsweep.plan.estimate import _landscape_seconds
 from interpsweep.plan.resources import Request, Requests
 from interpsweep.plan.schedule import Forecast, forecast
+from interpsweep.plan.work import landscape_seconds
 from interpsweep.profiles import read_profile
 from interpsweep.stages import STAGES
 from interpsweep.store import Store
@@ -111,7 +111,7 @@ def test_the_rate_of_a_landscape_is_what_was_measured() -> None:
     measured = {(256, 64): 3.7, (1024, 64): 11.7, (1024, 384): 28.5, (4096, 384): 42.2}
     settings = LandscapeSettings().identity()
     for (width, d_in), seconds in measured.items():
-        assert 0.75 < _landscape_seconds(settings, width, d_in) / seconds < 1.33
+        assert 0.75 < landscape_seconds(settings, width, d_in) / seconds < 1.33
 
 
 def test_chunks_of_activations_count(ask: Any) -> None:

@@ -15,9 +15,11 @@ from functools import cached_property
 from typing import Any
 
 from interpsweep.plan import estimate as e
+from interpsweep.plan import work as w
 from interpsweep.plan.build import Plan, input_digests, there
 from interpsweep.plan.items import PlannedItem
 from interpsweep.plan.jobs import Job
+from interpsweep.plan.work import Shape, Work
 from interpsweep.store import Store, history
 
 MB = 1e6
@@ -64,7 +66,7 @@ class Requests:
             gpu_memory=_rounded(sum(map(self._training, items))) if job.stage == "train" else 0,
         )
 
-    def _seconds(self, stage: str, work: e.Work) -> float:
+    def _seconds(self, stage: str, work: Work) -> float:
         """Seconds of work at the configured speed."""
         run = self._plan.sweep.run
         on_gpu = stage in self._on_gpu and run.device != "cpu"
@@ -73,7 +75,7 @@ class Requests:
         return work.flop / (speed * 1e12) + work.seconds / workers
 
     @cached_property
-    def _shapes(self) -> dict[str, e.Shape]:
+    def _shapes(self) -> dict[str, Shape]:
         return e.model_shapes(self._plan, self._store)
 
     @cached_property
@@ -106,7 +108,7 @@ class Requests:
         base = TORCH if with_model or stage in ("model", "import", "encode") else NUMPY
         return base + max(self._shared(item) + self._alone(item) for item in items)
 
-    def _shape(self, item: PlannedItem) -> e.Shape:
+    def _shape(self, item: PlannedItem) -> Shape:
         return e.shape_of(item, self._shapes)
 
     def _chunk(self, item: PlannedItem) -> float:
@@ -131,7 +133,7 @@ class Requests:
         if item.stage == "train":  # three blocks of chunks, and one being permuted
             return 4 * settings["block_chunks"] * 2.0 * self._chunk(item)
         if item.stage == "corpus":
-            return 60.0 * e.corpus_settings(self._plan, item)["n_tokens"]
+            return 60.0 * w.corpus_settings(self._plan, item)["n_tokens"]
         if item.stage == "probe" and "model" in settings:  # activations between sites are kept
             return model + settings["batch_tokens"] * shape.d_model * 320.0
         if "activations" in item.spec["inputs"]:
@@ -145,19 +147,19 @@ class Requests:
 
     def _training(self, item: PlannedItem) -> float:
         """Weights, gradients, optimiser, and a batch of pre-activations; evaluation needs less."""
-        cells = self._shape(item).d_model * e.width_of(self._plan, item)
+        cells = self._shape(item).d_model * w.width_of(self._plan, item)
         if item.stage == "evaluate":
             return 16.0 * cells + 200 * MB
-        return 48.0 * cells + item.spec["settings"]["batch_size"] * e.d_sae(item) * 16.0
+        return 48.0 * cells + item.spec["settings"]["batch_size"] * w.d_sae(item) * 16.0
 
     def _alone(self, item: PlannedItem) -> float:
         """What one item of a stage that works through them in turn holds, beside its inputs."""
-        saes = e.saes_behind(self._plan, item)
+        saes = w.saes_behind(self._plan, item)
         if not saes:
             return 200 * MB
-        widths, workers = [e.d_sae(sae) for sae in saes], self._plan.sweep.run.workers
+        widths, workers = [w.d_sae(sae) for sae in saes], self._plan.sweep.run.workers
         cells = self._shape(item).d_model * sum(widths)
-        entries = e.analysis_rows(self._plan, item) * max(map(e.active, saes))
+        entries = w.analysis_rows(self._plan, item) * max(map(w.active, saes))
         if item.stage == "import":
             return 24.0 * cells
         if item.stage == "encode":
