@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from synthetic_matches import contrasts, write_match
 
-from interpsweep.claims import dendrograms, parallelograms
+from interpsweep.claims import complexes, dendrograms, parallelograms
 from interpsweep.claims.claims import CONCEPT_RELATION_COLUMNS
 from interpsweep.claims.nested import LEVEL_COLUMNS
 from interpsweep.claims.planted import SCORE_COLUMNS
@@ -218,6 +218,8 @@ class SyntheticSweep:
             out / "concept_relations.parquet",
         )
         write_parquet(typed([], SCORE_COLUMNS), out / "edge_scores.parquet")
+        joined = [complex_row(at) for at in saes if at["site"] == self.sites[0]]
+        write_parquet(typed(joined, complexes.COLUMNS), out / "complexes.parquet")
         nested = [row for at in saes if (row := levels_row(at, self.widths))]
         write_parquet(typed(nested, LEVEL_COLUMNS), out / "levels.parquet")
         steps = [row for at in saes if (row := families_row(at, self.widths))]
@@ -318,6 +320,13 @@ def concept_table() -> pd.DataFrame:
     names = ["concept", "shape", "test", "statistic", "null_mean", "p"]
     frame = pd.DataFrame(rows, columns=names)
     return frame.assign(values=7, tokens=4000, closure=1.1, held_out_r2=0.82, null_sd=0.1, z=5.0)
+
+
+def complex_row(at: dict[str, Any]) -> dict[str, Any]:
+    """A complex with fewer loops than its null; all parts of the null are one, as here."""
+    facts = {"b_site": "next", "b_layer": 1, "lower": 99, "upper": 80, "simplices": 80}
+    facts |= {"distinct": 70, "vertices": 90, "b0": 1, "b0_null": 1, "b0_p": 1}
+    return {**at, **facts, "b1": 31, "b1_null": 70.5, "b1_p": 0.002, "cut": 2}
 
 
 def concept_relations(sites: tuple[str, ...]) -> list[dict[str, Any]]:

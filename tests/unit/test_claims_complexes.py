@@ -12,7 +12,7 @@ import pytest
 import scipy.sparse as sp
 from scipy.stats import binom
 
-from interpsweep.claims import complexes
+from interpsweep.claims import complexes, rows
 from interpsweep.claims.sources import Source
 from interpsweep.config.analysis import ClaimsSettings
 from interpsweep.matching.dependence import design_effects, measure
@@ -198,4 +198,11 @@ def test_every_match_between_layers_has_a_row(tmp_path: Path) -> None:
     none = made.set_index("simplices").loc[0]
     assert none["vertices"] == 0 and none["b0"] == 0
     assert np.isnan(none[["weight", "b1_p", "b1_null", "largest"]].astype(float)).all()
-    assert complexes.complexes([], SETTINGS, Serial).empty
+    claims = rows.assemble([rows.of_complexes(made, SETTINGS)], SETTINGS)
+    # edges of a ring dealt out anew are rings too, one or more: no voids and nothing to cut at
+    assert set(claims["test"]) == {"b0", "b1"}
+    assert claims["subject"].eq("0->1").all() and claims["members"].eq(LATENTS).all()
+    loop = claims.set_index("test").loc["b1"]
+    assert (loop["effect"], loop["p"], loop["q"]) == (1, one["b1_p"], one["b1_p"])
+    nothing = complexes.complexes([], SETTINGS, Serial)
+    assert nothing.empty and rows.of_complexes(nothing, SETTINGS).empty

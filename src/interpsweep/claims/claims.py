@@ -105,6 +105,7 @@ def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str
     clusters, census = rows.of_clusters(found["geometries"], found["matches"], settings)
     matching = match_tables.matching(found["matches"])
     in_space = branches.tables(found["trees"], found["saes"], settings, shapes, ctx)
+    of_layers = complexes.complexes(found["matches"], settings, ctx)
     claims = rows.assemble(
         [
             clusters,
@@ -114,6 +115,7 @@ def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str
             rows.of_trees(found["trees"], settings),
             rows.of_families(in_space["branches"]),
             rows.of_steps(in_space, settings),
+            rows.of_complexes(of_layers, settings),
         ],
         settings,
     )
@@ -136,7 +138,7 @@ def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str
         ("contrasts", match_tables.contrasts(matching)),
         ("saes", sweep_tables.saes(found["evaluations"], found["geometries"])),
         *in_space.items(),
-        ("complexes", complexes.complexes(found["matches"], settings, ctx)),
+        ("complexes", of_layers),
     ):
         write_parquet(table, out / f"{name}.parquet")
     summary = summarise(claims, recovered)

@@ -232,6 +232,36 @@ def of_steps(tables: dict[str, pd.DataFrame], s: ClaimsSettings) -> pd.DataFrame
     )
 
 
+def of_complexes(complexes: pd.DataFrame, s: ClaimsSettings) -> pd.DataFrame:
+    """Claims about the complex of two layers: Betti numbers and single latents that cut it.
+
+    A measure that no draw of the null changes tests nothing.
+    """
+    parts = [
+        complexes.assign(
+            test=name,
+            effect=complexes[name],
+            null_effect=complexes[f"{name}_null"],
+            z=(complexes[name] - complexes[f"{name}_null"]) / complexes[f"{name}_sd"],
+            p=complexes[f"{name}_p"].where(complexes[f"{name}_sd"] > 0),
+        )
+        for name in ("b0", "b1", "b2", "articulations")
+    ]
+    table = pd.concat([part[part["p"].notna()] for part in parts], ignore_index=True)
+    if not len(table):
+        return pd.DataFrame()
+    table = with_q(table, ["test"])
+    groups = table.groupby(["model", "site", "architecture", "sparsity", "d_sae", "test"])["p"]
+    return table.assign(
+        kind="layer step",
+        subject=table["layer"].astype(str) + "->" + table["b_layer"].astype(str),
+        members=table["simplices"],
+        null="simplices dealt out anew",
+        seeds=groups.transform("size"),
+        replicated_seeds=groups.transform(lambda p: (p <= s.q).sum()),
+    )
+
+
 def _steps(table: pd.DataFrame) -> pd.Series:
     return table["d_narrow"].astype(str) + "->" + table["d_wide"].astype(str)
 

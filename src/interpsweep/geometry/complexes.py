@@ -92,40 +92,44 @@ def components(found: Complex) -> tuple[int, NDArray[np.int32]]:
 
 
 def betti(found: Complex) -> tuple[int, int, int]:
-    """Betti numbers b0, b1, b2 over GF(2): parts, loops and voids."""
+    """Betti numbers b0, b1, b2 over GF(2): parts, loops and voids.
+
+    Triangles that end the boundaries of tetrahedra are left out of the boundary of triangles, as
+    they add nothing to its rank ("clearing": Chen and Kerber 2011).
+    """
     parts, _ = components(found)
     lines = len(found.vertices) - parts  # rank of the boundary of edges
-    planes = rank(found.triangles, len(found.edges))
-    solids = rank(found.tetrahedra, len(found.triangles))
+    solids, ends = rank(found.tetrahedra, len(found.triangles))
+    planes, _ = rank(found.triangles[~ends], len(found.edges))
     loops = len(found.edges) - lines - planes
     return parts, loops, len(found.triangles) - planes - solids
 
 
-def rank(columns: Ints, rows: int) -> int:
+def rank(columns: Ints, rows: int) -> tuple[int, NDArray[np.bool_]]:
     """Rank over GF(2) of a matrix with `rows` rows, given the rows (distinct) of the ones of each
-    column, (m, k).
+    column, (m, k); and the rows by which columns were taken out, (rows,).
 
     A row with a single one adds one to the rank and takes its column with it; in complexes of few
     shared faces that is nearly all there is to do. What is left is eliminated in words of 64 rows.
     """
-    peeled, left = _peeled(np.ascontiguousarray(columns), rows)
+    peeled, left, ends = _peeled(np.ascontiguousarray(columns), rows)
     core = columns[left]
     if not len(core):
-        return int(peeled)
+        return int(peeled), ends
     used, place = np.unique(core, return_inverse=True)
     place = place.reshape(core.shape)
     table = np.zeros((len(core), -(-len(used) // 64)), np.uint64)
     bits = np.left_shift(np.uint64(1), (place % 64).astype(np.uint64))
     np.bitwise_or.at(table, (np.arange(len(core))[:, None], place // 64), bits)
-    return int(peeled + _eliminated(table))
+    return int(peeled + _eliminated(table)), ends
 
 
 @compiled
-def _peeled(columns: Ints, rows: int) -> tuple[int, NDArray[np.bool_]]:
-    """Rank found by rows with a single one, and which columns are left, (m,)."""
+def _peeled(columns: Ints, rows: int) -> tuple[int, NDArray[np.bool_], NDArray[np.bool_]]:
+    """Rank found by rows with a single one, columns that are left (m,), and these rows (rows,)."""
     m, k = columns.shape
     ones = np.zeros(rows, np.int64)
-    which = np.zeros(rows, np.int64)  # exclusive or of a row's columns: the last one's number
+    which = np.zeros(rows, np.int64)  # exclusive or of a row's columns: of one column, its number
     for c in range(m):
         for i in range(k):
             ones[columns[c, i]] += 1
@@ -136,13 +140,13 @@ def _peeled(columns: Ints, rows: int) -> tuple[int, NDArray[np.bool_]]:
         if ones[r] == 1:
             waiting[n] = r
             n += 1
-    left = np.ones(m, np.bool_)
+    left, ends = np.ones(m, np.bool_), np.zeros(rows, np.bool_)
     while n:
         n -= 1
         if ones[waiting[n]] != 1:
             continue
         c = which[waiting[n]]
-        left[c] = False
+        left[c], ends[waiting[n]] = False, True
         found += 1
         for i in range(k):
             r = columns[c, i]
@@ -151,7 +155,7 @@ def _peeled(columns: Ints, rows: int) -> tuple[int, NDArray[np.bool_]]:
             if ones[r] == 1:
                 waiting[n] = r
                 n += 1
-    return found, left
+    return found, left, ends
 
 
 @compiled

@@ -18,6 +18,7 @@ _NAMES = {
     "d_sae": "width",
     "d_narrow": "from",
     "d_wide": "to",
+    "b_site": "next site",
     "l0": "L0",
     "null_effect": "null",
     "replicated_seeds": "seeds that agree",
@@ -72,6 +73,10 @@ def listings(tables: Mapping[str, pd.DataFrame], census: pd.DataFrame) -> list[L
                   "b_d_sae", "b_seed", "mmcs_ab", "horizontal_mmcs_ab", "null_mmcs_ab", "p", "mcc",
                   "novel_share"]),
         _listing("trees", "Trees", _TREES_NOTE, _wide(tables["families"]), None),
+        _listing("complexes", "Complexes of two layers", _COMPLEXES_NOTE, tables["complexes"],
+                 [*_PLACE, "b_site", "simplices", "vertices", "b0", "b0_null", "b0_p", "b1",
+                  "b1_null", "b1_p", "b2", "b2_null", "b2_p", "articulations",
+                  "articulations_null", "articulations_p", "cut"]),
         _listing("census", "Census", _CENSUS_NOTE, census,
                  [*_PLACE, "test", "clusters", "passing", "expected", "excess", "claimed"]),
     ]  # fmt: skip
@@ -105,6 +110,11 @@ _MATCHING_NOTE = (
     "random dictionaries with the same mean and covariance."
 )
 _TREES_NOTE = "Shares of the live features of the wider dictionary, by relation to the narrower."
+_COMPLEXES_NOTE = (
+    "Every latent of the next layer joins the latents it fires with most beyond chance. Parts "
+    "(b0), loops (b1) and voids (b2) of what they make together, the latents that take its largest "
+    "part apart alone, and the fewest that do together; beside the same simplices dealt out anew."
+)
 _CENSUS_NOTE = (
     "Clusters that pass each test before correction, the number expected from clusters selected in "
     "random dictionaries, their difference, and how many are claimed after correction."
