@@ -130,6 +130,13 @@ def test_the_page_shows_findings_with_nulls_and_misses(page: Path) -> None:
     assert "No SAE has been evaluated" not in text
 
 
+def test_the_page_shows_analogies_beside_their_baselines(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    table = text.rpartition("Relations of known concepts")[2].partition("</table>")[0]
+    for shown in ("3CosAdd", "nearest to c", "species", "0.88", "0.14"):
+        assert shown in table
+
+
 def test_report_and_bundle_are_deterministic(
     sweep: SyntheticSweep, page: Path, tmp_path: Path
 ) -> None:
