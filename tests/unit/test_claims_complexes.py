@@ -152,7 +152,7 @@ def test_vertices_are_those_of_the_table_of_all_pairs(tmp_path: Path) -> None:
     np.testing.assert_allclose(found["design_effect"], effect[a, b], rtol=1e-6)
 
 
-def test_settings_choose_how_many_latents_and_which_weights_count(tmp_path: Path) -> None:
+def test_settings_choose_how_many_latents_and_how_related(tmp_path: Path) -> None:
     table = pd.DataFrame(
         [(0, 0, 5, 0.9), (0, 1, 6, 0.5), (0, 2, 7, 0.1), (3, 0, 5, 0.8), (4, 0, 1, 0.4),
          (4, 1, 2, 0.3)],
@@ -160,8 +160,10 @@ def test_settings_choose_how_many_latents_and_which_weights_count(tmp_path: Path
     )  # fmt: skip
     simplices, weights = complexes.joined(table, 2, 0.0)
     assert simplices.tolist() == [[5, 6], [1, 2]] and weights.tolist() == [0.5, 0.3]
+    simplices, weights = complexes.joined(table, 3, 0.35)
+    assert simplices.tolist() == [[5, 6, -1]] and weights.tolist() == [0.5]  # of two corners left
     simplices, weights = complexes.joined(table, 3, 0.2)
-    assert simplices.tolist() == [[1, 2, -1]] and weights.tolist() == [0.3]
+    assert simplices.tolist() == [[5, 6, -1], [1, 2, -1]] and weights.tolist() == [0.5, 0.3]
     assert complexes.joined(table, 4, 0.0)[0].tolist() == [[5, 6, 7, -1], [1, 2, -1, -1]]
 
 

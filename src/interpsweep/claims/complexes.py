@@ -60,16 +60,16 @@ def _row(match: Source, settings: ClaimsSettings) -> dict[str, Any]:
 def joined(table: pd.DataFrame, most: int, npmi: float) -> tuple[Ints, Array]:
     """Simplices (m, most) of latents below, -1 where one has fewer, and their weights (m,).
 
-    `table` is `simplices.parquet` of a match. Latents of the next layer with a single latent below
-    join nothing; weights below `npmi` are left out.
+    `table` is `simplices.parquet` of a match. Latents with an NPMI below `npmi` are no corners, and
+    latents of the next layer with a single corner join nothing.
     """
-    kept = table[table["rank"] < most]
+    kept = table[(table["rank"] < most) & (table["npmi"] >= npmi)]
     above, row = np.unique(kept["b"].to_numpy(), return_inverse=True)
     simplices = np.full((len(above), most), -1, np.int64)
     simplices[row, kept["rank"].to_numpy()] = kept["a"].to_numpy()
     weights = np.full(len(above), np.inf)
     np.minimum.at(weights, row, kept["npmi"].to_numpy(np.float64))
-    whole = (simplices[:, 1] >= 0) & (weights >= npmi)
+    whole = (simplices >= 0).sum(axis=1) >= 2
     return simplices[whole], weights[whole]
 
 

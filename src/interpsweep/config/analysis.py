@@ -325,9 +325,8 @@ class ClaimsSettings(Section):
         le=4,
     )
     simplex_npmi: float = field(
-        0.0,
-        "Weight from which a simplex is part of the complex of two layers: the smallest NPMI of "
-        "its latents with the latent of the next layer.",
+        0.2,
+        "NPMI with the latent of the next layer below which a latent is no corner of its simplex.",
         ge=0,
         lt=1,
     )
