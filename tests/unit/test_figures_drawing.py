@@ -16,7 +16,7 @@ from synthetic_sweep import SyntheticSweep
 
 from interpsweep.config.pictures import FigureStyle
 from interpsweep.errors import UserError
-from interpsweep.figures import draw, measured
+from interpsweep.figures import draw, measured, style
 from interpsweep.figures.registry import FIGURES
 from interpsweep.tables import write_parquet
 
@@ -213,3 +213,15 @@ def test_parents_in_two_trees_add_up(sweep: SyntheticSweep, tmp_path: Path) -> N
     assert (table["same"] * table["latents"] / table["both"]).to_numpy() == pytest.approx(
         table["agreement"]
     )
+
+
+def test_sites_are_drawn_from_the_embeddings_on() -> None:
+    names = ["ln_final.hook_normalized", "blocks.10.hook_resid_post", "blocks.2.hook_resid_post"]
+    table = pd.DataFrame({"model": "m", "site": [*names, "blocks.2.hook_mlp_out", "hook_embed"]})
+    assert [site for _, site in style.order_sites(table)] == [
+        "hook_embed",
+        "blocks.2.hook_mlp_out",
+        "blocks.2.hook_resid_post",
+        "blocks.10.hook_resid_post",
+        "ln_final.hook_normalized",
+    ]

@@ -19,6 +19,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from interpsweep.config.pictures import FigureStyle
+from interpsweep.models.sites import depth
 
 # Okabe and Ito's palette: told apart under the common forms of colour blindness.
 ORANGE, SKY, GREEN, YELLOW = "#E69F00", "#56B4E9", "#009E73", "#F0E442"
@@ -119,11 +120,11 @@ def short_site(site: object) -> str:
 
 
 def order_sites(table: pd.DataFrame) -> list[tuple[str, str]]:
-    """The (model, site) pairs of `table`, by model, then layer number, then name."""
+    """The (model, site) pairs of `table`, by model, then layer (embeddings first), then name."""
 
-    def key(pair: tuple[str, str]) -> tuple[str, list[tuple[int, str]]]:
+    def key(pair: tuple[str, str]) -> tuple[str, float, list[tuple[int, str]]]:
         pieces = [(int(p), "") if p.isdigit() else (-1, p) for p in pair[1].split(".")]
-        return pair[0], pieces
+        return pair[0], depth(pair[1]), pieces
 
     pairs = table[["model", "site"]].astype(str).drop_duplicates()
     return sorted(pairs.itertuples(index=False, name=None), key=key)

@@ -50,13 +50,13 @@ def next_site(site: str, sites: Iterable[str]) -> str | None:
 
     None if no layer follows, as after a site behind the blocks. Embeddings are before them.
     """
-    layer = _depth(site)
-    after = sorted(other for other in sites if layer < _depth(other) < math.inf)
+    layer = depth(site)
+    after = sorted(other for other in sites if layer < depth(other) < math.inf)
     alike = [other for other in after if site_kind(other) == site_kind(site)]
-    return min(alike or after, key=_depth, default=None)
+    return min(alike or after, key=depth, default=None)
 
 
-def _depth(site: str) -> float:
+def depth(site: str) -> float:
     """The layer of a site; -1 at the embeddings, infinite behind the last block."""
     layer = site_layer(site)
     if layer is not None:
