@@ -3,6 +3,7 @@
     python benchmarks/matching.py cosines [--width 16384] [--d-in 384] [--faiss PYTHON]
     python benchmarks/matching.py firings [--width 65536] [--rows 100000] [--k 32]
     python benchmarks/matching.py together [--width 65536] [--rows 100000] [--k 32]
+    python benchmarks/matching.py complexes [--width 24576] [--rows 200000] [--simplex 3]
 
 `cosines` compares random unit directions with the 8 nearest both ways and all pairs from .3 up, in
 units of the bare product of the same blocks (``np.matmul`` alone), and of faiss' exact flat index
@@ -11,7 +12,9 @@ counts everything about the candidate pairs of two synthetic TopK dictionaries, 
 so that no input is held, and prints CPU seconds by part and the peak of resident memory, of which
 mapped files are a part that the system may drop. `together` does the same for what encoding adds
 up: the codes of one such dictionary are stored, with statistics of its latents and joint counts of
-firings above `--level`. Times are CPU seconds; set OMP_NUM_THREADS=1.
+firings above `--level`. `complexes` takes a second layer each of whose latents fires wherever one
+of a few random latents of the first does, finds these again, and measures the topology of the
+complex with a few draws of its null. Times are CPU seconds; set OMP_NUM_THREADS=1.
 """
 
 from __future__ import annotations
@@ -28,14 +31,17 @@ import numpy as np
 import scipy.sparse as sp
 from pyarrow.parquet import ParquetFile
 
-from interpsweep.config.analysis import MatchSettings
+from interpsweep.claims.complexes import joined, measure
+from interpsweep.config.analysis import ClaimsSettings, MatchSettings
 from interpsweep.config.inference import EncodeSettings
 from interpsweep.matching.cosine import COLUMNS, compare, nearest, unit_rows
 from interpsweep.matching.match import match
 from interpsweep.matching.sides import Side
+from interpsweep.matching.vertices import vertices
 from interpsweep.saes.activity import Activity
 from interpsweep.saes.codes import Codes, CodesWriter
 from interpsweep.saes.firing import Firing, firing_statistics
+from interpsweep.saes.postings import Postings
 from interpsweep.saes.together import counted
 from interpsweep.tables import write_parquet_parts
 
@@ -221,17 +227,67 @@ def together(width: int, rows: int, k: int, level: float) -> None:
         print({name: round(size) for name, size in memory().items()}, "MB")
 
 
+class Joining:
+    """Codes of a next layer whose latents each fire where one of `corners` random ones does."""
+
+    def __init__(self, below: Made, corners: int) -> None:
+        self.below, self.n_rows, self.d_sae = below, below.n_rows, below.d_sae
+        rng = np.random.default_rng(3)
+        to = np.concatenate([rng.permutation(self.d_sae) for _ in range(corners)])
+        at = np.tile(np.arange(self.d_sae), corners)
+        self.joins = sp.csr_matrix((np.ones(len(to), np.float32), (at, to)), 2 * (self.d_sae,))
+
+    def chunks(self) -> list[tuple[int, int]]:
+        """Pieces of the rows."""
+        return self.below.chunks()
+
+    def read(self, start: int, stop: int) -> sp.csr_matrix:
+        """Codes of rows [start, stop)."""
+        made = sp.csr_matrix(self.below.read(start, stop) @ self.joins)
+        made.sort_indices()
+        return made
+
+
+def layers(width: int, rows: int, k: int, corners: int) -> None:
+    """Print what the complex of two layers costs."""
+    ctx, draws = Timed(), 10
+    below = Made(rows, width, k, 1)
+    documents = (np.arange(rows) // DOCUMENT).astype(np.int32)
+    with tempfile.TemporaryDirectory() as folder:
+        written = []
+        for name, codes in (("a", below), ("b", Joining(below, corners))):
+            firing = Firing(codes, np.zeros(width))
+            count, _ = firing_statistics(firing, ctx.block_map)
+            written.append(Postings.write(firing, count, Path(folder) / name))
+        began = time.process_time()
+        table = vertices(*written, documents, MatchSettings().vertex_firings, ctx.block_map)
+        print(f"{width:,} latents a side, {rows:,} rows, k {k} and {k * corners}")
+        print(f"{'corners':<16} {time.process_time() - began:8.1f} s")
+    simplices, _ = joined(table, corners, ClaimsSettings().simplex_npmi)
+    rng = np.random.default_rng(0)
+    measure(simplices[:100], 1, rng)  # compile
+    began = time.process_time()
+    facts = measure(simplices, draws, rng)
+    took = (time.process_time() - began) / (1 + draws)
+    print(f"{'topology, a draw':<16} {took:8.3f} s")
+    print({n: int(facts[n]) for n in ("simplices", "vertices", "triangles", "b0", "b1", "b2")})
+
+
 def main() -> None:
-    """Run one of the two."""
+    """Run one of them."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
-        "what", choices=("cosines", "firings", "together"), nargs="?", default="cosines"
+        "what",
+        choices=("cosines", "firings", "together", "complexes"),
+        nargs="?",
+        default="cosines",
     )
     parser.add_argument("--width", type=int, default=16384)
     parser.add_argument("--d-in", type=int, default=384)
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--k", type=int, default=32)
     parser.add_argument("--null-draws", type=int, default=39)
+    parser.add_argument("--simplex", type=int, default=ClaimsSettings().simplex)
     level = EncodeSettings().cofiring_level
     parser.add_argument("--level", type=float, default=level, help="of firings, in `together`")
     parser.add_argument("--faiss", help="an interpreter that has faiss-cpu")
@@ -240,6 +296,8 @@ def main() -> None:
         cosines(options.width, options.d_in, options.faiss)
     elif options.what == "together":
         together(options.width, options.rows, options.k, options.level)
+    elif options.what == "complexes":
+        layers(options.width, options.rows, options.k, options.simplex)
     else:
         firings(options.width, options.rows, options.k, options.d_in, options.null_draws)
 

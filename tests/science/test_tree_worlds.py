@@ -264,6 +264,9 @@ def test_sites_under_a_rotation_share_firings_and_no_direction(world: Any) -> No
         twins = pairs.sort_values("phi").groupby("b").tail(1)
         assert (twins["phi"] > 0.95).sum() >= 18
         assert twins["cosine"].abs().mean() < 0.2
+        corners = read_parquet(path / "simplices.parquet")
+        assert summary["vertices"]["a"] >= 18 and corners["rank"].between(0, 3).all()
+        assert len(twins[twins["phi"] > 0.95].merge(corners, on=["a", "b"])) >= 18
 
 
 @pytest.mark.slow

@@ -149,7 +149,9 @@ def _probe(plan: Plan, item: PlannedItem, shape: Shape) -> Work:
 
 
 def _claims(plan: Plan, item: PlannedItem, shape: Shape) -> Work:
-    """Tables of all inputs; at every width step dendrograms and random pairs of children."""
+    """Tables of all inputs; at every width step dendrograms and random pairs of children; between
+    layers null complexes.
+    """
     s, seconds = item.spec["settings"], _small(plan, item, shape).seconds
     trees = [plan.items.by_digest.get(digest) for digest in item.spec["inputs"].get("trees", ())]
     for tree in trees:
@@ -157,6 +159,11 @@ def _claims(plan: Plan, item: PlannedItem, shape: Shape) -> Work:
         for wide in widths[1:]:
             children = min(s["children"], wide)
             seconds += (9e-8 * s["null_dictionaries"] + 2.5e-9 * s["draws"]) * children**2
+    for digest in item.spec["inputs"].get("matches", ()):
+        match = plan.items.by_digest.get(digest)
+        if match and match.spec["settings"].get("direction") == "layer":
+            width = min(d_sae(sae) for sae in saes_behind(plan, match))
+            seconds += s["draws"] * (6e-4 + 4e-7 * s["simplex"] ** 2 * width)
     return Work(seconds=seconds)
 
 
