@@ -233,9 +233,10 @@ def of_steps(tables: dict[str, pd.DataFrame], s: ClaimsSettings) -> pd.DataFrame
 
 
 def of_complexes(complexes: pd.DataFrame, s: ClaimsSettings) -> pd.DataFrame:
-    """Claims about the complex of two layers: Betti numbers and single latents that cut it.
+    """Claims about the complex of two layers: its parts and voids, and single latents that cut it.
 
-    A measure that no draw of the null changes tests nothing.
+    Not about loops, which are fewer than in the null wherever latents of a layer fire together, in
+    an untrained model too. A measure that no draw of the null changes tests nothing.
     """
     parts = [
         complexes.assign(
@@ -245,7 +246,7 @@ def of_complexes(complexes: pd.DataFrame, s: ClaimsSettings) -> pd.DataFrame:
             z=(complexes[name] - complexes[f"{name}_null"]) / complexes[f"{name}_sd"],
             p=complexes[f"{name}_p"].where(complexes[f"{name}_sd"] > 0),
         )
-        for name in ("b0", "b1", "b2", "articulations")
+        for name in ("b0", "b2", "articulations")
     ]
     table = pd.concat([part[part["p"].notna()] for part in parts], ignore_index=True)
     if not len(table):
