@@ -44,6 +44,7 @@ from code_lock import closure, digest_of  # noqa: E402
 
 LATENTS, DIM, TOKENS = 64, 32, 3000
 VALUES = 10  # of the concept whose values stand in the same surroundings
+HALF = 8  # values of each half where they are nested
 CENTRE = 1.5  # distance from the origin of shapes that only their directions gather
 LEVEL, ALPHA = 0.05, 0.01  # nominal rate; level of the binomial test
 ORDERED = ("line", "unresolved")  # names that are right, or say nothing, where there is an order
@@ -81,6 +82,14 @@ def superposed(rng: np.random.Generator, decay: float) -> World:
     return World(made.unit, made.codes, made.context, rng.integers(300, size=TOKENS))
 
 
+def nested(points: np.ndarray, centre: float, rng: np.random.Generator) -> World:
+    """Values in two halves, one of which is mostly followed by a marker of its own."""
+    made = surroundings.concept(
+        points, LATENTS // 2, DIM, 5 * TOKENS, rng, centre=centre, p=0.06, ends=2, own=0.7
+    )
+    return World(made.unit, made.codes, made.context, made.ids)
+
+
 def structureless_world(kind: str, seed: int, activations: np.ndarray | None) -> World:
     rng = np.random.default_rng([sum(map(ord, kind)), seed])
     if kind == "isotropic":
@@ -97,6 +106,8 @@ def structureless_world(kind: str, seed: int, activations: np.ndarray | None) ->
         points = structureless.isotropic(VALUES, VALUES, rng)
         made = surroundings.concept(points, LATENTS // 2, DIM, 5 * TOKENS, rng, centre=0.3)
         return World(made.unit, made.codes, made.context, made.ids)
+    if kind == "nested values without an arrangement":
+        return nested(structureless.isotropic(2 * HALF, 2 * HALF, rng), 0.3, rng)
     if kind == "shuffled activations":
         assert activations is not None
         chosen = activations[rng.choice(len(activations), 4 * LATENTS, replace=False)]
@@ -107,6 +118,7 @@ def structureless_world(kind: str, seed: int, activations: np.ndarray | None) ->
 KINDS = (
     *("isotropic", "anisotropic", "phantom", "superposition", "superposition, frequent and rare"),
     "values without an arrangement",
+    "nested values without an arrangement",
     "shuffled activations",
 )
 
