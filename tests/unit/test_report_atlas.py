@@ -179,6 +179,25 @@ def test_findings_of_an_empty_sweep_are_none() -> None:
     assert findings(empty, 10) == []
 
 
+def test_a_kind_without_any_claim_is_one_finding() -> None:
+    claims = pd.DataFrame(
+        {
+            "kind": ["family"] * 3 + ["tree"] * 2,
+            "test": ["circle", "circle", "line", "edges_split", "edges_merge"],
+            "subject": "a",
+            "null": "chance",
+            "verdict": ["not claimed"] * 4 + ["claimed"],
+            **{name: [0.2, 0.3, 0.4, 0.5, 0.01] for name in ("effect", "null_effect", "p", "q")},
+            **dict.fromkeys(("seeds", "replicated_seeds"), 1),
+        }
+    )
+    tables = {name: pd.DataFrame() for name in report.TABLES} | {"claims": claims}
+    said = {finding.head: finding for finding in findings(tables, 10)}
+    assert list(said) == ["Tree: edges merge", "Family", "Tree: edges split"]
+    assert said["Family"].text == "None of 3 tests (circle and line) holds (smallest q 0.2)."
+    assert [finding.tone for finding in said.values()] == ["good", "miss", "miss"]
+
+
 def test_an_empty_sweep_still_has_a_page(tmp_path: Path) -> None:
     sweep = SyntheticSweep(tmp_path, sites=())
     path = sweep.item("claims")

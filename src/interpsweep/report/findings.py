@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -92,39 +92,51 @@ def _edges(scores: pd.DataFrame) -> list[Finding]:
 
 
 def _claimed(claims: pd.DataFrame) -> list[Finding]:
-    """Per kind and test: how many claims hold, the clearest one, and how often seeds agree."""
+    """A finding per kind and test; one for all tests of a kind of which no claim holds."""
     made: list[Finding] = []
     if claims.empty:
         return made
-    for (kind, test), of in claims.groupby(["kind", "test"], sort=True):
-        held = of[of["verdict"] == "claimed"]
-        head = f"{str(kind).capitalize()}: {str(test).replace('_', ' ')}"
-        if (kind, test) == CONTROL:
-            text = (
-                f"{plural(len(held), 'claim')} of an order in "
-                f"{plural(len(of), 'control')} that have none."
-            )
-            made.append(Finding("miss" if len(held) else "good", "Concept: controls", text))
-            continue
-        if held.empty:
-            best = of["q"].min()
-            text = f"None of {plural(len(of), 'test')} holds (smallest q {number(best)})."
-            made.append(Finding("miss", head, text))
-            continue
-        top = held.sort_values(["q", "p", "effect"], ascending=[True, True, False]).iloc[0]
-        text = (
-            f"{len(held)} of {plural(len(of), 'test')} {'holds' if len(held) == 1 else 'hold'} "
-            f"after correction. Clearest: {_subject(top)}{_at(top)}, "
-            f"effect {number(top['effect'])} "
-            f"against {number(top['null_effect'])} under the null ({top['null']}), "
-            f"q\u00a0=\u00a0{number(top['q'])}."
-        )
-        several = held[held["seeds"] > 1]
-        if len(several):
-            again = int((several["replicated_seeds"] == several["seeds"]).sum())
-            text += f" {again} of {len(several)} hold in every seed."
-        made.append(Finding("good" if len(held) == len(of) else "mixed", head, text))
+    for kind, of in claims.groupby("kind", sort=True):
+        if kind == CONTROL[0] or (of["verdict"] == "claimed").any():
+            made += [_test(kind, test, rows) for test, rows in of.groupby("test", sort=True)]
+        else:
+            tests = listing(_words(of["test"].unique()))
+            text = f"None of {plural(len(of), 'test')} ({tests}) holds ({_smallest(of)})."
+            made.append(Finding("miss", str(kind).capitalize(), text))
     return sorted(made, key=lambda finding: finding.tone == "miss")
+
+
+def _test(kind: str, test: str, of: pd.DataFrame) -> Finding:
+    """How many claims of one test hold, the clearest one, and how often seeds agree."""
+    held = of[of["verdict"] == "claimed"]
+    if (kind, test) == CONTROL:
+        controls = plural(len(of), "control")
+        text = f"{plural(len(held), 'claim')} of an order in {controls} that have none."
+        return Finding("miss" if len(held) else "good", "Concept: controls", text)
+    head = f"{kind.capitalize()}: {_words([test])[0]}"
+    if held.empty:
+        return Finding("miss", head, f"None of {plural(len(of), 'test')} holds ({_smallest(of)}).")
+    top = held.sort_values(["q", "p", "effect"], ascending=[True, True, False]).iloc[0]
+    text = (
+        f"{len(held)} of {plural(len(of), 'test')} {'holds' if len(held) == 1 else 'hold'} "
+        f"after correction. Clearest: {_subject(top)}{_at(top)}, "
+        f"effect {number(top['effect'])} "
+        f"against {number(top['null_effect'])} under the null ({top['null']}), "
+        f"q\u00a0=\u00a0{number(top['q'])}."
+    )
+    several = held[held["seeds"] > 1]
+    if len(several):
+        again = int((several["replicated_seeds"] == several["seeds"]).sum())
+        text += f" {again} of {len(several)} hold in every seed."
+    return Finding("good" if len(held) == len(of) else "mixed", head, text)
+
+
+def _smallest(of: pd.DataFrame) -> str:
+    return f"smallest q {number(of['q'].min())}"
+
+
+def _words(tests: Iterable[str]) -> list[str]:
+    return sorted(test.replace("_", " ") for test in tests)
 
 
 def _subject(row: pd.Series) -> str:
