@@ -55,7 +55,7 @@ _ALL = (
     Stage("concepts", "concepts", "interpsweep.geometry.concepts", version=3, face="concepts"),
     Stage("claims", "claims", "interpsweep.claims.claims", version=22, face="claims"),
     Stage("figures", "figures", "interpsweep.figures.draw", version=15, face="figures"),
-    Stage("report", "reports", "interpsweep.report.report", version=7, face="report"),
+    Stage("report", "reports", "interpsweep.report.report", version=8, face="report"),
     Stage("bundle", "bundles", "interpsweep.report.bundle", face="bundle"),
 )
 STAGES: dict[str, Stage] = {stage.name: stage for stage in _ALL}

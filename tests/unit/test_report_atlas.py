@@ -193,7 +193,7 @@ def test_a_kind_without_any_claim_is_one_finding() -> None:
     )
     tables = {name: pd.DataFrame() for name in report.TABLES} | {"claims": claims}
     said = {finding.head: finding for finding in findings(tables, 10)}
-    assert list(said) == ["Tree: edges merge", "Family", "Tree: edges split"]
+    assert list(said) == ["Tree: edges merge", "Tree: edges split", "Family"]
     assert said["Family"].text == "None of 3 tests (circle and line) holds (smallest q 0.2)."
     assert [finding.tone for finding in said.values()] == ["good", "miss", "miss"]
 

@@ -56,7 +56,7 @@ class ReportSection(Section):
         "", "Plain text under the title: what this sweep is for", max_length=5000
     )
     max_findings: int = field(
-        24, "Most key findings listed at the top; the tables below hold all", ge=0, le=100
+        48, "Most key findings listed at the top; the tables below hold all", ge=0, le=100
     )
 
 

@@ -12,6 +12,8 @@ from interpsweep.figures.metrics import newest
 from interpsweep.report.text import listing, number, plural, share
 
 Tone = Literal["good", "mixed", "miss", "fact"]
+# of claims, in the order in which they are read; others follow
+KINDS = ("concept", "cluster", "tree", "family", "width step", "layer step", "match", "dictionary")
 CONTROL = ("concept", "order")  # labelled categories without a shape: nothing should be claimed
 GOOD = 0.8  # F1 of edges
 Tables = Mapping[str, pd.DataFrame]
@@ -31,10 +33,10 @@ def findings(tables: Tables, most: int) -> list[Finding]:
     made = [
         *_recovery(tables["recovery"]),
         *_edges(tables["edge_scores"]),
-        *_claimed(tables["claims"]),
+        *_dictionaries(tables["saes"]),
         *_matching(tables["matching"]),
         *_families(tables["families"]),
-        *_dictionaries(tables["saes"]),
+        *_claimed(tables["claims"]),
     ]
     return made[:most]
 
@@ -96,7 +98,10 @@ def _claimed(claims: pd.DataFrame) -> list[Finding]:
     made: list[Finding] = []
     if claims.empty:
         return made
-    for kind, of in claims.groupby("kind", sort=True):
+    for kind in [*KINDS, *sorted(set(claims["kind"]) - set(KINDS))]:
+        of = claims[claims["kind"] == kind]
+        if of.empty:
+            continue
         if kind == CONTROL[0] or (of["verdict"] == "claimed").any():
             made += [_test(kind, test, rows) for test, rows in of.groupby("test", sort=True)]
         else:
