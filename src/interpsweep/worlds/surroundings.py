@@ -76,8 +76,8 @@ def concept(
     size = rng.uniform(0.5, 1.5, len(rows)).astype(np.float32)
     ids = (k + markers + rng.integers(50, size=tokens)).astype(np.int32)
     ids[start], ids[start + 1], ids[start + 2] = k, value, end
-    free_directions = isotropic(markers + others, dim, rng)
-    unit = np.vstack([embed(points, dim, rng, centre, noise), free_directions])
+    planted = embed(points, dim, rng, centre, noise)
+    unit = np.vstack([planted, isotropic(markers + others, dim, rng)])
     return Surrounded(
         unit,
         sp.coo_matrix((size, (rows, columns)), (tokens, k + markers + others)).tocsr(),
