@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from interpsweep.geometry import models, nulls
+from interpsweep.geometry.arrangements import arrangement
 from interpsweep.geometry.outcomes import outcomes
 from interpsweep.geometry.shapes import SHAPES, grid, helix, polytope, torus
-from interpsweep.worlds import polytopes, shapes
+from interpsweep.worlds import polytopes, shapes, structureless
 
 DIM = 64
 NEW = ("torus", "sphere", "helix", "grid", "polytope")
@@ -132,14 +133,30 @@ def test_shapes_that_cannot_be_are_not_tested() -> None:
     assert not {"torus", "sphere", "polytope"} & flat.keys()
 
 
-def test_null_on_the_sphere_keeps_centre_and_spectrum() -> None:
+@pytest.mark.parametrize("length", [1.0, 3.0])
+def test_arrangements_at_lengths_keep_them_and_nearly_centre_and_spectrum(length: float) -> None:
     rng = np.random.default_rng(7)
     rows = shapes.embed(rng.standard_normal((15, 3)), DIM, rng, 1.0, 0.2)
-    points = nulls.principal(rows, 8)
-    sphere = nulls.sphere_of(rows, points)
-    assert sphere is not None
-    draws = sphere.lift(nulls.haar(points, 50, rng))
-    np.testing.assert_allclose(draws.mean(axis=1), 0, atol=1e-12)
+    rows *= length * rng.uniform(0.8, 1.2, (15, 1))
+    points, kept = nulls.principal(rows, 8), arrangement(rows)
+    draws = kept.at_lengths(nulls.centred(15, len(kept.singular), 50, rng), 14)
+    np.testing.assert_allclose(draws.mean(axis=1), 0, atol=1e-9 * length)
+    # a centred draw and its mean have the sum of squared lengths between them
+    total, whole = np.sum(draws**2, axis=(1, 2)), np.sum(rows**2)
+    assert (total < whole).all()
+    np.testing.assert_allclose(total.mean(), np.sum((rows - rows.mean(axis=0)) ** 2), rtol=0.1)
     spectrum: Any = np.sum(draws**2, axis=1).mean(axis=0)[:3]
     np.testing.assert_allclose(spectrum, np.sum(points**2, axis=0)[:3], rtol=0.2)
-    assert nulls.sphere_of(3 * rows, 3 * points) is None  # not of length one
+
+
+@pytest.mark.parametrize("centre", [0.3, 1.0])
+def test_lengths_explain_most_circles_of_random_directions(centre: float) -> None:
+    rng = np.random.default_rng(8)
+    known, plain = 0, 0
+    for _ in range(150):
+        rows = shapes.embed(structureless.isotropic(14, 14, rng), DIM, rng, centre, 0.3)
+        known += outcomes(rows, 8, 199, 199, rng, ("circle",))["circle"].p <= 0.05
+        points = nulls.principal(rows, 8)
+        drawn = SHAPES["circle"].statistic(nulls.haar(points, 199, rng))
+        plain += nulls.upper_p(SHAPES["circle"].statistic(points[None])[0], drawn) <= 0.05
+    assert known < plain / 2

@@ -53,14 +53,13 @@ def capture(
     energy = np.sum((unit @ plane.T) ** 2, axis=1)
     tiles = np.flatnonzero((rate > 0) & (energy >= IN_PLANE))
     gaps = angle_gaps(unit[tiles] @ plane.T) if len(plane) == 2 else np.zeros(0)
-    return {
+    return nothing | {
         "plane_capture": float(np.sum((span @ plane.T) ** 2) / len(plane)),
         "plane_capture_null": len(span) / plane.shape[1],
         "plane_energy": float(energy[holders].mean()),
         "tiling": len(tiles),
         "tiling_gap_cv": float(gaps.std() / gaps.mean()) if len(gaps) > 2 else np.nan,
         "tiling_l0": float(rate[tiles].sum()),
-        "concept_l0": float(rate.sum()),
         "tiling_l1": mean_l1(gaps),
     }
 

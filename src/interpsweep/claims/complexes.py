@@ -17,6 +17,7 @@ from interpsweep.claims.sources import PLACE, TYPES, Source, place
 from interpsweep.config.analysis import ClaimsSettings
 from interpsweep.geometry.complexes import Complex, betti, components, faces
 from interpsweep.geometry.cuts import cuts
+from interpsweep.geometry.nulls import upper_p
 from interpsweep.geometry.rewired import rewired
 from interpsweep.tables import typed
 
@@ -117,5 +118,4 @@ def two_sided_p(value: float, null: Array) -> float:
     """Twice the smaller tail's (1 + #) / (1 + draws), at most 1; NaN if a value is unknown."""
     if not np.isfinite(value) or not np.isfinite(null).all():
         return float("nan")
-    tail = min(int(np.sum(null >= value)), int(np.sum(null <= value)))
-    return min(1.0, 2 * (1 + tail) / (1 + len(null)))
+    return min(1.0, 2 * min(upper_p(value, null), upper_p(-value, -null)))

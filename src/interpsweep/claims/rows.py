@@ -28,8 +28,7 @@ CLAIM_COLUMNS = {
 }
 STRUCTURAL = ("absorption", "split", "specialisation", "composition", "merge", "identity")
 CENSUS_NULLS = {
-    "haar": "same spectrum, any arrangement",
-    "haar unit": "same spectrum, any arrangement of directions of length one",
+    "haar lengths": "same spectrum, any arrangement brought to the points' lengths",
     "haar within": "same spectrum, any arrangement within the points' lengths",
     "spectrum": "directions of the same singular values",
     "random": "random directions",
@@ -77,15 +76,13 @@ def of_landscapes(landscapes: list[Source], s: ClaimsSettings) -> pd.DataFrame:
     if not len(table):
         return pd.DataFrame()
     table = with_q(table.rename(columns={"measure": "test"}), ["test"])
-    groups = table.groupby(["model", "site", "architecture", "sparsity", "d_sae", "test"])["p"]
     return table.assign(
         kind="dictionary",
         subject=table["d_sae"].astype(str),
         effect=table["value"],
         null_effect=table["null_mean"],
         members=table["size"],
-        seeds=groups.transform("size"),
-        replicated_seeds=groups.transform(lambda p: (p <= s.q).sum()),
+        **_over_seeds(table, ["d_sae"], s),
     )
 
 
@@ -219,16 +216,13 @@ def of_steps(tables: dict[str, pd.DataFrame], s: ClaimsSettings) -> pd.DataFrame
     if not len(table):
         return pd.DataFrame()
     table = with_q(table, ["test"])
-    at = ["model", "site", "architecture", "sparsity", "d_narrow", "d_wide", "test"]
-    groups = table.groupby(at)["p"]
     return table.assign(
         d_sae=table["d_wide"],
         kind="width step",
         subject=_steps(table),
         z=np.nan,
         null="directions as near to the parents, or pairs of latents as near to each other",
-        seeds=groups.transform("size"),
-        replicated_seeds=groups.transform(lambda p: (p <= s.q).sum()),
+        **_over_seeds(table, ["d_narrow", "d_wide"], s),
     )
 
 
@@ -252,15 +246,24 @@ def of_complexes(complexes: pd.DataFrame, s: ClaimsSettings) -> pd.DataFrame:
     if not len(table):
         return pd.DataFrame()
     table = with_q(table, ["test"])
-    groups = table.groupby(["model", "site", "architecture", "sparsity", "d_sae", "test"])["p"]
     return table.assign(
         kind="layer step",
         subject=table["layer"].astype(str) + "->" + table["b_layer"].astype(str),
         members=table["simplices"],
         null="simplices dealt out anew",
-        seeds=groups.transform("size"),
-        replicated_seeds=groups.transform(lambda p: (p <= s.q).sum()),
+        **_over_seeds(table, ["d_sae"], s),
     )
+
+
+def _over_seeds(table: pd.DataFrame, of: list[str], s: ClaimsSettings) -> dict[str, pd.Series]:
+    """In how many rows, one per seed, of a recipe and test with these coordinates it was tested,
+    and in how many p is at most the level.
+    """
+    p = table.groupby(["model", "site", "architecture", "sparsity", *of, "test"])["p"]
+    return {
+        "seeds": p.transform("size"),
+        "replicated_seeds": p.transform(lambda p: (p <= s.q).sum()),
+    }
 
 
 def _steps(table: pd.DataFrame) -> pd.Series:

@@ -19,11 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interpsweep.compiled import compiled
+from interpsweep.geometry.nulls import counted_p
 from interpsweep.vectors import unit_length
 
 Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
-TINY = 1e-9  # two statistics closer than this are equal
 
 
 class Family(NamedTuple):
@@ -75,8 +75,7 @@ class Null(NamedTuple):
         if np.isnan(observed):
             return float("nan")
         values = size(values) if size else values
-        reached = int(np.sum(values[1:] >= values[0] - TINY))
-        return reached / (len(values) - 1) if self.exact else (1 + reached) / len(values)
+        return counted_p(values[0], values[1:], self.exact)
 
 
 def measure(

@@ -1,14 +1,21 @@
 """Null N1 of the census: other arrangements of as many points with the same centre and the same
-spectrum about it, in which no point is farther from the line through the origin and the centre
-than it is from the origin.
+spectrum about it, that know how long the points are.
 
 Centre and spectrum are what a Haar arrangement keeps. But a direction has length one: it cannot be
 farther than that from any line, and among directions that are not near each other all are nearly
-so far from it. Haar arrangements know nothing of that, and against them three in ten sets of 9
-random directions would be circles at 5 %. So rows of a Haar arrangement are rotated in threes about
-their sum, which moves neither the centre nor the spectrum, until none is too far (Bendel and Mickey
-1978 rotate in twos, for correlation matrices). Lengths are not kept exactly: points near each other
-on a sphere that lie on a circle round their centre have lengths that no other arrangement has.
+so far from the line through the origin and the centre. Haar arrangements know nothing of that, and
+against them three in ten sets of 9 random directions would be circles at 5 %. Lengths and spectrum
+cannot both be kept: points near each other on a sphere that lie on a circle round their centre have
+lengths that no other arrangement has. So there are two nulls.
+
+* `within` keeps centre and spectrum, and no point is farther from that line than it is from the
+  origin: rows of a Haar arrangement are rotated in threes about their sum, which moves neither
+  centre nor spectrum, until none is too far (Bendel and Mickey 1978 rotate in twos, for correlation
+  matrices). Equal distances from a centre are rarer in it than among directions with a centre far
+  from the origin, and in crowded planes it leaves few arrangements but circles.
+* `at_lengths` keeps the lengths, and spectrum and centre nearly: a Haar arrangement about the
+  centre, each point of which is brought to its length. For shapes that are a matter of equal
+  distances from a centre.
 """
 
 from __future__ import annotations
@@ -20,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interpsweep.compiled import compiled
+from interpsweep.geometry.nulls import batch_principal
 
 CLOSE = 0.01  # largest excess that is left, in mean squared lengths
 TURNS = 8  # most rotations, in numbers of points
@@ -28,22 +36,32 @@ Points = NDArray[np.float64]
 
 
 class Arrangement(NamedTuple):
-    """What stays of points (k, d): `singular` values (m,) of the centred points, falling, the
-    direction of the centre from the origin in their principal coordinates, `axis` (m,), and squared
+    """What stays of points (k, d): `singular` values (m,) of the centred points, falling, their
+    `centre` in their principal coordinates (m,), how far it is `outside` of these, and squared
     `lengths` (k,).
+
+    Draws are made of Haar-random frames (draws, k, m) orthogonal to the constant vector, and given
+    by principal coordinates.
     """
 
     singular: Points
-    axis: Points
+    centre: Points
+    outside: float
     lengths: Points
 
-    def placed(self, frames: Points) -> Points:
-        """Arrangements by their principal coordinates, (draws, k, m), of Haar-random frames as
-        large that are orthogonal to the constant vector.
-        """
+    def within(self, frames: Points) -> Points:
+        """Arrangements within the points' lengths, (draws, k, m)."""
         points = np.ascontiguousarray(frames * self.singular)
-        _turn(points, self.axis, self.lengths, _thirds(len(self.lengths)))
+        far = np.sqrt(np.sum(self.centre**2) + self.outside**2)
+        _turn(points, self.centre / max(far, 1e-300), self.lengths, _thirds(len(self.lengths)))
         return points
+
+    def at_lengths(self, frames: Points, components: int) -> Points:
+        """Arrangements brought to the points' lengths, (draws, k, r)."""
+        moved = frames * self.singular + self.centre
+        moved = np.insert(moved, moved.shape[2], self.outside, axis=2)
+        scale = np.sqrt(self.lengths / np.maximum(np.sum(moved**2, axis=2), 1e-300))
+        return batch_principal(moved * scale[:, :, None], components)
 
 
 def arrangement(points: NDArray[np.floating]) -> Arrangement:
@@ -52,8 +70,9 @@ def arrangement(points: NDArray[np.floating]) -> Arrangement:
     mean = rows.mean(axis=0)
     _, singular, axes = np.linalg.svd(rows - mean, full_matrices=False)
     rank = max(1, min(int(np.sum(singular > 1e-9 * singular[0])), len(rows) - 1))
-    axis = axes[:rank] @ mean / max(float(np.linalg.norm(mean)), 1e-300)
-    return Arrangement(singular[:rank], axis, np.sum(rows**2, axis=1))
+    centre = axes[:rank] @ mean
+    outside = float(np.linalg.norm(mean - centre @ axes[:rank]))
+    return Arrangement(singular[:rank], centre, outside, np.sum(rows**2, axis=1))
 
 
 @lru_cache(maxsize=256)

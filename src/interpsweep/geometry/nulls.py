@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 from interpsweep.vectors import unit_length
 
 Points = NDArray[np.float64]
+TINY = 1e-9  # two statistics closer than this are equal
 HITS = 10  # exceedances after which a Monte Carlo p is settled (Besag and Clifford 1991)
 FIRST = 200  # draws of the first batch
 AT_ONCE = 600  # draws of one further batch
@@ -59,35 +59,6 @@ def haar(points: Points, draws: int, rng: np.random.Generator) -> Points:
     return centred(k, r, draws, rng) * np.linalg.norm(points, axis=0)
 
 
-class Sphere(NamedTuple):
-    """Where unit directions, given by centred principal coordinates (k, r), lie on the unit sphere:
-    their mean in these coordinates (r,), and the mean squared length of what is outside them.
-    """
-
-    mean: Points
-    outside: float
-
-    def lift(self, points: Points) -> Points:
-        """Points (B, k, r) moved to the mean, brought to length one and centred again."""
-        moved = points + self.mean
-        moved = moved / np.sqrt(np.sum(moved**2, axis=2, keepdims=True) + self.outside)
-        return moved - moved.mean(axis=1, keepdims=True)
-
-
-def sphere_of(rows: Points, points: Points) -> Sphere | None:
-    """The sphere of unit directions (k, d) with principal coordinates (k, r).
-
-    None if the rows are not of length one, as token means are not.
-    """
-    if not np.allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-3):
-        return None
-    mean = rows.mean(axis=0)
-    along = (rows - mean) @ mean  # (k,)
-    inside = along @ points / np.maximum(np.sum(points**2, axis=0), 1e-300)
-    filled = np.mean(np.sum((points + inside) ** 2, axis=1))
-    return Sphere(inside, max(1 - float(filled), 0.0))
-
-
 def random_directions(k: int, dim: int, draws: int, rng: np.random.Generator) -> Points:
     """Null N0: k random unit directions in R^dim, (draws, k, dim)."""
     return unit_length(rng.standard_normal((draws, k, dim)))
@@ -118,6 +89,14 @@ def batch_principal(points: Points, components: int) -> Points:
 def upper_p(observed: float, null: NDArray[np.floating]) -> float:
     """(1 + #{null >= observed}) / (1 + #null)."""
     return float((1 + np.sum(null >= observed)) / (1 + len(null)))
+
+
+def counted_p(observed: float, null: NDArray[np.floating], exact: bool) -> float:
+    """Share of `null` that reaches `observed`: of all there are, the observed one among them, if
+    `exact`; else of random ones, with the observed one added.
+    """
+    reached = int(np.sum(null >= observed - TINY))
+    return reached / len(null) if exact else (1 + reached) / (1 + len(null))
 
 
 def settled_p(observed: float, draw: Callable[[int], Points], most: int) -> tuple[float, int]:

@@ -13,11 +13,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from interpsweep.geometry.nulls import counted_p
 from interpsweep.geometry.shapes.line import rank_of_gap, standardise
 
 Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
-TINY = 1e-9  # two statistics closer than this are equal
 
 
 class Agreement(NamedTuple):
@@ -132,9 +132,7 @@ def count_orders(k: int, cyclic: bool) -> int:
 
 
 def _agreement(value: float, null: Array, exact: bool, plane: tuple[int, int]) -> Agreement:
-    reached = int(np.sum(null >= value - TINY))
-    # all orders include the true one; random orders are counted with the observed one added
-    p = reached / len(null) if exact else (1 + reached) / (1 + len(null))
+    p = counted_p(value, null, exact)
     spread = float(null.std())
     return Agreement(
         statistic=value,

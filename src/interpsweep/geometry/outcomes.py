@@ -84,14 +84,11 @@ def null_of(rows: Array, points: Array, name: str) -> Null:
     if name == "spectrum":
         singular = np.asarray(np.linalg.svd(rows, compute_uv=False))
         return Null(rows, "free", len(singular), lambda frames: unit_length(frames * singular))
+    kept, r = arrangement(rows), points.shape[1]
+    m = len(kept.singular)
     if name == "haar within":
-        kept, r = arrangement(rows), points.shape[1]
-        return Null(points, "centred", len(kept.singular), lambda f: kept.placed(f)[:, :, :r])
-    spread = np.linalg.norm(points, axis=0)
-    sphere = nulls.sphere_of(rows, points) if name == "haar unit" else None
-    if sphere is None:
-        return Null(points, "centred", len(spread), lambda frames: frames * spread)
-    return Null(points, "centred", len(spread), lambda frames: sphere.lift(frames * spread))
+        return Null(points, "centred", m, lambda frames: kept.within(frames)[:, :, :r])
+    return Null(points, "centred", m, lambda frames: kept.at_lengths(frames, r))
 
 
 def standings(

@@ -41,7 +41,7 @@ class Shape(NamedTuple):
     """
 
     statistic: Callable[[NDArray], NDArray]
-    null: Literal["haar", "haar unit", "haar within", "random", "spectrum"]
+    null: Literal["haar lengths", "haar within", "random", "spectrum"]
     order: Callable[[NDArray], NDArray] | None
     least: int
     even: bool
@@ -50,12 +50,11 @@ class Shape(NamedTuple):
 
 
 SHAPES: dict[str, Shape] = {
-    "circle": Shape(circle.statistic, "haar", circle.order, 5, True),
+    "circle": Shape(circle.statistic, "haar lengths", circle.order, 5, True),
     "line": Shape(line.statistic, "haar within", line.order, 5, False),
     "tree": Shape(tree.statistic, "haar within", None, 5, False),
-    # directions have length one, which alone brings points nearer to a sphere
-    "torus": Shape(torus.statistic, "haar unit", None, 12, True, torus.applies),
-    "sphere": Shape(sphere.statistic, "haar unit", None, 8, True, sphere.applies),
+    "torus": Shape(torus.statistic, "haar lengths", None, 12, True, torus.applies),
+    "sphere": Shape(sphere.statistic, "haar lengths", None, 8, True, sphere.applies),
     "helix": Shape(helix.statistic, "haar within", helix.order, 9, False),
     "grid": Shape(grid.statistic, "haar within", None, 9, False, grid.applies),
     # a matter of the angles at the origin, which is not in the centred coordinates
