@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from interpsweep.compiled import compiled
 from interpsweep.errors import UserError
 from interpsweep.saes.firing import BlockMap, CodeReader
-from interpsweep.saes.postings import Postings, blocks_of
+from interpsweep.saes.postings import Postings, blocks_of, fired_with, with_room
 
 Ints = NDArray[np.int64]
 
@@ -71,19 +71,13 @@ def _count_together(
     """The kept pairs (a, b) of latents b in [first, last)."""
     together = np.zeros(len(counts_a), np.int32)
     touched = np.empty(len(counts_a), np.int64)
-    out_a, out_b = np.empty(1 << 12, np.int64), np.empty(1 << 12, np.int64)
+    out = np.empty((2, 1 << 12), np.int64)
     made = 0
     best = np.empty(k, np.int32)
     for b in range(first, last):
-        fired, seen = by_latent[b + 1] - by_latent[b], 0
-        for e in range(by_latent[b], by_latent[b + 1]):
-            row = rows[e]
-            for f in range(by_row[row], by_row[row + 1]):
-                a = latents[f]
-                if together[a] == 0:
-                    touched[seen] = a
-                    seen += 1
-                together[a] += 1
+        own = rows[by_latent[b] : by_latent[b + 1]]
+        fired = len(own)
+        seen = fired_with(own, by_row, latents, len(counts_a), together, touched)
         best[:] = 0  # the k largest counts, descending
         for s in range(seen):
             value = together[touched[s]]
@@ -93,11 +87,7 @@ def _count_together(
                     best[at] = best[at - 1]
                     at -= 1
                 best[at] = value
-        if made + seen > len(out_a):
-            room = max(2 * len(out_a), made + seen)
-            wider_a, wider_b = np.empty(room, np.int64), np.empty(room, np.int64)
-            wider_a[:made], wider_b[:made] = out_a[:made], out_b[:made]
-            out_a, out_b = wider_a, wider_b
+        out = with_room(out, made, seen)
         ties = k  # places of the top k left for counts equal to the k-th
         for i in range(k):
             ties -= best[i] > best[k - 1]
@@ -110,7 +100,7 @@ def _count_together(
             if value == best[k - 1]:
                 ties -= 1
             if keep:
-                out_a[made], out_b[made] = a, b
+                out[0, made], out[1, made] = a, b
                 made += 1
             together[a] = 0
-    return out_a[:made].copy(), out_b[:made].copy()
+    return out[0, :made].copy(), out[1, :made].copy()

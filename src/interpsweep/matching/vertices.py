@@ -18,7 +18,7 @@ from interpsweep.compiled import compiled
 from interpsweep.matching.association import scores
 from interpsweep.matching.dependence import Dependence, design_effects, measure
 from interpsweep.saes.firing import BlockMap
-from interpsweep.saes.postings import Postings, blocks_of
+from interpsweep.saes.postings import Postings, blocks_of, fired_with, with_room
 from interpsweep.tables import typed
 
 Ints = NDArray[np.int64]
@@ -116,21 +116,12 @@ def _together(
     out = np.empty((3, 1 << 12), np.int64)
     made = 0
     for b in range(first, last):
-        fired, seen = by_latent[b + 1] - by_latent[b], 0
+        own = rows[by_latent[b] : by_latent[b + 1]]
+        fired = len(own)
         if fired < least:
             continue
-        for i in range(by_latent[b], by_latent[b + 1]):
-            row = rows[i]
-            for f in range(by_row[row], by_row[row + 1]):
-                a = latents[f]
-                if together[a] == 0:
-                    touched[seen] = a
-                    seen += 1
-                together[a] += 1
-        if made + seen > out.shape[1]:
-            wider = np.empty((3, max(2 * out.shape[1], made + seen)), np.int64)
-            wider[:, :made] = out[:, :made]
-            out = wider
+        seen = fired_with(own, by_row, latents, len(counts_a), together, touched)
+        out = with_room(out, made, seen)
         for a in touched[:seen]:
             k, e = np.float64(together[a]), fired * (counts_a[a] / n_rows)
             together[a] = 0

@@ -19,7 +19,6 @@ from interpsweep.plan import work as w
 from interpsweep.plan.build import Plan, input_digests, there
 from interpsweep.plan.items import PlannedItem
 from interpsweep.plan.jobs import Job
-from interpsweep.plan.work import Shape, Work
 from interpsweep.store import Store, history
 
 MB = 1e6
@@ -66,7 +65,7 @@ class Requests:
             gpu_memory=_rounded(sum(map(self._training, items))) if job.stage == "train" else 0,
         )
 
-    def _seconds(self, stage: str, work: Work) -> float:
+    def _seconds(self, stage: str, work: w.Work) -> float:
         """Seconds of work at the configured speed."""
         run = self._plan.sweep.run
         on_gpu = stage in self._on_gpu and run.device != "cpu"
@@ -75,7 +74,7 @@ class Requests:
         return work.flop / (speed * 1e12) + work.seconds / workers
 
     @cached_property
-    def _shapes(self) -> dict[str, Shape]:
+    def _shapes(self) -> dict[str, w.Shape]:
         return e.model_shapes(self._plan, self._store)
 
     @cached_property
@@ -108,7 +107,7 @@ class Requests:
         base = TORCH if with_model or stage in ("model", "import", "encode") else NUMPY
         return base + max(self._shared(item) + self._alone(item) for item in items)
 
-    def _shape(self, item: PlannedItem) -> Shape:
+    def _shape(self, item: PlannedItem) -> w.Shape:
         return e.shape_of(item, self._shapes)
 
     def _chunk(self, item: PlannedItem) -> float:

@@ -16,6 +16,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from interpsweep.compiled import compiled
 from interpsweep.saes.firing import Firing
 
 Ints = NDArray[np.int64]
@@ -99,3 +100,38 @@ def blocks_of(counts: Ints) -> list[tuple[int, int]]:
     last = np.cumsum(counts) // BLOCK_FIRINGS
     cuts = [0, *(np.flatnonzero(np.diff(last)) + 1).tolist(), len(counts)]
     return [(start, stop) for start, stop in pairwise(cuts) if start < stop]
+
+
+@compiled
+def fired_with(
+    rows: NDArray[np.uint32],
+    by_row: Ints,
+    latents: NDArray[np.uint32],
+    last: int,
+    together: Ints,
+    touched: Ints,
+) -> int:
+    """Count in `together`, which is all zeros, on how many of the `rows` each latent up to `last`
+    fires; says how many do at all and lists them first in `touched`, unordered.
+    """
+    seen = 0
+    for row in rows:
+        for f in range(by_row[row], by_row[row + 1]):
+            a = latents[f]
+            if a > last:  # latents of a row ascend
+                break
+            if together[a] == 0:
+                touched[seen] = a
+                seen += 1
+            together[a] += 1
+    return seen
+
+
+@compiled
+def with_room(out: Ints, made: int, more: int) -> Ints:
+    """`out` (columns, n), or a wider copy if `more` rows do not fit beside those `made`."""
+    if made + more <= out.shape[1]:
+        return out
+    wider = np.empty((len(out), max(2 * out.shape[1], made + more)), np.int64)
+    wider[:, :made] = out[:, :made]
+    return wider

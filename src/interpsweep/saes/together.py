@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from interpsweep.compiled import compiled
 from interpsweep.saes.firing import BlockMap, Firing, firing_statistics, jaccard, phi
-from interpsweep.saes.postings import Postings, blocks_of
+from interpsweep.saes.postings import Postings, blocks_of, fired_with, with_room
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -121,21 +121,9 @@ def _count(
     out = np.empty((3, 1 << 12), np.int64)
     made = 0
     for b in range(first, last):
-        seen = 0
-        for e in range(by_latent[b], by_latent[b + 1]):
-            row = rows[e]
-            for f in range(by_row[row], by_row[row + 1]):
-                a = latents[f]
-                if a > b:  # latents of a row ascend
-                    break
-                if together[a] == 0:
-                    touched[seen] = a
-                    seen += 1
-                together[a] += 1
-        if made + seen > out.shape[1]:
-            wider = np.empty((3, max(2 * out.shape[1], made + seen)), np.int64)
-            wider[:, :made] = out[:, :made]
-            out = wider
+        own = rows[by_latent[b] : by_latent[b + 1]]
+        seen = fired_with(own, by_row, latents, b, together, touched)
+        out = with_room(out, made, seen)
         for a in np.sort(touched[:seen]):
             if together[a] >= least or a == b:
                 out[0, made], out[1, made], out[2, made] = a, b, together[a]
