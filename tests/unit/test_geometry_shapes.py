@@ -81,7 +81,9 @@ def test_size_on_structureless_directions(test: str) -> None:
     for _ in range(200):
         ps.append(outcomes(rng.standard_normal((9, 12)), 8, 99, 99, rng, (test,))[test].p)
     assert np.sum(np.array(ps) <= 0.05) < 20
-    assert abs(np.mean(ps) - 0.5) < 0.1
+    assert np.mean(ps) > 0.4
+    if test != "circle":  # a draw has the larger of two statistics: its p is on the safe side
+        assert np.mean(ps) < 0.6
 
 
 def test_regular_polygon_scores_one() -> None:

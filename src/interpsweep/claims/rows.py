@@ -28,7 +28,7 @@ CLAIM_COLUMNS = {
 }
 STRUCTURAL = ("absorption", "split", "specialisation", "composition", "merge", "identity")
 CENSUS_NULLS = {
-    "haar lengths": "same spectrum, any arrangement brought to the points' lengths",
+    "haar lengths": "same spectrum, any arrangement, also brought to the points' lengths",
     "haar within": "same spectrum, any arrangement within the points' lengths",
     "spectrum": "directions of the same singular values",
     "random": "random directions",

@@ -15,7 +15,8 @@ lengths that no other arrangement has. So there are two nulls.
   from the origin, and in crowded planes it leaves few arrangements but circles.
 * `at_lengths` keeps the lengths, and spectrum and centre nearly: a Haar arrangement about the
   centre, each point of which is brought to its length. For shapes that are a matter of equal
-  distances from a centre.
+  distances from a centre. Points of unequal lengths lose some of the leading plane's variance by
+  it, so the arrangement as it was counts as well.
 """
 
 from __future__ import annotations

@@ -35,21 +35,25 @@ class Outcome(NamedTuple):
 
 class Null(NamedTuple):
     """What a statistic is taken of, (k, r), and how random frames of some kind (draws, k, m) become
-    draws of its null, (draws, k, r).
+    draws of its null, each (draws, k, r). Where there is more than one way, a draw has the largest
+    of its statistics.
     """
 
     data: Array
     kind: str
     m: int
-    place: Callable[[Array], Array]
+    ways: tuple[Callable[[Array], Array], ...]
 
-    def draw(self, draws: int, rng: np.random.Generator) -> Array:
-        """Fresh draws."""
-        return self.place(FRAMES[self.kind](len(self.data), self.m, draws, rng))
+    def draw(self, draws: int, rng: np.random.Generator) -> list[Array]:
+        """Fresh draws, in all ways."""
+        return self._placed(FRAMES[self.kind](len(self.data), self.m, draws, rng))
 
-    def standard(self, draws: int) -> Array:
-        """The draws that standardise."""
-        return self.place(_standard(self.kind, len(self.data), self.m, draws))
+    def standard(self, draws: int) -> list[Array]:
+        """The draws that standardise, in all ways."""
+        return self._placed(_standard(self.kind, len(self.data), self.m, draws))
+
+    def _placed(self, frames: Array) -> list[Array]:
+        return [way(frames) for way in self.ways]
 
 
 # kind -> maker of random frames: k, m, draws and a generator to (draws, k, m)
@@ -80,15 +84,18 @@ def null_of(rows: Array, points: Array, name: str) -> Null:
     """The null of that name of rows (k, d) with principal coordinates `points` (k, r)."""
     if name == "random":
         length = np.linalg.norm(rows, axis=1)[:, None]
-        return Null(rows, "scattered", rows.shape[1], lambda frames: frames * length)
+        return Null(rows, "scattered", rows.shape[1], (lambda frames: frames * length,))
     if name == "spectrum":
         singular = np.asarray(np.linalg.svd(rows, compute_uv=False))
-        return Null(rows, "free", len(singular), lambda frames: unit_length(frames * singular))
+        return Null(rows, "free", len(singular), (lambda frames: unit_length(frames * singular),))
     kept, r = arrangement(rows), points.shape[1]
-    m = len(kept.singular)
-    if name == "haar within":
-        return Null(points, "centred", m, lambda frames: kept.within(frames)[:, :, :r])
-    return Null(points, "centred", m, lambda frames: kept.at_lengths(frames, r))
+    ways: tuple[Callable[[Array], Array], ...] = (lambda frames: kept.within(frames)[:, :, :r],)
+    if name == "haar lengths":
+        ways = (
+            lambda frames: (frames * kept.singular)[:, :, :r],
+            lambda frames: kept.at_lengths(frames, r),
+        )
+    return Null(points, "centred", len(kept.singular), ways)
 
 
 def standings(
@@ -101,7 +108,7 @@ def standings(
         return
     leading = nulls.batch_principal(rows[None], components)[0]
     known: dict[str, Null] = {}
-    standard: dict[str, Array] = {}
+    standard: dict[str, list[Array]] = {}
     for name, shape in tested.items():
         if shape.null not in known:
             known[shape.null] = null_of(rows, leading, shape.null)
@@ -109,7 +116,7 @@ def standings(
         if shape.applies(null.data[None])[0]:
             if shape.null not in standard:
                 standard[shape.null] = null.standard(draws)
-            found = shape.statistic(standard[shape.null])
+            found = _largest(shape, standard[shape.null])
             own = float(shape.statistic(null.data[None])[0])
             yield name, Standing(shape, null, own, float(found.mean()), float(found.std()))
 
@@ -135,4 +142,9 @@ def outcomes(
 
 
 def _draw(at: Standing, rng: np.random.Generator, draws: int) -> Array:
-    return at.shape.statistic(at.null.draw(draws, rng))
+    return _largest(at.shape, at.null.draw(draws, rng))
+
+
+def _largest(shape: Shape, drawn: list[Array]) -> Array:
+    """The statistic of draws, the larger one of all ways."""
+    return np.max([shape.statistic(points) for points in drawn], axis=0)
