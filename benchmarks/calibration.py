@@ -226,6 +226,7 @@ def false_discoveries(world: World, seed: int, ordered: bool) -> dict[str, Any]:
     table, _ = census(world, seed)
     claimed = table[table["q"] <= LEVEL]
     names = claimed[claimed["test"] == claimed["best_model"]]["best_model"]
+    found = claimed["source"].value_counts()
     wrong = claimed if not ordered else claimed[~claimed["best_model"].isin(ORDERED)]
     return {
         "clusters": int(table["cluster"].nunique()),
@@ -234,6 +235,9 @@ def false_discoveries(world: World, seed: int, ordered: bool) -> dict[str, Any]:
         "false": len(wrong),
         "families": int(table["source"].nunique()),  # q is controlled in each source by itself
         "false_families": int(wrong["source"].nunique()),
+        "false_shares": float(
+            (wrong.groupby("source").size() / claimed.groupby("source").size()).sum()
+        ),
         "names": sorted(names),
         "least_p": float(table["p"].min()),
         "below": float((table["p"] <= LEVEL).sum() / max(1, table["p"].notna().sum())),

@@ -33,9 +33,10 @@ def false_discoveries(runs: list[dict[str, Any]], level: float) -> pd.DataFrame:
                 "false": int(of["false"].sum()),
                 "simplex": sum(names.count("simplex") for names in of["names"]),
                 "false_families": wrong,
-                "fdr": wrong / n,
-                "fdr_low": float(beta.ppf(0.025, wrong, n - wrong + 1)) if wrong else 0.0,
-                "fdr_high": float(beta.ppf(0.975, wrong + 1, n - wrong)) if wrong < n else 1.0,
+                "fdr": float(of["false_shares"].sum()) / n,
+                "share": wrong / n,
+                "share_low": float(beta.ppf(0.025, wrong, n - wrong + 1)) if wrong else 0.0,
+                "share_high": float(beta.ppf(0.975, wrong + 1, n - wrong)) if wrong < n else 1.0,
                 "binomial_p": float(binomtest(wrong, n, level, alternative="greater").pvalue),
                 "p05": float(of["below"].mean()),
                 "p05_low": float(of["below"].mean()) - spread,
@@ -78,14 +79,14 @@ def write(docs: Path, runs: list[dict[str, Any]], level: float, alpha: float) ->
 def _fdr_table(found: pd.DataFrame, alpha: float) -> str:
     head = (
         "| world | runs | clusters per run | tests | claims (simplex) | families "
-        "| with a false claim | FDR (95%) | binomial p | tests with p ≤ .05 |\n"
-        "|---|---|---|---|---|---|---|---|---|---|"
+        "| with a false claim | share (95%) | binomial p | FDR | tests with p ≤ .05 |\n"
+        "|---|---|---|---|---|---|---|---|---|---|---|"
     )
     lines = [
         f"| {r.kind} | {r.runs} | {r.clusters:.0f} | {r.tests} | {r.claims} ({r.simplex}) "
         f"| {r.families} | {r.false_families} | "
-        f"{r.fdr:.3f} ({r.fdr_low:.3f} to {r.fdr_high:.3f}) | {r.binomial_p:.2g}"
-        f"{' **rejected**' if r.binomial_p < alpha else ''} | {100 * r.p05:.1f}% |"
+        f"{r.share:.3f} ({r.share_low:.3f} to {r.share_high:.3f}) | {r.binomial_p:.2g}"
+        f"{' **rejected**' if r.binomial_p < alpha else ''} | {r.fdr:.3f} | {100 * r.p05:.1f}% |"
         for r in found.itertuples()
     ]
     return "\n".join([head, *lines])

@@ -263,6 +263,7 @@ def test_a_shape_is_named_only_if_it_is_clearly_better_than_the_plain_ones() -> 
     assert models.name(["line", "sphere", "helix"], fitted, 1.0) == "helix"
     assert models.name(["sphere", "simplex"], fitted, 1.0) == "unresolved"
     assert models.name(["simplex"], fitted, 1.0) == "simplex"
+    assert models.name(["circle", "line"], fitted, 1.0, opening=1.9) == "circle"  # the ends meet
     near = {"circle": 0.10, "line": 0.50, "tree": 0.53}
     assert models.name(["line", "tree"], near, 3.0) == "unresolved"
     assert (

@@ -18,17 +18,17 @@ NOMINAL = 0.05
 
 
 def table(sources: Sources) -> pd.DataFrame:
-    """One row per structureless kind: runs, false-discovery rate with its interval, size of p."""
+    """One row per structureless kind: runs, families with a false claim, size of p."""
     return measured.read("false_discoveries")
 
 
 def draw(table: pd.DataFrame, style: FigureStyle) -> Figure:
-    """Left: false-discovery rate by kind. Right: share of single tests below the level."""
+    """Left: share of families with a false claim. Right: share of single tests below the level."""
     figure, axes = s.panels(style, 2, 2, aspect=0.62, sharey=True)
     names, place = table["kind"].tolist()[::-1], np.arange(len(table))
     rows = table.iloc[::-1]
-    _points(axes[0], place, rows["fdr"], rows["fdr_low"], rows["fdr_high"])
-    axes[0].set_xlabel("false-discovery rate, q ≤ .05")
+    _points(axes[0], place, rows["share"], rows["share_low"], rows["share_high"])
+    axes[0].set_xlabel("families with a false claim, q ≤ .05")
     _points(axes[1], place, rows["p05"], rows["p05_low"], rows["p05_high"])
     axes[1].set_xlabel("tests with p ≤ .05")
     axes[0].set_yticks(place, names)

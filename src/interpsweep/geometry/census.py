@@ -308,9 +308,10 @@ def best_model(rows: list[dict[str, Any]]) -> str:
     clear = [row for row in passing if row["test"] != "simplex"] or passing
     best = min(clear, key=lambda row: (row["p_selected"], -row["z"]))["object"]
     mine = [row for row in rows if row["object"] == best]
-    closure = next(row["closure"] for row in mine if row["test"] == "circle")
+    closure = {row["test"]: row["closure"] for row in mine}
     fitted = {name: mine[0][f"r2_{name}"] for name in models.MODELS}
-    return models.name([row["test"] for row in mine if row["passes"]], fitted, closure)
+    tests = [row["test"] for row in mine if row["passes"]]
+    return models.name(tests, fitted, closure["circle"], closure["line"])
 
 
 CODES_DRAWS = 99  # random dictionaries behind `p_codes`

@@ -30,7 +30,7 @@ PLAIN = ("circle", "line", "tree")
 NEEDED = 0.5  # of the error without it: what does not bring it down so far is not needed
 CLEAR = 0.9  # of the error of the next best plain shape: up to there a plain one is told from it
 FITTING = 0.5  # R2 from which a polytope is preferred to the sphere round it
-CLOSED = 2.0  # ends of a circle's order are at most this many neighbour distances apart
+CLOSED = 2.0  # ends of a circle's order, unlike a line's, are at most so many neighbours apart
 
 
 class Partition(NamedTuple):
@@ -206,18 +206,24 @@ def _trees(squared: Array) -> list[Partition]:
     return made
 
 
-def name(passing: list[str], fitted: dict[str, float], closure: float) -> str:
-    """Name of a cluster from its passing tests, its model fits, and its `closure` as a circle.
+def name(
+    passing: list[str], fitted: dict[str, float], closure: float, opening: float = float("nan")
+) -> str:
+    """Name of a cluster from its passing tests, its model fits, and the `closure` of its orders as
+    a circle and as a line (`opening`).
 
-    An open horseshoe is order, not a circle; a simplex or a polytope without a model of its own is
-    named only where nothing more specific passes; one that has a model takes precedence over the
-    sphere that its vertices lie on. Shapes that bend in more ways must halve the error of the best
-    plain one: a curve that leaves its plane lies near a sphere and a helix too. A plain one must be
-    clearly better than the other two, whether their tests pass or not.
+    An open horseshoe is order, not a circle, and an order whose ends meet is no line; a simplex or
+    a polytope without a model of its own is named only where nothing more specific passes; one that
+    has a model takes precedence over the sphere that its vertices lie on. Shapes that bend in more
+    ways must halve the error of the best plain one: a curve that leaves its plane lies near a
+    sphere and a helix too. A plain one must be clearly better than the other two, whether their
+    tests pass or not.
     """
     known = {test: r2 for test, r2 in fitted.items() if np.isfinite(r2)}
     if closure > CLOSED:
         known.pop("circle", None)
+    if opening <= CLOSED:
+        known.pop("line", None)
     fitted_tests = [test for test in passing if test in known]
     if not fitted_tests:
         return next((test for test in ("polytope", "simplex") if test in passing), "unresolved")
