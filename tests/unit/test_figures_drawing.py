@@ -16,7 +16,7 @@ from synthetic_sweep import SyntheticSweep
 
 from interpsweep.config.pictures import FigureStyle
 from interpsweep.errors import UserError
-from interpsweep.figures import draw, measured, style
+from interpsweep.figures import draw, measured, panels, style
 from interpsweep.figures.registry import FIGURES
 from interpsweep.tables import write_parquet
 
@@ -141,6 +141,22 @@ def test_one_width_and_one_seed_are_enough_for_a_figure(tmp_path: Path) -> None:
     ):
         assert draw_one(small, name, tmp_path / name)["rows"] > 0
     assert draw_one(small, "matching", tmp_path / "matching")["rows"] == 0
+
+
+def test_panels_show_what_saes_of_two_widths_find_once(tmp_path: Path) -> None:
+    points = [
+        {"architecture": "topk", "sparsity": 4.0, "d_sae": d_sae, "seed": 0, "panel": panel,
+         "cluster": panel, "test": "circle", "p_selected": 0.001 * panel, "statistic": 0.7,
+         "null_mean": 0.4, "null_sd": 0.1, "kind": kind, "x": float(i), "y": float(i % 2),
+         "order": i, "feature": i, "activation": 1.0, "row": i, "token": 100 * subject + i,
+         "text": f"word{subject}", "concept": "", "value": 0, "label": ""}
+        for panel, d_sae, subject in ((1, 64, 1), (2, 128, 1), (3, 64, 2), (4, 64, 3), (5, 64, 4))
+        for kind in ("directions", "cloud")
+        for i in range(5)
+    ]  # fmt: skip
+    figure = panels.draw(pd.DataFrame(points), FigureStyle())
+    titles = [axis.get_title() for axis in figure.axes if axis.get_title().startswith("cluster")]
+    assert [title.split()[1] for title in titles] == ["1", "3", "4", "5"]
 
 
 def test_a_trade_off_is_drawn_over_sparsities_and_architectures(tmp_path: Path) -> None:

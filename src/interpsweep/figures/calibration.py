@@ -28,7 +28,7 @@ def draw(table: pd.DataFrame, style: FigureStyle) -> Figure:
     names, place = table["kind"].tolist()[::-1], np.arange(len(table))
     rows = table.iloc[::-1]
     _points(axes[0], place, rows["share"], rows["share_low"], rows["share_high"])
-    axes[0].set_xlabel("families with a false claim, q ≤ .05")
+    axes[0].set_xlabel("families with false claims")
     _points(axes[1], place, rows["p05"], rows["p05_low"], rows["p05_high"])
     axes[1].set_xlabel("tests with p ≤ .05")
     axes[0].set_yticks(place, names)

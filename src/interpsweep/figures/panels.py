@@ -21,6 +21,7 @@ _COLUMNS = ["panel", "cluster", "test", "p_selected", *_NULL, "kind", "x", "y", 
             "activation", "row", "token", "text", "concept", "value", "label"]  # fmt: skip
 _CLUSTERS = 4  # drawn at most; the table holds all
 _NAMED = 14  # most labelled points in one panel
+_SAME = 0.5  # of the tokens of two clouds: from there on they show the same
 
 
 def table(sources: Sources) -> pd.DataFrame:
@@ -42,11 +43,10 @@ def draw(table: pd.DataFrame, style: FigureStyle) -> Figure:
     clusters = table.groupby([*_SAE, "panel"], sort=False)["p_selected"].first().reset_index()
     clusters = clusters[clusters["seed"] == clusters["seed"].min()]  # other seeds look alike
     clusters = clusters.sort_values(["p_selected", "panel", *_SAE], kind="stable")
-    shown = clusters.head(max(1, min(_CLUSTERS, style.max_panels // 2)))
+    shown = _different(clusters, table, max(1, min(_CLUSTERS, style.max_panels // 2)))
     figure, axes = s.panels(style, 2 * len(shown), 4 if len(shown) > 1 else 2, aspect=1.12)
     drawn = []
-    for i, key in enumerate(shown[[*_SAE, "panel"]].itertuples(index=False, name=None)):
-        of = table[(table[[*_SAE, "panel"]] == list(key)).all(axis=1)]
+    for i, of in enumerate(shown):
         first = of.iloc[0]
         colours = _colours(of)
         _directions(axes[2 * i], of[of.kind != "cloud"], colours)
@@ -63,6 +63,28 @@ def draw(table: pd.DataFrame, style: FigureStyle) -> Figure:
         _name_directions(left, of[of.kind != "cloud"], style)
         _name_tokens(right, of[of.kind == "cloud"], style)
     return figure
+
+
+def _different(clusters: pd.DataFrame, table: pd.DataFrame, most: int) -> list[pd.DataFrame]:
+    """Points of the clearest clusters that are not of the same tokens as a clearer one; SAEs of all
+    widths find the same. Rows of `clusters` are in order of clarity.
+    """
+    points = dict(list(table.groupby([*_SAE, "panel"])))
+    shown: list[pd.DataFrame] = []
+    again: list[pd.DataFrame] = []
+    for key in clusters[[*_SAE, "panel"]].itertuples(index=False, name=None):
+        of = points[key]
+        seen = any(_alike(_tokens(of), _tokens(other)) for other in shown)
+        (again if seen else shown).append(of)
+    return (shown + again)[:most]
+
+
+def _tokens(of: pd.DataFrame) -> set[int]:
+    return set(of.loc[of.kind == "cloud", "token"])
+
+
+def _alike(left: set[int], right: set[int]) -> bool:
+    return len(left & right) >= _SAME * max(1, len(left | right))
 
 
 def _null(axis: Axes, first: Any, style: FigureStyle) -> None:
