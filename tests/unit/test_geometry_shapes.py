@@ -256,10 +256,10 @@ def test_a_horseshoe_is_a_line_not_a_circle() -> None:
 
 
 def test_a_shape_is_named_only_if_it_is_clearly_better_than_the_plain_ones() -> None:
-    fitted = {"circle": 0.12, "line": 0.52, "tree": -0.1, "sphere": 0.7, "helix": 0.8}
+    fitted = {"circle": 0.12, "line": 0.52, "tree": -0.1, "sphere": 0.7, "helix": 0.86}
     assert models.name(["circle"], fitted, 1.0) == "unresolved"  # a line, had its test passed
     assert models.name(["circle", "line"], fitted, 1.0) == "line"
-    assert models.name(["line", "sphere"], fitted, 1.0) == "line"  # .30 is not half of .48
+    assert models.name(["line", "sphere"], fitted, 1.0) == "line"  # .30 is more than a third of .48
     assert models.name(["line", "sphere", "helix"], fitted, 1.0) == "helix"
     assert models.name(["sphere", "simplex"], fitted, 1.0) == "unresolved"
     assert models.name(["simplex"], fitted, 1.0) == "simplex"

@@ -28,7 +28,8 @@ ARRANGEMENTS = 19
 BLOBS = 6
 PLAIN = ("circle", "line", "tree")
 NEEDED = 0.5  # of the error without it: what does not bring it down so far is not needed
-CLEAR = 0.9  # of the error of the next best plain shape: up to there a plain one is told from it
+CLEAR = 0.8  # of the error of the next best plain shape: up to there a plain one is told from it
+BENT = 1 / 3  # of the error of the best plain shape: up to there another one is told from it
 FITTING = 0.5  # R2 from which a polytope is preferred to the sphere round it
 CLOSED = 2.0  # ends of a circle's order, unlike a line's, are at most so many neighbours apart
 
@@ -215,9 +216,9 @@ def name(
     An open horseshoe is order, not a circle, and an order whose ends meet is no line; a simplex or
     a polytope without a model of its own is named only where nothing more specific passes; one that
     has a model takes precedence over the sphere that its vertices lie on. Shapes that bend in more
-    ways must halve the error of the best plain one: a curve that leaves its plane lies near a
-    sphere and a helix too. A plain one must be clearly better than the other two, whether their
-    tests pass or not.
+    ways must leave a third of the error of the best plain one: a curve that leaves its plane lies
+    near a sphere and a helix too. A plain one must be clearly better than the other two, whether
+    their tests pass or not.
     """
     known = {test: r2 for test, r2 in fitted.items() if np.isfinite(r2)}
     if closure > CLOSED:
@@ -240,7 +241,7 @@ def _told_apart(test: str, known: dict[str, float]) -> bool:
     plain = max(known.get(other, -np.inf) for other in PLAIN if other != test)
     if test == "polytope":  # few points in a fixed arrangement: no plain shape bends into it
         return True
-    return 1 - known[test] <= (CLEAR if test in PLAIN else NEEDED) * (1 - plain)
+    return 1 - known[test] <= (CLEAR if test in PLAIN else BENT) * (1 - plain)
 
 
 def closure(points: Array, order: NDArray[np.intp]) -> float:
