@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
-from scipy.stats import beta, binomtest
+from scipy.stats import binomtest
 
 from interpsweep.config.pictures import FigureStyle
 from interpsweep.figures import calibration, measured, power, style
@@ -21,6 +22,7 @@ def false_discoveries(runs: list[dict[str, Any]], level: float) -> pd.DataFrame:
     rows = []
     for kind, of in frame.groupby("kind", sort=False):
         n, wrong = int(of["families"].sum()), int(of["false_families"].sum())
+        low, high = interval(wrong, n)
         spread = 1.96 * float(of["below"].std()) / len(of) ** 0.5
         rows.append(
             {
@@ -35,8 +37,8 @@ def false_discoveries(runs: list[dict[str, Any]], level: float) -> pd.DataFrame:
                 "false_families": wrong,
                 "fdr": float(of["false_shares"].sum()) / n,
                 "share": wrong / n,
-                "share_low": float(beta.ppf(0.025, wrong, n - wrong + 1)) if wrong else 0.0,
-                "share_high": float(beta.ppf(0.975, wrong + 1, n - wrong)) if wrong < n else 1.0,
+                "share_low": low,
+                "share_high": high,
                 "binomial_p": float(binomtest(wrong, n, level, alternative="greater").pvalue),
                 "p05": float(of["below"].mean()),
                 "p05_low": float(of["below"].mean()) - spread,
@@ -47,13 +49,21 @@ def false_discoveries(runs: list[dict[str, Any]], level: float) -> pd.DataFrame:
 
 
 def detections(runs: list[dict[str, Any]]) -> pd.DataFrame:
-    """One row per planted case."""
+    """One row per planted case; the interval is exact."""
     made = [{**row["case"], **row} for row in runs if row["part"] == "power"]
     if not made:
         return pd.DataFrame()
     groups = pd.DataFrame(made).groupby(CASE, sort=False)
     table = groups[["gathered", "claimed", "named"]].mean()
-    return table.assign(runs=groups.size()).reset_index()
+    found = zip(groups["named"].sum(), groups.size(), strict=True)
+    low, high = np.transpose([interval(int(k), int(n)) for k, n in found])
+    return table.assign(named_low=low, named_high=high, runs=groups.size()).reset_index()
+
+
+def interval(found: int, of: int) -> tuple[float, float]:
+    """Exact 95% interval of a share (Clopper & Pearson 1934)."""
+    low, high = binomtest(found, of).proportion_ci()
+    return float(low), float(high)
 
 
 def write(docs: Path, runs: list[dict[str, Any]], level: float, alpha: float) -> None:
@@ -94,12 +104,13 @@ def _fdr_table(found: pd.DataFrame, alpha: float) -> str:
 
 def _power_table(table: pd.DataFrame) -> str:
     head = (
-        "| shape | size | noise | tokens | runs | gathered | claimed | claimed and named |\n"
+        "| shape | size | noise | tokens | runs | gathered | claimed | claimed and named (95%) |\n"
         "|---|---|---|---|---|---|---|---|"
     )
     lines = [
         f"| {r.shape} | {r.size} | {r.noise:g} | {r.tokens or 'directions alone'} | {r.runs} | "
-        f"{r.gathered:.2f} | {r.claimed:.2f} | {r.named:.2f} |"
+        f"{r.gathered:.2f} | {r.claimed:.2f} | "
+        f"{r.named:.2f} ({r.named_low:.2f} to {r.named_high:.2f}) |"
         for r in table.itertuples()
     ]
     return "\n".join([head, *lines])

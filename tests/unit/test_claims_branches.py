@@ -214,7 +214,9 @@ def test_no_trees_and_no_families_give_typed_tables() -> None:
     assert list(made) == ["branches", "dendrograms", "parallelograms"]
     for table, module in zip(made.values(), (branches, dendrograms, parallelograms), strict=True):
         assert table.empty and list(table.columns) == list(module.COLUMNS)
-    assert rows.of_families(made["branches"]).empty and rows.of_steps(made, SETTINGS).empty
+    assert (
+        rows.of_families(made["branches"], SETTINGS).empty and rows.of_steps(made, SETTINGS).empty
+    )
     step = family_of(np.zeros((0, D)), [], random_rows(PARENTS, 0))
     assert dendrograms.measure(step, SETTINGS) == {"children": 0, "families": 0, "largest": 0}
     assert parallelograms.measure(step, SETTINGS) == {"families": 0, "pairs": 0}
@@ -236,7 +238,7 @@ def test_families_and_steps_are_claims() -> None:
         },
     }
     claims = rows.assemble(
-        [rows.of_families(made["branches"]), rows.of_steps(made, SETTINGS)], SETTINGS
+        [rows.of_families(made["branches"], SETTINGS), rows.of_steps(made, SETTINGS)], SETTINGS
     )
     family, step = (claims[claims["kind"] == kind] for kind in ("family", "width step"))
     assert len(family) == made["branches"]["p_selected"].notna().sum()

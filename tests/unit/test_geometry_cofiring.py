@@ -121,6 +121,23 @@ def test_kinds_of_tokens_bring_their_latents_and_means() -> None:
     np.testing.assert_allclose(made.kinds.means(days.kinds, directions()), directions()[:RING])
 
 
+def test_a_stray_kind_is_left_out_of_the_codes_alone_too(monkeypatch) -> None:
+    token, context = world()
+    codes = one_hot(token)
+    codes.values.data[token == 0] = 30  # its mean is far from those of the other days
+    tested = []
+    alone = census.codes_alone
+    monkeypatch.setattr(
+        census, "codes_alone", lambda *a: tested.append((a[0], a[2].shape[0])) or alone(*a)
+    )
+    table = census.survey(
+        directions(), SETTINGS, Plain, codes=codes, context=context, ids=token
+    ).table
+    measured = table[table["p_codes"].notna()]
+    assert (measured["size"] == RING - 1).any()
+    assert tested == list(zip(measured["test"], measured["size"], strict=True))
+
+
 def test_two_latents_of_one_value_are_one_point() -> None:
     """A dictionary that spends two latents on every day still shows the circle."""
     token, context = world()

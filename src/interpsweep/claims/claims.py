@@ -110,10 +110,10 @@ def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str
         [
             clusters,
             rows.of_landscapes(found["landscapes"], settings),
-            rows.of_concepts(concepts),
+            rows.of_concepts(concepts, settings),
             rows.of_matches(matching, settings),
             rows.of_trees(found["trees"], settings),
-            rows.of_families(in_space["branches"]),
+            rows.of_families(in_space["branches"], settings),
             rows.of_steps(in_space, settings),
             rows.of_complexes(of_layers, settings),
         ],

@@ -86,7 +86,7 @@ def of_landscapes(landscapes: list[Source], s: ClaimsSettings) -> pd.DataFrame:
     )
 
 
-def of_concepts(concepts: pd.DataFrame) -> pd.DataFrame:
+def of_concepts(concepts: pd.DataFrame, s: ClaimsSettings) -> pd.DataFrame:
     """Claims about labelled concepts; `concepts` is the sweep's table with its q-values."""
     if not len(concepts):
         return pd.DataFrame()
@@ -98,7 +98,7 @@ def of_concepts(concepts: pd.DataFrame) -> pd.DataFrame:
         members=concepts["values"],
         null="labels of the class means permuted",
         seeds=1,
-        replicated_seeds=(concepts["p"] <= 0.05).astype(int),
+        replicated_seeds=(concepts["p"] <= s.q).astype(int),
     )
 
 
@@ -170,7 +170,7 @@ def of_trees(trees: list[Source], s: ClaimsSettings) -> pd.DataFrame:
     )
 
 
-def of_families(branches: pd.DataFrame) -> pd.DataFrame:
+def of_families(branches: pd.DataFrame, s: ClaimsSettings) -> pd.DataFrame:
     """Claims about the children of one parent: the shapes of `branches.parquet`."""
     if not len(branches):
         return pd.DataFrame()
@@ -185,7 +185,7 @@ def of_families(branches: pd.DataFrame) -> pd.DataFrame:
         null=tested["null"].map(CENSUS_NULLS) + "; directions as near to the parent",
         members=tested["size"],
         seeds=1,  # parents of two seeds are not the same latent
-        replicated_seeds=(tested["p_selected"] <= 0.05).astype(int),
+        replicated_seeds=(tested["p_selected"] <= s.q).astype(int),
     )
 
 

@@ -190,14 +190,15 @@ class GeometrySettings(Section):
     )
     linkage_limit: int = field(
         4096,
-        "Most latents in one linkage; wider dictionaries are bisected first (and not clustered "
-        "spectrally).",
+        "Most latents in one linkage, wider dictionaries are bisected first; most latents, the "
+        "most frequent ones, clustered by joint firing; spectral clustering of more is refused.",
         unit="latents",
         ge=64,
     )
     firing_level: float = field(
         0.2,
-        "Share of its largest activation above which a latent counts as firing in profiles.",
+        "Share of its largest activation above which a latent counts as firing, in profiles, in "
+        "clusters by joint firing, and where it holds a kind of token.",
         ge=0,
         lt=1,
     )
@@ -219,7 +220,8 @@ class GeometrySettings(Section):
     )
     most_draws: int = field(
         9999,
-        "Most random draws of a shape null: p-values that fewer do not settle get more.",
+        "Most random draws of a shape null: p-values that fewer do not settle get more. For "
+        "clusters of directions, where this p only gates, at most 199.",
         unit="draws",
         ge=99,
     )
@@ -253,15 +255,24 @@ class ConceptsSettings(Section):
     """The supervised companion of the census: class means of labelled concepts."""
 
     components: int = field(
-        6, "Principal components of the class means searched for a circle.", ge=2, le=12
+        6, "Principal components of the class means that the tests see.", ge=2, le=12
     )
     min_tokens: int = field(
         20, "A value with fewer labelled tokens is left out.", unit="tokens", ge=2
     )
     exact_limit: int = field(
-        8, "Most values for which every permutation is counted.", unit="values", ge=3, le=8
+        8,
+        "Most values of a circle or line for which every permutation is counted.",
+        unit="values",
+        ge=3,
+        le=8,
     )
-    draws: int = field(9999, "Random permutations above that limit.", unit="draws", ge=99)
+    draws: int = field(
+        9999,
+        "Random permutations above that limit, and of every tree; of relations at most 1999.",
+        unit="draws",
+        ge=99,
+    )
     ridge: float = field(
         1e-3, "Ridge of the held-out probe, relative to the mean activation variance.", gt=0
     )
@@ -280,14 +291,6 @@ class ClaimsSettings(Section):
     )
     overlap: float = field(
         0.5, "Share of members that two clusters must have in common to replicate.", gt=0, le=1
-    )
-    closure: float = field(
-        2.0,
-        "Largest distance of first and last value, in mean neighbour distances, of a circle.",
-        gt=1,
-    )
-    held_out_r2: float = field(
-        0.2, "Smallest held-out R2 of a concept that counts as present at a site.", ge=0, le=1
     )
     cofiring: float = field(
         0.9,

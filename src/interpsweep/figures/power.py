@@ -16,7 +16,9 @@ MISSING = "The power of the census of this version has not been measured."
 
 
 def table(sources: Sources) -> pd.DataFrame:
-    """One row per planted case: shape, size, noise, tokens, and the share of runs that find it."""
+    """One row per planted case: shape, size, noise, tokens, and the share of runs that find it,
+    with its exact 95% interval.
+    """
     return measured.read("power")
 
 
@@ -25,7 +27,8 @@ def draw(table: pd.DataFrame, style: FigureStyle) -> Figure:
     figure, axes = s.panels(style, 3, 3, aspect=0.95, sharey=True)
     alone = table[table["tokens"] == 0]
     coded = table[(table["tokens"] > 0) & (table["shape"] == "circle")]
-    noisy = alone[alone["size"] == 12]
+    simplex = table["shape"] == "simplex"  # found by what its latents fire on: it needs tokens
+    noisy = table[(table["size"] == 12) & ((table["tokens"] == 0) | simplex)]
     for shape, of in noisy.groupby("shape", sort=False):
         _curve(axes[0], of, "noise", s.SHAPE_COLOURS[str(shape)])
     axes[0].set_xlabel("noise / radius\n(12 directions)")
@@ -64,4 +67,5 @@ def draw(table: pd.DataFrame, style: FigureStyle) -> Figure:
 def _curve(axis: Axes, of: pd.DataFrame, along: str, colour: str, look: tuple = ("o", "-")) -> None:
     marker, dashes = look
     axis.plot(of[along], of["gathered"], color=colour, lw=0.8, ls=":")
+    axis.fill_between(of[along], of["named_low"], of["named_high"], color=colour, alpha=0.12, lw=0)
     axis.plot(of[along], of["named"], color=colour, marker=marker, ls=dashes)

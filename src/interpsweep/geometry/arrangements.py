@@ -8,11 +8,12 @@ against them three in ten sets of 9 random directions would be circles at 5 %. L
 cannot both be kept: points near each other on a sphere that lie on a circle round their centre have
 lengths that no other arrangement has. So there are two nulls.
 
-* `within` keeps centre and spectrum, and no point is farther from that line than it is from the
-  origin: rows of a Haar arrangement are rotated in threes about their sum, which moves neither
-  centre nor spectrum, until none is too far (Bendel and Mickey 1978 rotate in twos, for correlation
-  matrices). Equal distances from a centre are rarer in it than among directions with a centre far
-  from the origin, and in crowded planes it leaves few arrangements but circles.
+* `within` keeps centre and spectrum, and no point is farther from that line than the one in
+  whose place it stands is from the origin: rows of a Haar arrangement are rotated in threes about
+  their sum, which moves neither centre nor spectrum, until none is too far (Bendel and Mickey 1978
+  rotate in twos, for correlation matrices). Equal distances from a centre are rarer in it than
+  among directions with a centre far from the origin, and in crowded planes it leaves few
+  arrangements but circles.
 * `at_lengths` keeps the lengths, and spectrum and centre nearly: a Haar arrangement about the
   centre, each point of which is brought to its length. For shapes that are a matter of equal
   distances from a centre. Points of unequal lengths lose some of the leading plane's variance by
