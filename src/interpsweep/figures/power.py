@@ -29,15 +29,16 @@ def draw(table: pd.DataFrame, style: FigureStyle) -> Figure:
     coded = table[(table["tokens"] > 0) & (table["shape"] == "circle")]
     simplex = table["shape"] == "simplex"  # found by what its latents fire on: it needs tokens
     noisy = table[(table["size"] == 12) & ((table["tokens"] == 0) | simplex)]
-    for shape, of in noisy.groupby("shape", sort=False):
-        _curve(axes[0], of, "noise", s.SHAPE_COLOURS[str(shape)])
+    for place, (shape, of) in enumerate(noisy.groupby("shape", sort=False)):
+        _curve(axes[0], of, "noise", s.SHAPE_COLOURS[str(shape)], place=place)
     axes[0].set_xlabel("noise / radius\n(12 directions)")
     sized = alone[(alone["shape"] == "circle") & (alone["noise"] == 0.3)].sort_values("size")
     _curve(axes[1], sized, "size", s.SHAPE_COLOURS["circle"])
     axes[1].set_xlabel("directions on a circle\n(noise 0.3)")
     looks = s.looks(sorted(coded["size"].unique()))
-    for size, of in coded.groupby("size"):
-        _curve(axes[2], of.sort_values("tokens"), "tokens", s.SHAPE_COLOURS["circle"], looks[size])
+    for place, (size, of) in enumerate(coded.groupby("size")):
+        of = of.sort_values("tokens")
+        _curve(axes[2], of, "tokens", s.SHAPE_COLOURS["circle"], looks[size], 2 * place)
     axes[2].set_xscale("log", base=2)
     axes[2].set_xticks(
         sorted(coded["tokens"].unique()), map(s.count, sorted(coded["tokens"].unique()))
@@ -64,8 +65,17 @@ def draw(table: pd.DataFrame, style: FigureStyle) -> Figure:
     return figure
 
 
-def _curve(axis: Axes, of: pd.DataFrame, along: str, colour: str, look: tuple = ("o", "-")) -> None:
+def _curve(
+    axis: Axes,
+    of: pd.DataFrame,
+    along: str,
+    colour: str,
+    look: tuple = ("o", "-"),
+    place: int = 0,
+) -> None:
+    """One curve, a little to the right of the one in the place before, with its intervals."""
     marker, dashes = look
-    axis.plot(of[along], of["gathered"], color=colour, lw=0.8, ls=":")
-    axis.fill_between(of[along], of["named_low"], of["named_high"], color=colour, alpha=0.12, lw=0)
-    axis.plot(of[along], of["named"], color=colour, marker=marker, ls=dashes)
+    at = of[along] * (1 + 0.03 * place)
+    axis.plot(at, of["gathered"], color=colour, lw=0.8, ls=":")
+    axis.vlines(at, of["named_low"], of["named_high"], color=colour, lw=0.8)
+    axis.plot(at, of["named"], color=colour, marker=marker, ls=dashes)
