@@ -54,7 +54,7 @@ _ALL = (
     Stage("meta", "metas", "interpsweep.saes.meta", face="metas"),
     Stage("concepts", "concepts", "interpsweep.geometry.concepts", version=3, face="concepts"),
     Stage("claims", "claims", "interpsweep.claims.claims", version=26, face="claims"),
-    Stage("figures", "figures", "interpsweep.figures.draw", version=22, face="figures"),
+    Stage("figures", "figures", "interpsweep.figures.draw", version=23, face="figures"),
     Stage("report", "reports", "interpsweep.report.report", version=8, face="report"),
     Stage("bundle", "bundles", "interpsweep.report.bundle", face="bundle"),
 )
