@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
-from test_matching_tree import CHILDREN, OTHERS, PARENTS, Matrix, Plain, World, linked, side
+from plain import Plain
+from test_matching_tree import CHILDREN, OTHERS, PARENTS, Matrix, World, linked, side
 
 from interpsweep.claims.nested import compare, parents_among_levels
 from interpsweep.config.analysis import TreeSettings

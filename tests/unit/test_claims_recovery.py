@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+from plain import Plain
 
 from interpsweep.claims import multiplicity, recovery
 from interpsweep.claims.holders import cofiring, hold
@@ -44,14 +45,6 @@ class Matrix:
 
     def chunks(self) -> list[tuple[int, int]]:
         return [(s, min(s + 1000, self.n_rows)) for s in range(0, self.n_rows, 1000)]
-
-
-class Plain:
-    """A context that maps in order."""
-
-    @staticmethod
-    def block_map(function: Any, blocks: Any, what: str = "") -> Any:
-        return map(function, blocks)
 
 
 def labels() -> dict[str, np.ndarray]:

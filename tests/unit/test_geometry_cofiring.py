@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from plain import Plain
 
 from interpsweep.config.analysis import GeometrySettings
 from interpsweep.geometry import census, clusters, cofiring
@@ -14,14 +15,6 @@ from interpsweep.geometry import census, clusters, cofiring
 CONTEXTS, LENGTH, DIM = 1500, 8, 32
 RING, LINE, REST = 7, 6, 40
 SETTINGS = GeometrySettings(clusterings=("cosine",), draws=99, null_dictionaries=4, reruns=1)
-
-
-class Plain:
-    """A context that maps in order."""
-
-    @staticmethod
-    def block_map(function: Any, blocks: Any, what: str = "") -> Any:
-        return map(function, blocks)
 
 
 class Matrix:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from plain import Plain
 
 from interpsweep.config.analysis import ConceptsSettings
 from interpsweep.geometry import concepts, orders, probes
@@ -101,14 +102,6 @@ class Tagged:
 
     def label(self, name: str, rows: Any = slice(None)) -> np.ndarray:
         return self._labels[name][rows]
-
-
-class Plain:
-    """A context that maps in order."""
-
-    @staticmethod
-    def block_map(function: Any, blocks: Any, what: str = "") -> Any:
-        return map(function, blocks)
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""Groups of latents that fire on the same tokens, and tegum factors."""
+"""Groups of latents that fire on the same tokens, communities of directions, tegum factors."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from test_geometry_cofiring import Matrix, Plain
+from plain import Plain
+from test_geometry_cofiring import Matrix
 
 from interpsweep.config.analysis import GeometrySettings
 from interpsweep.errors import UserError
-from interpsweep.geometry import clusters, cofired, groups, spectrum
+from interpsweep.geometry import census, clusters, cofired, communities, groups, spectrum
 from interpsweep.worlds import polytopes
 
 GROUPS, SIZE, ROWS = 4, 6, 6000
+DIM = 64
 
 
 def firing_together(seed: int, shuffled: bool = False) -> Matrix:
@@ -105,3 +107,47 @@ def test_umap_that_is_not_installed_is_an_error_with_a_remedy(
     monkeypatch.setitem(sys.modules, "umap", None)
     with pytest.raises(UserError, match="maps"):
         spectrum.embed(rows_in_blobs(), "umap", 0)
+
+
+def planted_groups(groups: int, size: int, rest: int, dim: int, seed: int) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    centres = np.repeat(rng.standard_normal((groups, dim)) / np.sqrt(dim), size, axis=0)
+    tight = centres + 0.8 * rng.standard_normal(centres.shape) / np.sqrt(dim)
+    rows = np.vstack([tight, rng.standard_normal((rest, dim))])
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+@pytest.mark.parametrize("source", ["leiden", "spectral"])
+def test_planted_groups_are_communities(source: Any) -> None:
+    unit = planted_groups(8, 9, 150 if source == "leiden" else 0, DIM, 0)
+    settings = GeometrySettings(clusterings=(source,), spectral_clusters=8)
+    found = census.by_directions(unit, settings, Plain)
+    sets = [set(g.members.tolist()) for g in found]
+    planted = [set(range(9 * i, 9 * i + 9)) for i in range(8)]
+    assert sum(group in sets for group in planted) >= 7
+    stable = [g.stability for g in found if set(g.members.tolist()) in planted]
+    assert np.mean(stable) > 0.8
+    assert [set(g.members) for g in census.by_directions(unit, settings, Plain)] == sets
+
+
+def test_leiden_finds_next_to_nothing_in_noise() -> None:
+    unit = planted_groups(0, 1, 600, DIM, 1)
+    found = groups.by_direction("leiden", unit, GeometrySettings())
+    assert sum(len(g.members) for g in found) < 0.15 * len(unit)
+
+
+def test_communities_of_cliques() -> None:
+    """Two 5-cliques joined by an edge: at a resolution between the densities they come apart."""
+    matrix = np.zeros((10, 10))
+    matrix[:5, :5] = matrix[5:, 5:] = 1
+    matrix[4, 5] = matrix[5, 4] = 1
+    np.fill_diagonal(matrix, 0)
+    csr = sp.csr_matrix(matrix)
+    graph = communities.Graph(
+        csr.indptr.astype(np.int64), csr.indices.astype(np.int64), csr.data, np.ones(10)
+    )
+    for seed in range(5):
+        label = communities.leiden(graph, 0.5, np.random.default_rng(seed))
+        assert len(set(label[:5])) == len(set(label[5:])) == 1 and label[0] != label[9]
+    assert len(set(communities.leiden(graph, 0.01, np.random.default_rng(0)))) == 1
+    assert len(set(communities.leiden(graph, 1.5, np.random.default_rng(0)))) == 10

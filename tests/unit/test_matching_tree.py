@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from plain import Plain
 
 from interpsweep.config.analysis import MatchSettings, TreeSettings
 from interpsweep.matching import traces
@@ -33,14 +34,6 @@ class Matrix:
 
     def chunks(self) -> list[tuple[int, int]]:
         return [(s, min(s + 10_000, self.n_rows)) for s in range(0, self.n_rows, 10_000)]
-
-
-class Plain:
-    """A context that maps in order."""
-
-    @staticmethod
-    def block_map(function: Any, blocks: Any, what: str = "") -> Any:
-        return map(function, blocks)
 
 
 class World:

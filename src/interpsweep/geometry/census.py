@@ -177,11 +177,11 @@ def _group_rows(
     for thing in objects(group, unit, features, kinds):
         mine = object_rows(thing, partial(subsets, every[thing.kind]), pool, settings, rng)
         if thing.kind == MEANS and kinds is not None:
-            codes = kinds.codes[group.kinds[np.isin(kinds.ids[group.kinds], thing.names)]]
+            kept = group.kinds[np.isin(kinds.ids[group.kinds], thing.names)]
             for row in mine:
                 if row["passes"] and row["null"].startswith("haar"):
                     row["p_codes"] = codes_alone(
-                        row["test"], row["statistic"], codes, unit, settings, rng
+                        row["test"], row["statistic"], kinds.codes[kept], unit, settings, rng
                     )
         rows += mine
     best = best_model(rows)
