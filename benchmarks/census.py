@@ -15,7 +15,7 @@ import numpy as np
 
 from interpsweep.config.analysis import GeometrySettings
 from interpsweep.context import Context
-from interpsweep.geometry import census, communities, selection
+from interpsweep.geometry import census, communities
 
 
 def dictionary(groups: int, loose: int, dim: int) -> np.ndarray:
@@ -61,14 +61,9 @@ def main() -> None:
     said("neighbours, Leiden")
     found = census.by_directions(unit, settings, ctx)
     said("groups, stability")
-    pools = {
-        source: selection.null_pool(
-            source, unit, [g.members for g in found if g.source == source], settings, ctx
-        )
-        for source in settings.clusterings
-    }
+    searched = census.search(unit, found, settings, ctx)
     said("null dictionaries")
-    table = census.take(unit, np.arange(len(unit)), found, None, pools, settings, ctx)
+    table = census.take(unit, np.arange(len(unit)), found, None, searched, settings, ctx)
     said("tests")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     named = table.drop_duplicates("cluster")["best_model"].value_counts().to_dict()

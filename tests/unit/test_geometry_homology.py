@@ -1,4 +1,4 @@
-"""Loops, voids and dimension of clouds of known shape."""
+"""Loops and dimension of clouds of known shape."""
 
 from __future__ import annotations
 
@@ -40,24 +40,6 @@ def test_few_points_or_bars_have_no_power() -> None:
     assert np.isnan(few.p) and few.power == "no power below 30 points"
     line = np.c_[np.linspace(1, 2, 60), np.linspace(2, 1, 60)]
     assert homology.loops(line).power == "no power below 5 bars"
-
-
-def test_a_sphere_is_one_significant_void_and_nothing_else_is() -> None:
-    rng = np.random.default_rng(0)
-    points = 0.1 * rng.standard_normal((1500, 8))
-    points[:, :3] += homology.directions(rng.standard_normal((1500, 3)))
-    points[:, 3] += 1
-    found = homology.voids(points)
-    assert found.p < 0.05 and found.largest > 1.5 and found.power == ""
-    assert homology.voids(rng.standard_normal((1500, 5))).p > 0.05
-    assert homology.voids(ring(1500, 0.1, 0)[0]).p > 0.05
-
-
-def test_voids_without_noise_or_points_have_no_power() -> None:
-    few = homology.voids(np.random.default_rng(0).standard_normal((20, 3)))
-    clean = homology.voids(np.random.default_rng(0).standard_normal((500, 3)))
-    assert np.isnan(few.p) and few.power == "no power below 30 points"
-    assert np.isnan(clean.p) and clean.power == "no power below 5 bars"  # one bar: the sphere
 
 
 def test_dimension_of_a_sphere_and_a_gaussian() -> None:

@@ -145,22 +145,21 @@ def test_p_values_count_draws_as_extreme():
 
 def test_measures_of_directions_say_little_about_random_ones_and_much_about_uneven_ones():
     settings = LandscapeSettings(dictionaries=19)
-    even = {
-        m.measure: m
-        for m in landscape.directions_alone(structureless.isotropic(400, 64, rng()), settings)
-    }
+    every = np.arange(400)
+    random = structureless.isotropic(400, 64, rng())
+    even = {m.measure: m for m in landscape.directions_alone(random, every, settings)}
     assert all(abs(m.z) < 3.5 for m in even.values() if np.isfinite(m.z))
     uneven = structureless.anisotropic(400, 64, rng())
-    found = {m.measure: m for m in landscape.directions_alone(uneven, settings)}
+    found = {m.measure: m for m in landscape.directions_alone(uneven, every, settings)}
     assert found["spectrum_slope"].p == found["mean_cosine"].p == 0.05
     assert found["spectrum_slope"].high < even["spectrum_slope"].low
-    again = landscape.directions_alone(uneven, settings)
+    again = landscape.directions_alone(uneven, every, settings)
     assert [m.value for m in again] == [m.value for m in found.values()]
 
 
 def test_twins_have_the_centre_and_spectrum_of_their_original():
     unit = structureless.anisotropic(300, 32, rng())
-    twin = twins.twin(unit, len(unit), rng(1))
+    twin = twins.Twins(unit).draw(len(unit), rng(1))
     assert np.linalg.norm(twin, axis=1) == pytest.approx(1)
     assert np.linalg.eigvalsh(np.cov(twin.T)) == pytest.approx(
         np.linalg.eigvalsh(np.cov(unit.T)), rel=0.02

@@ -138,8 +138,8 @@ def test_arrangements_at_lengths_keep_them_and_nearly_centre_and_spectrum(length
     rng = np.random.default_rng(7)
     rows = shapes.embed(rng.standard_normal((15, 3)), DIM, rng, 1.0, 0.2)
     rows *= length * rng.uniform(0.8, 1.2, (15, 1))
-    points, kept = nulls.principal(rows, 8), arrangement(rows)
-    draws = kept.at_lengths(nulls.centred(15, len(kept.singular), 50, rng), 14)
+    points, kept = nulls.principal(rows, 8), arrangement(rows[None])
+    draws = kept.at_lengths(nulls.centred(15, kept.singular.shape[1], 50, rng), 14)[0]
     np.testing.assert_allclose(draws.mean(axis=1), 0, atol=1e-9 * length)
     # a centred draw and its mean have the sum of squared lengths between them
     total, whole = np.sum(draws**2, axis=(1, 2)), np.sum(rows**2)

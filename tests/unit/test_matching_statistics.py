@@ -11,7 +11,7 @@ from scipy.stats import hypergeom
 
 from interpsweep.matching import association, operators, stitching
 from interpsweep.matching.cosine import compare, cosines, nearest, unit_rows
-from interpsweep.matching.twins import twin
+from interpsweep.matching.twins import Twins
 
 RNG = np.random.default_rng(0)
 A = unit_rows(RNG.standard_normal((150, 12)))
@@ -87,7 +87,7 @@ def test_isotropic_null_has_its_known_size() -> None:
 def test_twins_have_the_length_centre_and_spread_of_their_original(rows: int, count: int) -> None:
     rng = np.random.default_rng(2)
     skewed = unit_rows(rng.standard_normal((rows, 64)) * np.linspace(3, 0.5, 64) + 1.5)
-    made = twin(skewed, count, rng)
+    made = Twins(skewed).draw(count, rng)
     assert np.linalg.norm(made, axis=1) == pytest.approx(1)
     assert np.linalg.norm(made.mean(0) - skewed.mean(0)) < 0.03
     assert np.trace(np.cov(made.T)) == pytest.approx(np.trace(np.cov(skewed.T)), rel=0.05)

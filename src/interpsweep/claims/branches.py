@@ -89,7 +89,7 @@ def _family_rows(
     some = np.sort(rng.permutation(children)[: shapes.max_cluster])
     thing = census.Object(census.OWN, step.wide[some], some)
     others = partial(_others, null, step, some, parent)
-    rows = census.object_rows(thing, others, None, shapes, rng, TESTS, near=True)
+    rows = census.object_rows(thing, others, shapes, rng, TESTS, near=True)
     facts = {"parent": parent, "children": len(children), "best_model": census.best_model(rows)}
     return [step.at | row | facts for row in rows if row["draws"]]
 

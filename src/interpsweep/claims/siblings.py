@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from interpsweep.claims.planted import CHILD
 from interpsweep.claims.sources import FAMILY, TYPES, Source, place
-from interpsweep.matching.twins import twin
+from interpsweep.matching.twins import Twins
 from interpsweep.saes.artifact import Dictionary
 from interpsweep.vectors import unit_length
 
@@ -46,6 +46,11 @@ class Families:
     alive: Ints
     child: Ints
     parent: Ints
+
+    @cached_property
+    def twins(self) -> Twins:
+        """Of the rows of the wide SAE that are not rare."""
+        return Twins(self.wide[self.alive])
 
     @cached_property
     def covariance(self) -> Array:
@@ -98,7 +103,7 @@ def null_rows(families: Families, count: int, rng: np.random.Generator) -> Array
     """Rows of a null dictionary with the centre and covariance of the wide one, (n, d), at least
     `count`.
     """
-    return twin(families.wide[families.alive], max(count, LEAST), rng)
+    return families.twins.draw(max(count, LEAST), rng)
 
 
 def beside(families: Families, rows: Array, parent: Ints, child: Ints) -> Array:

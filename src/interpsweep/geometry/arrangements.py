@@ -38,43 +38,60 @@ Points = NDArray[np.float64]
 
 
 class Arrangement(NamedTuple):
-    """What stays of points (k, d): `singular` values (m,) of the centred points, falling, their
-    `centre` in their principal coordinates (m,), how far it is `outside` of these, and squared
-    `lengths` (k,).
+    """What stays of sets of points (B, k, d): `singular` values (B, m) of the centred points,
+    falling, their `centre` in their principal coordinates (B, m), how far it is `outside` of these
+    (B,), and squared `lengths` (B, k). m is k - 1, or d if that is less.
 
-    Draws are made of Haar-random frames (draws, k, m) orthogonal to the constant vector, and given
-    by principal coordinates.
+    Draws are made of Haar-random frames (draws, k, m) orthogonal to the constant vector, the same
+    for all sets, and given by principal coordinates.
     """
 
     singular: Points
     centre: Points
-    outside: float
+    outside: Points
     lengths: Points
 
-    def within(self, frames: Points) -> Points:
-        """Arrangements within the points' lengths, (draws, k, m)."""
-        points = np.ascontiguousarray(frames * self.singular)
-        far = np.sqrt(np.sum(self.centre**2) + self.outside**2)
-        _turn(points, self.centre / max(far, 1e-300), self.lengths, _thirds(len(self.lengths)))
-        return points
+    def plain(self, frames: Points, components: int) -> Points:
+        """Arrangements that know nothing of lengths, (B, draws, k, r), r = min(components, m)."""
+        return np.asarray((frames * self.singular[:, None, None])[..., :components])
+
+    def within(self, frames: Points, components: int) -> Points:
+        """Arrangements within the points' lengths, (B, draws, k, r)."""
+        points = frames * self.singular[:, None, None]
+        far = np.sqrt(np.sum(self.centre**2, axis=1) + self.outside**2)
+        axis = self.centre / np.maximum(far, 1e-300)[:, None]
+        _turn(points, axis, self.lengths, _thirds(self.lengths.shape[1]))
+        return np.ascontiguousarray(points[..., :components])
 
     def at_lengths(self, frames: Points, components: int) -> Points:
-        """Arrangements brought to the points' lengths, (draws, k, r)."""
-        moved = frames * self.singular + self.centre
-        moved = np.insert(moved, moved.shape[2], self.outside, axis=2)
-        scale = np.sqrt(self.lengths / np.maximum(np.sum(moved**2, axis=2), 1e-300))
-        return batch_principal(moved * scale[:, :, None], components)
+        """Arrangements brought to the points' lengths, (B, draws, k, r)."""
+        moved = frames * self.singular[:, None, None] + self.centre[:, None, None]
+        square = np.sum(moved**2, axis=3) + (self.outside**2)[:, None, None]
+        scale = np.sqrt(self.lengths[:, None] / np.maximum(square, 1e-300))[..., None]
+        beside = scale * self.outside[:, None, None, None]
+        sets = np.concatenate([moved * scale, beside], axis=3)
+        made = batch_principal(sets.reshape(-1, *sets.shape[2:]), components)
+        return made.reshape(len(self.singular), len(frames), *made.shape[1:])
+
+    def some(self, which: NDArray[np.integer] | NDArray[np.bool_]) -> Arrangement:
+        """Those of some of the sets."""
+        return Arrangement(*(values[which] for values in self))
 
 
 def arrangement(points: NDArray[np.floating]) -> Arrangement:
-    """Spectrum, centre and lengths of at least three points (k, d)."""
+    """Spectrum, centre and lengths of sets of at least three points, (B, k, d)."""
     rows = np.asarray(points, np.float64)
-    mean = rows.mean(axis=0)
-    _, singular, axes = np.linalg.svd(rows - mean, full_matrices=False)
-    rank = max(1, min(int(np.sum(singular > 1e-9 * singular[0])), len(rows) - 1))
-    centre = axes[:rank] @ mean
-    outside = float(np.linalg.norm(mean - centre @ axes[:rank]))
-    return Arrangement(singular[:rank], centre, outside, np.sum(rows**2, axis=1))
+    mean = rows.mean(axis=1, keepdims=True)
+    about = rows - mean
+    values, vectors = np.linalg.eigh(about @ about.transpose(0, 2, 1))
+    m = min(rows.shape[1] - 1, rows.shape[2])
+    singular = np.sqrt(np.maximum(values[:, : -m - 1 : -1], 0.0))
+    flat = singular <= 1e-7 * singular[:, :1]  # rounding of squares: no dimension
+    along = vectors[:, :, : -m - 1 : -1].transpose(0, 2, 1) @ (about @ mean.transpose(0, 2, 1))
+    centre = np.where(flat, 0.0, along[..., 0] / np.where(flat, 1.0, singular))
+    square = np.sum(mean[:, 0] ** 2, axis=1) - np.sum(centre**2, axis=1)
+    outside = np.sqrt(np.maximum(square, 0.0))
+    return Arrangement(np.where(flat, 0.0, singular), centre, outside, np.sum(rows**2, axis=2))
 
 
 @lru_cache(maxsize=256)
@@ -85,35 +102,41 @@ def _thirds(k: int) -> NDArray[np.int64]:
 
 @compiled
 def _turn(points: Points, axis: Points, lengths: Points, thirds: NDArray[np.int64]) -> None:
-    """Bring the squared distances of the rows of each set of points (B, k, m) from the line through
-    the centre along `axis` (m,) down to their squared lengths, (k,).
+    """Bring the squared distances of the rows of each draw (B, draws, k, m) from the line through
+    the centre along its set's `axis` (B, m) down to their squared lengths, (B, k).
 
     Every step turns the row that is most too far, the one with most room and a third, (steps,)
     among the others, by the angle that leaves the least squared excess.
     """
-    batch, k, m = points.shape
+    for b in range(len(points)):
+        for draw in range(points.shape[1]):
+            _turn_one(points[b, draw], axis[b], lengths[b], thirds)
+
+
+@compiled
+def _turn_one(points: Points, axis: Points, lengths: Points, thirds: NDArray[np.int64]) -> None:
+    k, m = points.shape
     far, along = np.empty(k), np.empty(k)  # squared distance from the line; place along it
     near = CLOSE * lengths.sum() / k
-    for b in range(batch):
+    for i in range(k):
+        far[i] = along[i] = 0.0
+        for c in range(m):
+            far[i] += points[i, c] ** 2
+            along[i] += points[i, c] * axis[c]
+        far[i] -= along[i] ** 2
+    for step in range(len(thirds)):
+        high, low = 0, 0
         for i in range(k):
-            far[i] = along[i] = 0.0
-            for c in range(m):
-                far[i] += points[b, i, c] ** 2
-                along[i] += points[b, i, c] * axis[c]
-            far[i] -= along[i] ** 2
-        for step in range(len(thirds)):
-            high, low = 0, 0
-            for i in range(k):
-                if far[i] - lengths[i] > far[high] - lengths[high]:
-                    high = i
-                if far[i] - lengths[i] < far[low] - lengths[low]:
-                    low = i
-            if far[high] - lengths[high] <= near:
-                break
-            third = thirds[step]
-            third += third >= min(high, low)
-            third += third >= max(high, low)
-            _turn_three(points[b], far, along, lengths, (high, low, third))
+            if far[i] - lengths[i] > far[high] - lengths[high]:
+                high = i
+            if far[i] - lengths[i] < far[low] - lengths[low]:
+                low = i
+        if far[high] - lengths[high] <= near:
+            break
+        third = thirds[step]
+        third += third >= min(high, low)
+        third += third >= max(high, low)
+        _turn_three(points, far, along, lengths, (high, low, third))
 
 
 @compiled

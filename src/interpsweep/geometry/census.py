@@ -26,7 +26,7 @@ from interpsweep.config.analysis import GeometrySettings
 from interpsweep.geometry import groups, models, nulls
 from interpsweep.geometry.groups import Group
 from interpsweep.geometry.outcomes import Outcome, outcomes
-from interpsweep.geometry.selection import NullPool, null_pool
+from interpsweep.geometry.selection import TESTS, NullPool, null_pool
 from interpsweep.geometry.shapes import SHAPES, Shape
 from interpsweep.geometry.vocabulary import Kinds
 from interpsweep.saes.firing import firing_statistics
@@ -34,7 +34,6 @@ from interpsweep.saes.firing import firing_statistics
 Unit = NDArray[np.float32]
 Array = NDArray[np.float64]
 OWN, MEANS = "directions", "token means"  # the kinds of objects
-GATE = 199  # most draws behind a p-value that only gates
 AT_ONCE = 100  # other sets of points held at a time
 # what else a group could have been: size k, draws, generator -> sets of points (draws, k, d)
 Others = Callable[[int, int, np.random.Generator], Array]
@@ -68,19 +67,15 @@ def survey(
     """
     names = np.arange(len(unit)) if alive is None else alive
     found = by_directions(unit, settings, ctx)
-    pools: dict[str, NullPool] = {
-        source: null_pool(
-            source, unit, [g.members for g in found if g.source == source], settings, ctx
-        )
-        for source in settings.clusterings
-    }
+    searched = search(unit, found, settings, ctx)
     kinds = None
     if codes is not None and context is not None:
         count, _ = firing_statistics(codes, ctx.block_map)
         more, kinds = groups.of_codes(codes, context, ids, names, count[names], settings, ctx)
         found += more
-    table = take(unit, names, found, kinds, pools, settings, ctx)
-    return Survey(table, found, kinds, {s: pool.per_dictionary for s, pool in pools.items()})
+    table = take(unit, names, found, kinds, searched, settings, ctx)
+    null_clusters = {source: pool.per_dictionary for source, pool in searched.pools.items()}
+    return Survey(table, found, kinds, null_clusters)
 
 
 def by_directions(unit: Unit, settings: GeometrySettings, ctx: Any) -> list[Group]:
@@ -88,6 +83,41 @@ def by_directions(unit: Unit, settings: GeometrySettings, ctx: Any) -> list[Grou
     work = partial(groups.stable, unit=unit, settings=settings)
     parts = ctx.block_map(work, settings.clusterings, "clusters of directions")
     return [group for part in parts for group in part]
+
+
+class Searched(NamedTuple):
+    """What a search for groups by direction is held against: the outcome of each test of each group
+    (the groups by direction come first), and the clusters of null dictionaries, by source.
+    """
+
+    outcomes: list[dict[str, Outcome]]
+    pools: dict[str, NullPool]
+
+
+def search(unit: Unit, found: list[Group], settings: GeometrySettings, ctx: Any) -> Searched:
+    """Test the groups found by direction; search null dictionaries for the tests that reject."""
+    work = partial(_searched_group, unit=unit, settings=settings)
+    tested = list(ctx.block_map(work, list(enumerate(found)), "clusters of directions, tested"))
+    sizes = np.array([len(group.members) for group in found], np.int64)
+    z = np.full((len(found), len(SHAPES)), np.nan)
+    for own, made in zip(z, tested, strict=True):
+        for number, name in enumerate(SHAPES):
+            if name in made and name in TESTS and made[name].p <= settings.level:
+                own[number] = made[name].z
+    pools: dict[str, NullPool] = {}
+    for source in settings.clusterings:
+        mine = np.array([group.source == source for group in found], bool)
+        pools[source] = null_pool(source, unit, sizes[mine], z[mine], settings, ctx)
+    return Searched(tested, pools)
+
+
+def _searched_group(
+    block: tuple[int, Group], unit: Unit, settings: GeometrySettings
+) -> dict[str, Outcome]:
+    number, group = block
+    rng = np.random.default_rng([settings.seed, 16, number])
+    draws = settings.draws  # this p only gates
+    return outcomes(unit[group.members], settings.components, draws, draws, rng)
 
 
 TYPES = {
@@ -112,18 +142,18 @@ def take(
     features: NDArray[np.int64],
     found: list[Group],
     kinds: Kinds | None,
-    pools: dict[str, NullPool],
+    searched: Searched,
     settings: GeometrySettings,
     ctx: Any,
 ) -> pd.DataFrame:
-    """The census table; `features` names the rows of `unit`, `pools` are by source."""
+    """The census table; `features` names the rows of `unit`."""
     work = partial(
         _group_rows,
         unit=unit,
         features=features,
         kinds=kinds,
         every=population(unit, kinds),
-        pools=pools,
+        searched=searched,
         settings=settings,
     )
     rows = [row for part in ctx.block_map(work, list(enumerate(found)), "census") for row in part]
@@ -167,15 +197,18 @@ def _group_rows(
     features: NDArray[np.int64],
     kinds: Kinds | None,
     every: dict[str, NDArray[np.floating]],
-    pools: dict[str, NullPool],
+    searched: Searched,
     settings: GeometrySettings,
 ) -> list[dict[str, Any]]:
     number, group = block
     rng = np.random.default_rng([settings.seed, 3, number])
-    pool = pools.get(group.source)
+    known = None
+    if number < len(searched.outcomes):
+        known = searched.outcomes[number], searched.pools[group.source]
     rows = []
     for thing in objects(group, unit, features, kinds):
-        mine = object_rows(thing, partial(subsets, every[thing.kind]), pool, settings, rng)
+        others = partial(subsets, every[thing.kind])
+        mine = object_rows(thing, others, settings, rng, known=known)
         if thing.kind == MEANS and kinds is not None:
             kept = group.kinds[np.isin(kinds.ids[group.kinds], thing.names)]
             for row in mine:
@@ -191,21 +224,26 @@ def _group_rows(
 def object_rows(
     thing: Object,
     others: Others,
-    pool: NullPool | None,
     settings: GeometrySettings,
     rng: np.random.Generator,
     tests: Collection[str] = tuple(SHAPES),
     near: bool = False,
+    known: tuple[dict[str, Outcome], NullPool] | None = None,
 ) -> list[dict[str, Any]]:
     """Rows of one object, one for each of the `tests`, without cluster, source and best_model.
 
-    `pool` are clusters of null dictionaries, None if the group was not found by clustering
-    directions; then `others` gives what else it could have been. `near` says that it was chosen by
-    direction all the same.
+    `known` are the outcomes of a group found by clustering directions, and the clusters of null
+    dictionaries. For other groups `others` gives what else they could have been; `near` says that
+    one was chosen by direction all the same.
     """
-    most = settings.most_draws if pool is None else GATE
-    wanted = tuple(t for t in tests if not SHAPES[t].directions_only or thing.kind == OWN)
-    made = outcomes(thing.points, settings.components, settings.draws, most, rng, wanted)
+    pool = None
+    if known is not None:
+        made, pool = known
+    else:
+        wanted = tuple(t for t in tests if not SHAPES[t].directions_only or thing.kind == OWN)
+        made = outcomes(
+            thing.points, settings.components, settings.draws, settings.most_draws, rng, wanted
+        )
     points = nulls.principal(thing.points, settings.components)
     rows: list[dict[str, Any]] = []
     for test, shape in ((name, SHAPES[name]) for name in tests):
@@ -255,10 +293,10 @@ def selected(
     """p of one of `tests` tests of `size` points given how the group was chosen, how many null
     clusters are behind it, and why there is none.
 
-    Without a pool, nothing but chance would give a group other points than those that `others`
-    draws: for one that was not chosen by direction, as many random ones of all. Equal lengths,
-    which their null does not keep, alone bring points nearer to an even shape: there a group must
-    stand out from these draws as well, and in every test if it was chosen for being `near`.
+    With a `pool`: the rank of z among null clusters of the size if the test's own null rejects at
+    `level`, else 1. Without: the test's own p, and for shapes that equal lengths alone bring points
+    nearer to (`even`; for all shapes if the group was chosen for being `near`) the larger of that
+    and the p against as many points drawn by `others`.
     """
     shape = SHAPES[test]
     if pool is None:
@@ -269,10 +307,10 @@ def selected(
         return max(outcome.p, p), 0, ""
     if shape.null == "random":
         return np.nan, 0, EVEN
+    if outcome.p > settings.level:
+        return 1.0, 0, ""
     needed = settings.level / tests
     p, count = nulls.selected_p(size, outcome.z, pool.sizes, pool.z[test], needed)
-    if outcome.p > settings.level:
-        p = max(p, outcome.p)
     return p, count, f"no power with {count} null clusters of its size" if np.isnan(p) else ""
 
 
@@ -297,7 +335,7 @@ def _others(
 def subsets(every: NDArray[np.floating], size: int, draws: int, rng: np.random.Generator) -> Array:
     """`draws` random sets of `size` points of `every` one (n, d), (draws, size, d)."""
     some = min(size, len(every))
-    rows = np.array([rng.choice(len(every), some, replace=False) for _ in range(draws)])
+    rows = rng.random((draws, len(every))).argpartition(some - 1, axis=1)[:, :some]
     return np.asarray(every, np.float64)[rows]
 
 

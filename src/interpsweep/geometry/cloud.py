@@ -16,7 +16,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from interpsweep.compiled import compiled
-from interpsweep.geometry import exclusive, gaussian, homology
+from interpsweep.geometry import homology
 from interpsweep.geometry.nulls import random_directions, upper_p
 
 ANGLES, BINS, OFFSETS, EPSILON = 40, 10, 50, 0.1
@@ -25,14 +25,10 @@ Array = NDArray[np.float64]
 
 
 class Cloud(NamedTuple):
-    """Tokens on which a cluster fires: row numbers (m,) within the codes, and codes (m, k).
-
-    The firings are those on all rows that these were drawn from.
-    """
+    """Tokens on which a cluster fires: row numbers (m,) within the codes, and codes (m, k)."""
 
     rows: NDArray[np.int64]
     codes: NDArray[np.float32]
-    firings: exclusive.Firings
 
 
 class CloudShape(NamedTuple):
@@ -43,21 +39,10 @@ class CloudShape(NamedTuple):
     mixture: float
     separability_null: float
     p_cloud: float
-    one_hot: float  # share of the tokens with a firing on which exactly one latent fires
-    one_hot_null: float  # the same if the latents fired independently
-    p_one_hot: float
-    henze_zirkler: float  # distance of the leading components from a Gaussian
-    henze_zirkler_null: float  # of Gaussian points
-    p_gaussian: float
-    dimension: float  # by two nearest neighbours, of all, half and a quarter of the tokens
-    dimension_half: float
-    dimension_quarter: float
+    dimension: float  # by two nearest neighbours
     loop: float  # largest death / birth in dimension one
     p_loop: float
     loop_power: str
-    void: float  # largest death / birth in dimension two
-    p_void: float
-    void_power: str
 
 
 def collect(
@@ -79,12 +64,11 @@ def collect(
     clouds = []
     for number, (group, given) in enumerate(wanted):
         mine = together[:, np.searchsorted(every, group)].tocsr()
-        population = mine if given is None else mine[given]
         rows = np.flatnonzero(np.diff(mine.indptr)) if given is None else given
         if len(rows) > most:
             rng = np.random.default_rng([seed, 4, number])
             rows = np.sort(rng.choice(rows, most, replace=False))
-        clouds.append(Cloud(rows, mine[rows].toarray(), exclusive.firings(population)))
+        clouds.append(Cloud(rows, mine[rows].toarray()))
     return clouds
 
 
@@ -98,38 +82,23 @@ def measure(
     cloud: Cloud, directions: NDArray[np.float32], draws: int, seed: int
 ) -> tuple[CloudShape, homology.Loops]:
     """Engels et al.'s scores beside random directions for the same codes, and what the points are:
-    one-hot, Gaussian, of which dimension, round a loop or a void.
+    of which dimension, and whether round a loop.
     """
     points = coordinates(cloud.codes, directions.astype(np.float64))
-    found, hollow = homology.loops(points), homology.voids(points)
-    alone = exclusive.test(cloud.firings, np.random.default_rng([seed, 13]))
-    normal = gaussian.test(points, np.random.default_rng([seed, 14]))
+    found = homology.loops(points)
     scores = (np.nan, np.nan, np.nan, np.nan)
     if len(cloud.rows) >= LEAST:
         scores = _against_random(cloud.codes, directions, draws, np.random.default_rng([seed, 5]))
-    few = np.random.default_rng([seed, 11]).permutation(len(points))
-    whole, half, quarter = (homology.two_nn(points[few[: len(few) // n]]) for n in (1, 2, 4))
     shape = CloudShape(
         cloud_rows=len(cloud.rows),
         separability=scores[0],
         mixture=scores[1],
         separability_null=scores[2],
         p_cloud=scores[3],
-        one_hot=alone.share,
-        one_hot_null=alone.null,
-        p_one_hot=alone.p,
-        henze_zirkler=normal.statistic,
-        henze_zirkler_null=normal.null,
-        p_gaussian=normal.p,
-        dimension=whole,
-        dimension_half=half,
-        dimension_quarter=quarter,
+        dimension=homology.two_nn(points),
         loop=found.longest,
         p_loop=found.p,
         loop_power=found.power,
-        void=hollow.largest,
-        p_void=hollow.p,
-        void_power=hollow.power,
     )
     return shape, found
 

@@ -109,8 +109,7 @@ def with_clouds(
     columns["cluster"] = np.array([one.cluster for one in measured], np.int32)
     table = survey.table.merge(columns, on="cluster", how="left", validate="many_to_one")
     table["cloud_rows"] = table["cloud_rows"].fillna(0).astype(np.int32)
-    for power in ("loop_power", "void_power"):
-        table[power] = table[power].fillna("")
+    table["loop_power"] = table["loop_power"].fillna("")
     bars = [pd.DataFrame({"cluster": [], "birth": [], "death": []})]
     bars += [
         pd.DataFrame({"cluster": one.cluster, "birth": loops.births, "death": loops.deaths})
@@ -292,12 +291,5 @@ def summarise(
             for name in SHAPES
         },
         "models": {str(name): int(n) for name, n in sorted(per_cluster.items())},
-        "clouds": {
-            name: {
-                "passing": int((once[f"p_{name}"] <= settings.level).sum()),
-                "tested": int(once[f"p_{name}"].count()),
-            }
-            for name in ("one_hot", "gaussian", "loop", "void")
-        },
         **spectrum.summary(ranks["eigenvalue"].to_numpy(), map_["dimensionality"].to_numpy()),
     }

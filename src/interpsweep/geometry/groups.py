@@ -13,7 +13,7 @@ from interpsweep.config.analysis import GeometrySettings
 from interpsweep.errors import UserError
 from interpsweep.geometry import clusters, cofired, cofiring, communities, tegum, vocabulary
 from interpsweep.geometry.vocabulary import Kinds
-from interpsweep.matching.twins import twin
+from interpsweep.matching.twins import Twins
 from interpsweep.saes.firing import Firing
 
 Ints = NDArray[np.int64]
@@ -67,7 +67,7 @@ def by_direction(
 def null_resolution(unit: NDArray[np.float32], count: int, settings: GeometrySettings) -> float:
     """The Leiden resolution for `count` directions with the mean and covariance of `unit`."""
     rng = np.random.default_rng([settings.seed, 9])
-    null = twin(unit, count, rng).astype(np.float32)
+    null = Twins(unit).draw(count, rng).astype(np.float32)
     return communities.null_resolution(null, settings.neighbours, settings.min_cluster, rng)
 
 

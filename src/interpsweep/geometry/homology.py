@@ -1,4 +1,4 @@
-"""Loops and voids in an activation cloud: persistent homology with the universal null, circular
+"""Loops in an activation cloud: persistent homology with the universal null, circular
 coordinates.
 
 Bars of a Vietoris-Rips filtration whose ratio of death to birth is too large for noise (Bobrowski
@@ -17,11 +17,11 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from ripser import ripser
 from scipy.sparse.linalg import lsqr
+from scipy.spatial import cKDTree
 from scipy.spatial.distance import pdist, squareform
 
 Array = NDArray[np.float64]
 POINTS = 200  # most landmarks of a filtration
-VOID_POINTS = 100  # the same in dimension two, where time goes with their fourth power
 LEAST = 30  # points below which the null is not calibrated
 BARS = 5  # bars of one dimension below which it has no power
 FIELD = 47  # coefficients of the cohomology
@@ -38,14 +38,6 @@ class Loops(NamedTuple):
     p: float  # of the longest bar, times the number of bars (Bonferroni); NaN: no power
     power: str  # why there is no p, "" if there is
     angle: Array  # (l,) circular coordinate of the longest bar, NaN without one or with p = 1
-
-
-class Voids(NamedTuple):
-    """The same of dimension two, where a sphere has one bar."""
-
-    largest: float  # death / birth
-    p: float
-    power: str
 
 
 def loops(points: NDArray[np.floating]) -> Loops:
@@ -71,20 +63,6 @@ def loops(points: NDArray[np.floating]) -> Loops:
     if p < 1:
         angle = circular(distance, made["cocycles"][1][best], births[best], deaths[best])
     return Loops(chosen, births, deaths, float(ratio.max()), p, "", angle)
-
-
-def voids(points: NDArray[np.floating]) -> Voids:
-    """Dimension-two homology of the directions of points (m, r) from the origin, as in `loops`."""
-    unit = directions(points)
-    chosen = farthest(unit, VOID_POINTS)
-    if len(chosen) < LEAST:
-        return Voids(np.nan, np.nan, f"no power below {LEAST} points")
-    distance = squareform(pdist(unit[chosen]))
-    births, deaths = ripser(distance, maxdim=2, distance_matrix=True)["dgms"][2].T
-    real, ratio, p = tested(births.astype(np.float64), deaths.astype(np.float64))
-    if len(real) < BARS:
-        return Voids(np.nan, np.nan, f"no power below {BARS} bars")
-    return Voids(float(ratio.max()), p, "")
 
 
 def tested(births: Array, deaths: Array) -> tuple[NDArray[np.int64], Array, float]:
@@ -151,7 +129,7 @@ def two_nn(points: NDArray[np.floating]) -> float:
     distinct = np.unique(points, axis=0)
     if len(distinct) < 20:
         return float("nan")
-    near = np.partition(squareform(pdist(distinct)), (1, 2), axis=1)[:, 1:3]
+    near = cKDTree(distinct).query(distinct, k=3)[0][:, 1:]
     ratio = np.sort(np.log(near[:, 1] / np.maximum(near[:, 0], 1e-300)))
     kept = ratio[: int(0.9 * len(ratio))]
     empirical = -np.log(1 - np.arange(1, len(kept) + 1) / len(ratio))

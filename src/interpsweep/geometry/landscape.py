@@ -19,7 +19,7 @@ from interpsweep.geometry import cofired, isotropy, lobes, slope, tegum
 from interpsweep.geometry.measures import Measure, Tail, against
 from interpsweep.geometry.nulls import random_directions
 from interpsweep.matching.cosine import unit_rows
-from interpsweep.matching.twins import twin
+from interpsweep.matching.twins import Twins
 from interpsweep.saes.artifact import Dictionary
 from interpsweep.saes.codes import Codes
 from interpsweep.saes.firing import Firing, firing_statistics
@@ -52,8 +52,7 @@ def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str
     alone = cofired.count(firing, alive[few], ctx)
     blocks = cofired.count(firing, alive[few], ctx, settings.block)
     measures = [
-        *directions_alone(unit, settings),
-        hubs(unit[few], settings),
+        *directions_alone(unit, few, settings),
         *with_firings(unit[few], alone, settings),
         *with_lobes(unit[few], blocks, settings),
     ]
@@ -93,43 +92,43 @@ def _number(value: float) -> float | None:
 # ---------------------------------------------------------------------------- directions
 
 
-STATISTICS: dict[str, tuple[Callable[[Array], float], str, Tail]] = {
-    "spectrum_slope": (lambda unit: slope.fit(unit).slope, "isotropic", "lower"),
-    "filled_dimensions": (tegum.filled, "isotropic", "both"),
-    "isotropy": (isotropy.partition_ratio, "isotropic", "lower"),
-    "mean_cosine": (isotropy.mean_cosine, "isotropic", "both"),
-    "polytope_excess": (tegum.polytope_excess, "same spectrum", "upper"),
+# statistic of unit rows and of those among them that all pairs are looked at of, null, tail
+STATISTICS: dict[str, tuple[Callable[[Array, Array, int], float], str, Tail]] = {
+    "spectrum_slope": (lambda unit, few, k: slope.fit(unit).slope, "isotropic", "lower"),
+    "filled_dimensions": (lambda unit, few, k: tegum.filled(unit), "isotropic", "both"),
+    "isotropy": (lambda unit, few, k: isotropy.partition_ratio(unit), "isotropic", "lower"),
+    "mean_cosine": (lambda unit, few, k: isotropy.mean_cosine(unit), "isotropic", "both"),
+    "polytope_excess": (lambda unit, few, k: tegum.polytope_excess(unit), "same spectrum", "upper"),
+    "hubness": (lambda unit, few, k: isotropy.hubness(few, k), "same spectrum", "upper"),
 }
 
 
-def directions_alone(unit: Array, settings: LandscapeSettings) -> list[Measure]:
-    """Spectrum, packing and isotropy of unit rows (n, d), against random dictionaries."""
+def directions_alone(
+    unit: Array, few: NDArray[np.int64], settings: LandscapeSettings
+) -> list[Measure]:
+    """Spectrum, packing, isotropy and hubs of unit rows (n, d), against random dictionaries that
+    all statistics share; hubs are those among the rows `few`.
+    """
     drawn: dict[str, list[float]] = {name: [] for name in STATISTICS}
+    twins = Twins(unit)
     for draw in range(settings.dictionaries):
         rng = np.random.default_rng([settings.seed, 1, draw])
-        twins = {
+        rows = {
             "isotropic": random_directions(len(unit), unit.shape[1], 1, rng)[0],
-            "same spectrum": twin(unit, len(unit), rng),
+            "same spectrum": twins.draw(len(unit), rng),
         }
         for name, (statistic, null, _) in STATISTICS.items():
-            drawn[name].append(statistic(twins[null]))
+            drawn[name].append(statistic(rows[null], rows[null][few], settings.neighbours))
     fitted = slope.fit(unit)
     made = []
     for name, (statistic, null, tail) in STATISTICS.items():
-        about = against(name, statistic(unit), null, np.array(drawn[name]), len(unit), tail)
+        value = statistic(unit, unit[few], settings.neighbours)
+        size = len(few) if name == "hubness" else len(unit)
+        about = against(name, value, null, np.array(drawn[name]), size, tail)
         if name == "spectrum_slope":
             about = about._replace(low=fitted.low, high=fitted.high, size=fitted.ranks)
         made.append(about)
     return made
-
-
-def hubs(unit: Array, settings: LandscapeSettings) -> Measure:
-    """Hubs among unit rows, against dictionaries with the same centre and spectrum."""
-    k, null = settings.neighbours, []
-    for draw in range(settings.dictionaries):
-        rng = np.random.default_rng([settings.seed, 2, draw])
-        null.append(isotropy.hubness(twin(unit, len(unit), rng), k))
-    return against("hubness", isotropy.hubness(unit, k), "same spectrum", np.array(null), len(unit))
 
 
 # ---------------------------------------------------------------------------- with codes

@@ -10,9 +10,16 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+from scipy.stats import entropy
 from sklearn.cluster import SpectralClustering
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import adjusted_mutual_info_score, balanced_accuracy_score
+from sklearn.metrics import (
+    adjusted_mutual_info_score,
+    balanced_accuracy_score,
+    mutual_info_score,
+)
+from sklearn.metrics.cluster import contingency_matrix, expected_mutual_information
 
 Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -49,20 +56,32 @@ def measure(
     """
     functional, geometric = spectral(phi + 1, k, seed), spectral(angular(unit), k, seed)
     held = rng.permutation(len(unit)) < len(unit) // 5
-    permuted = [
-        adjusted_mutual_info_score(rng.permutation(functional), geometric) for _ in range(draws)
-    ]
+    permuted = agreements(geometric, [rng.permutation(functional) for _ in range(draws)], len(unit))
     random = [
         _accuracy(rng.standard_normal(unit.shape) / np.sqrt(unit.shape[1]), functional, held)
         for _ in range(refits)
     ]
     return Lobes(
         float(adjusted_mutual_info_score(functional, geometric)),
-        np.array(permuted),
+        permuted,
         _accuracy(unit, functional, held),
         np.array(random),
         int(np.bincount(functional, minlength=k).min()),
     )
+
+
+def agreements(labels: Ints, permuted: list[Ints], n: int) -> Array:
+    """Adjusted mutual information of labels (n,) with permutations of one other labelling.
+
+    A permutation changes the mutual information alone: its expectation and the entropies, which
+    adjust it, depend on the sizes of the groups (Vinh, Epps and Bailey 2010).
+    """
+    tables = [contingency_matrix(labels, other) for other in permuted]
+    expected = expected_mutual_information(csr_matrix(tables[0]), n)
+    most = (entropy(np.bincount(labels)) + entropy(np.bincount(permuted[0]))) / 2
+    shared = np.array([mutual_info_score(None, None, contingency=table) for table in tables])
+    spread = max(most - expected, np.finfo(float).eps)
+    return np.asarray((shared - expected) / spread)
 
 
 def _accuracy(unit: Array, lobe: Ints, held: NDArray[np.bool_]) -> float:

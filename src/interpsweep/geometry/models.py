@@ -137,15 +137,19 @@ def adjusted(points: Array, rng: np.random.Generator) -> dict[str, float]:
 def regression_r2(squared: Array, known: Array) -> float:
     """`left_out_r2` of the regression of squared distances (k, k) on features (f, k, k)."""
     k = len(squared)
-    first, second = np.triu_indices(k, 1)
-    x = np.column_stack([np.ones(len(first)), *(one[first, second] for one in known)])
-    y = squared[first, second]
-    wrong = base = 0.0
-    for i in range(k):
-        mine = (first == i) | (second == i)
-        fitted = np.linalg.lstsq(x[~mine], y[~mine], rcond=None)[0]
-        wrong += float(np.sum((y[mine] - x[mine] @ fitted) ** 2))
-        base += float(np.sum((y[mine] - y[~mine].mean()) ** 2))
+    x = np.stack([np.ones((k, k)), *known], axis=2)  # (k, k, f + 1): rows of pairs
+    x /= np.maximum(np.sqrt(np.mean(x**2, axis=(0, 1))), 1e-300)
+    x[np.arange(k), np.arange(k)] = 0.0  # no pairs
+    y = squared * (1 - np.eye(k))
+    # of the pairs with each point, and of all others: their products and sums
+    mine_xx, mine_xy = x.transpose(0, 2, 1) @ x, np.einsum("ijf,ij->if", x, y)
+    xx, xy = mine_xx.sum(axis=0) / 2 - mine_xx, mine_xy.sum(axis=0) / 2 - mine_xy
+    fitted = np.einsum("ifg,ig->if", np.linalg.pinv(xx, rcond=1e-12, hermitian=True), xy)
+    others = (k - 1) * (k - 2) / 2
+    mean = (y.sum() / 2 - y.sum(axis=1)) / others
+    off = ~np.eye(k, dtype=bool)
+    wrong = float(np.sum((y - np.einsum("ijf,if->ij", x, fitted))[off] ** 2))
+    base = float(np.sum((y - mean[:, None])[off] ** 2))
     return 1 - wrong / base if base > 0 else float("-inf")
 
 

@@ -12,7 +12,7 @@ from interpsweep.vectors import unit_length
 Points = NDArray[np.float64]
 TINY = 1e-9  # two statistics closer than this are equal
 HITS = 10  # exceedances after which a Monte Carlo p is settled (Besag and Clifford 1991)
-FIRST = 200  # draws of the first batch
+FIRST = 100  # draws of the first batch
 AT_ONCE = 600  # draws of one further batch
 
 

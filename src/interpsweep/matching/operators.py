@@ -11,7 +11,7 @@ from scipy.optimize import linear_sum_assignment
 from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
 from interpsweep.matching.cosine import BLOCK, Comparison, Floats, Ints, compare, nearest, unit_rows
-from interpsweep.matching.twins import twin
+from interpsweep.matching.twins import Twins
 
 NEAR = 8  # nearest latents among which a wide dictionary is assigned
 
@@ -122,6 +122,7 @@ def null_matches(
     turned, assigned, twins_a, twins_b = [], [], [], []
     some_a, some_b = (rng.permutation(len(side))[:latents] for side in (a, b))
     drawn = 3 if max(len(a), len(b)) <= limit else 1
+    like_a, like_b = Twins(a), Twins(b)
     for draw in range(draws):
         spun = rotated(a, rng)
         turned.append(
@@ -132,8 +133,8 @@ def null_matches(
         )
         if draw < drawn:
             assigned.append(mcc(assign(spun, b, limit, block), len(a), len(b)))
-        twins_a.append(_twins(a, b, latents, rng, block))
-        twins_b.append(_twins(b, a, latents, rng, block))
+        twins_a.append(_largest(like_a.draw(len(some_a), rng), b, block))
+        twins_b.append(_largest(like_b.draw(len(some_b), rng), a, block))
     both = np.array(turned)
     return Nulls(
         rotated_ab=both[:, 0],
@@ -143,14 +144,13 @@ def null_matches(
         covariance_ba=np.array([mmcs(t) for t in twins_b]),
         largest_b=np.sort(np.concatenate(twins_b)),
         largest_a=np.sort(np.concatenate(twins_a)),
-        typical=float(np.mean(np.abs(twin(b, 1024, rng) @ a[:4096].T))),
+        typical=float(np.mean(np.abs(like_b.draw(1024, rng) @ a[:4096].T))),
     )
 
 
-def _twins(a: Floats, b: Floats, most: int, rng: np.random.Generator, block: int) -> Floats:
-    """Largest cosines with b of twins of a's latents, at most `most` of them."""
-    twins = twin(a, min(len(a), most), rng).astype(np.float32)
-    return nearest(twins, b, 1, block).cosine[:, 0]
+def _largest(rows: NDArray[np.float64], side: Floats, block: int) -> Floats:
+    """Largest cosine of each row with a dictionary."""
+    return nearest(rows.astype(np.float32), side, 1, block).cosine[:, 0]
 
 
 def upper_p(observed: NDArray | float, sorted_null: NDArray) -> NDArray[np.float64]:
