@@ -22,49 +22,11 @@ wildcard_constraints:
     face=r"[a-z]+",
 
 
-localrules:
-    all,
-    face,
-    figure,
-    reclaim,
-    corpus,
-    activations,
-    saes,
-    evaluations,
-    codes,
-    matches,
-    trees,
-    geometry,
-    landscape,
-    metas,
-    probes,
-    concepts,
-    claims,
-    figures,
-    report,
-    bundle,
-
-
 rule all:
     input:
         sweep.everything(),
+    localrule: True
 
 
-include: "workflow/rules/model.smk"
-include: "workflow/rules/corpus.smk"
-include: "workflow/rules/capture.smk"
-include: "workflow/rules/train.smk"
-include: "workflow/rules/import.smk"
-include: "workflow/rules/evaluate.smk"
-include: "workflow/rules/encode.smk"
-include: "workflow/rules/match.smk"
-include: "workflow/rules/tree.smk"
-include: "workflow/rules/geometry.smk"
-include: "workflow/rules/landscape.smk"
-include: "workflow/rules/meta.smk"
-include: "workflow/rules/probe.smk"
-include: "workflow/rules/concepts.smk"
-include: "workflow/rules/claims.smk"
-include: "workflow/rules/figures.smk"
-include: "workflow/rules/report.smk"
+include: "workflow/rules/stages.smk"
 include: "workflow/rules/results.smk"

@@ -2,7 +2,7 @@
 
     python scripts/code_lock.py                          check (the tests do)
     python scripts/code_lock.py --same-results train     the change of `train` changes no result
-    python scripts/code_lock.py --raised                 versions in stages.py were raised: note it
+    python scripts/code_lock.py --raised                 versions in stages/ were raised: note it
 
 The lock holds, for each stage, its version and a digest of the syntax trees (comments, docstrings
 and formatting left out) of its module and of every module of ours that it imports.
@@ -118,7 +118,7 @@ def stale() -> dict[str, str]:
             problems[name] = "its version is not the one in the lock: run with --raised"
         elif entry.get("code") != stage_digest(name):
             problems[name] = (
-                "its code changed. If its results do too, raise its version in stages.py and run "
+                "its code changed. If its results do too, raise its version in stages/ and run "
                 f"with --raised; if not, run with --same-results {name}"
             )
     return problems

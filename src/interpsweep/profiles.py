@@ -14,7 +14,6 @@ from interpsweep.errors import UserError, nearest
 from interpsweep.stages import STAGES
 
 FILES = ("profile.v9+.yaml", "config.v9+.yaml", "profile.yaml", "config.yaml")
-_RULE = {"model": "train_model"}  # where a rule is not called like its stage
 
 
 @dataclass(frozen=True)
@@ -61,4 +60,4 @@ def has_gpu() -> bool:
 def gpu_stages(resources: Mapping[str, Mapping[str, Any]]) -> frozenset[str]:
     """The stages whose rules are given a GPU by a profile's `set-resources`."""
     rules = {rule for rule, given in resources.items() if {"gpu", "gres"} & set(given)}
-    return frozenset(name for name in STAGES if _RULE.get(name, name) in rules)
+    return frozenset(STAGES.keys() & rules)

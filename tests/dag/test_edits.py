@@ -88,7 +88,7 @@ def test_a_new_width_runs_each_affected_job_once(folder: Any, base: Any, planned
     folder.write(base)
     rules = Counter(rule for rule, _ in planned(folder))
     assert rules["train"] == 2  # one bank for each site, each with two new SAEs
-    assert rules["capture"] == rules["build_corpus"] == rules["train_model"] == 0
+    assert rules["capture"] == rules["corpus"] == rules["model"] == 0
 
 
 def test_nothing_to_do_after_a_lost_snakemake_folder(folder: Any, base: Any, planned: Any) -> None:

@@ -67,7 +67,7 @@ def test_imported_saes_are_matched_among_themselves_and_with_trained_ones(folder
 def test_a_sweep_of_imported_saes_alone(folder, data, planned) -> None:
     data["train"] = {"widths": []}
     folder.write(data)
-    assert {rule for rule, _ in planned(folder)} >= {"import_saes", "match", "tree", "weigh_claims"}
+    assert {rule for rule, _ in planned(folder)} >= {"import", "match", "tree", "claims"}
     assert not any(rule == "train" for rule, _ in planned(folder))
     folder.finish()
     assert not planned(folder)

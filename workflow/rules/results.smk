@@ -4,6 +4,7 @@ rule face:
         sweep.shown,
     output:
         "results/{place}/{face}.json",
+    localrule: True
     params:
         spec=sweep.shown_digest,
     shell:
@@ -21,6 +22,7 @@ rule figure:
             labels=sweep.labels,
         ),
         png="results/{sweep}/figures/{figure}.png",
+    localrule: True
     params:
         item=sweep.picture_folder,
         caption=sweep.caption,
@@ -34,86 +36,17 @@ rule reclaim:
         sweep.readers,
     output:
         "store/.jobs/reclaim/{activations}-{readers}.json",
+    localrule: True
     shell:
         "python -m interpsweep reclaim {wildcards.activations} --record {output}"
 
 
-# What a user types: `snakemake saes`, `snakemake figures`, ...
-rule corpus:
-    input:
-        sweep.target("corpus"),
+# What a user types: `snakemake all_saes`, `snakemake all_figures`, ...
+for target in dict.fromkeys(stage.target for stage in STAGES.values()):
 
-
-rule activations:
-    input:
-        sweep.target("activations"),
-
-
-rule saes:
-    input:
-        sweep.target("saes"),
-
-
-rule evaluations:
-    input:
-        sweep.target("evaluations"),
-
-
-rule codes:
-    input:
-        sweep.target("codes"),
-
-
-rule matches:
-    input:
-        sweep.target("matches"),
-
-
-rule trees:
-    input:
-        sweep.target("trees"),
-
-
-rule geometry:
-    input:
-        sweep.target("geometry"),
-
-
-rule landscape:
-    input:
-        sweep.target("landscape"),
-
-
-rule metas:
-    input:
-        sweep.target("metas"),
-
-
-rule probes:
-    input:
-        sweep.target("probes"),
-
-
-rule concepts:
-    input:
-        sweep.target("concepts"),
-
-
-rule claims:
-    input:
-        sweep.target("claims"),
-
-
-rule figures:
-    input:
-        sweep.target("figures"),
-
-
-rule bundle:
-    input:
-        sweep.target("bundle"),
-
-
-rule report:
-    input:
-        sweep.target("report"),
+    rule:
+        name:
+            f"all_{target}"
+        input:
+            sweep.target(target),
+        localrule: True
