@@ -27,6 +27,9 @@ LOCK = ROOT / "workflow" / "code.lock.json"
 # They move bytes about but never decide one: identity, scheduling, progress, errors.
 NEUTRAL = ("errors", "context", "jobs", "lock", "stages", "store", "driver", "plan")
 
+# Their strings are names, titles and patterns; elsewhere in the configuration they are prose.
+NO_PROSE = ("interpsweep.config.sites", "interpsweep.config.figures")
+
 # Their modules are chosen by name while running: all of them count.
 CHOSEN_BY_NAME = ("saes.architectures", "geometry.shapes", "figures")
 
@@ -97,7 +100,7 @@ def _tree(module: str) -> ast.Module:
 def _meaning(module: str) -> str:
     """A module's syntax tree without docstrings; of the configuration also without its prose."""
     tree = _tree(module)
-    prose = module.startswith("interpsweep.config.")
+    prose = module.startswith("interpsweep.config.") and module not in NO_PROSE
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         first = body[0] if isinstance(body, list) and body else None

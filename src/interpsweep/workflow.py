@@ -16,9 +16,9 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from interpsweep.config.figures import FIGURES
 from interpsweep.errors import UserError, disk_full, nearest, no_room
 from interpsweep.face import current, same_bytes
-from interpsweep.figures.registry import FIGURES
 from interpsweep.store import Store
 
 if TYPE_CHECKING:

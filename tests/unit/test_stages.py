@@ -20,7 +20,7 @@ from edits import CONFIG, SWEEPS  # noqa: E402
 from interpsweep import driver  # noqa: E402
 from interpsweep.commands.run import snakemake_command  # noqa: E402
 from interpsweep.config.base import own_fields  # noqa: E402
-from interpsweep.figures.registry import FIGURES  # noqa: E402
+from interpsweep.config.figures import FIGURES  # noqa: E402
 from interpsweep.plan import Plan  # noqa: E402
 from interpsweep.spec import input_digests  # noqa: E402
 from interpsweep.stages import STAGES  # noqa: E402

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from interpsweep.config.figures import FIGURES, Figure
 from interpsweep.config.sweep import Sweep
-from interpsweep.figures.registry import FIGURES, Figure
 from interpsweep.lock import Lock
 from interpsweep.plan.families import is_family
 from interpsweep.plan.items import FAMILY, Coordinates, Items, PlannedItem

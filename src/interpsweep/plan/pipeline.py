@@ -10,9 +10,9 @@ from __future__ import annotations
 from typing import Any
 
 from interpsweep.config.probes import ProbesSettings
+from interpsweep.config.sites import next_site, site_layer
 from interpsweep.config.sweep import Overridable, Sweep
 from interpsweep.lock import Lock, content_of, model_of, tokenizer_of
-from interpsweep.models.sites import next_site, site_layer
 from interpsweep.plan.collect import plan_bundle, plan_claims, plan_figures, plan_report
 from interpsweep.plan.families import layer_matches, space_of, trees, width_and_seed_matches
 from interpsweep.plan.items import Coordinates, Items

@@ -6,10 +6,10 @@ from typing import Any
 
 from interpsweep.config.imports import ImportSettings
 from interpsweep.config.saes import TrainSettings
+from interpsweep.config.sites import site_layer
 from interpsweep.config.sweep import Overridable
 from interpsweep.errors import UserError, nearest
 from interpsweep.lock import Lock, import_of
-from interpsweep.models.sites import site_layer
 from interpsweep.stages import STAGES
 
 SAES = tuple(stage.name for stage in STAGES.values() if stage.kind == "saes")
