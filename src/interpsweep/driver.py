@@ -114,7 +114,7 @@ def existing(plan: Plan, store: Store) -> set[str]:
 def needed_again(plan: Plan, store: Store, there: set[str]) -> set[str]:
     """Reclaimed activations that something still to be made reads."""
     to_make = [item for item in plan.items.by_digest.values() if item.digest not in there]
-    read = {item.spec["inputs"].get("activations") for item in to_make}
+    read = {acts for item in to_make for acts in plan.activations(item)}
     return {item for item in read & there if store.manifest(item).get("reclaimed")}
 
 

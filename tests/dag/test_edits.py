@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from conftest import SNAKEFILE
-from edits import READS, SITES, Row, put, share
+from edits import READS, SITES, SWEEPS, Row, put, share
 from folder import carry_out
 from table import EDITS
 
@@ -158,6 +158,17 @@ def test_activations_captured_again_are_reclaimed_again(
     condemn(Store().find(plan.items.of("train")[0].digest))  # as `verify --repair` does
     rules = Counter(rule for rule, _ in planned(folder))
     assert (rules["capture"], rules["train"], rules["reclaim"]) == (1, 1, 1)
+
+
+def test_activations_that_a_transcoder_predicts_come_back_with_those_it_reads(
+    folder: Any,
+) -> None:
+    plan = finish_and_reclaim(folder, SWEEPS["transcoders"]())
+    sae = next(sae for sae in plan.items.of("train") if "targets" in sae.spec["inputs"])
+    condemn(Store().find(sae.digest))
+    driver.prepare(folder.plan())
+    back = {i.digest for i in folder.plan().missing(Store())["capture"]}
+    assert back == {sae.spec["inputs"][role] for role in ("activations", "targets")}
 
 
 def test_models_that_share_saes_have_all_their_pairs_and_trees(folder: Any, base: Any) -> None:
