@@ -3,9 +3,9 @@ from snakemake.utils import min_version
 
 min_version("9.27")
 
-from interpsweep.workflow import open_workflow
+from interpsweep.workflow import open_workflow, shown_files
 
-sweep = open_workflow(workflow)
+sweep = open_workflow(workflow, config)
 
 
 report: "workflow/report/workflow.rst"
@@ -20,6 +20,7 @@ wildcard_constraints:
     figure=r"[A-Za-z0-9._-]+",
     place=r"[A-Za-z0-9._/-]+",
     face=r"[a-z]+",
+    shown=shown_files(),
 
 
 rule all:

@@ -127,7 +127,7 @@ def refresh_results(plan: Plan, store: Store, there: set[str]) -> None:
         if all(item in there for _, item in shown.items):
             face.show(store, shown.digest, path)
         else:
-            path.unlink(missing_ok=True)
+            face.withdraw(path, shown.stage, {name for name, _ in shown.items})
     for name, item in plan.pictures.items():
         folder = store.root / plan.items.by_digest[item].place
         _refresh_picture(folder, Path(name), item in there)
@@ -153,13 +153,18 @@ def _drop_unknown(plan: Plan) -> None:
     for path in (top / "figures").glob("*"):
         if path.is_file() and str(path.with_suffix(".svg")) not in plan.pictures:
             path.unlink()
-    for folder, _, files in os.walk(top, topdown=False):  # never into links
+    shown = {path.removesuffix(".json") for path in plan.face}
+    walked = []
+    for folder, inner, files in os.walk(top):
+        walked.append(folder)
+        inner[:] = [name for name in inner if f"{folder}/{name}" not in shown]
         for path in (Path(folder, name) for name in files):
             if path.suffix == ".json" and str(path) not in plan.face and face.current(path):
                 face.hide(path)
             elif is_draft(path):
                 path.unlink()
-        with suppress(OSError):  # not empty
+    for folder in reversed(walked):
+        with suppress(OSError):  # not empty, or gone
             os.rmdir(folder)
 
 
@@ -211,4 +216,4 @@ class DriverLock:
 def register(plan: Plan, store: Store) -> None:
     """Register the sweep's items as wanted, so that garbage collection leaves them alone."""
     root = {"sweep": plan.sweep.sweep, "items": sorted(plan.items.by_digest)}
-    write_atomic(store.root / ".roots" / f"{plan.sweep.sweep}.json", json.dumps(root) + "\n")
+    write_atomic(store.registered(plan.sweep.sweep), json.dumps(root) + "\n")

@@ -6,32 +6,57 @@ sweep's many small files cost almost nothing.
 
 from __future__ import annotations
 
+import filecmp
 import json
 import os
 import shutil
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+from interpsweep.stages import STAGES
 from interpsweep.store import Store
-from interpsweep.store.layout import write_atomic
+from interpsweep.store.layout import RUN_RECORD, write_atomic
 
-# files of an item that deserve a place of their own at the top of results/<sweep>/
-_PROMOTED = {"report": ("index.html",), "bundle": ("bundle.zip",)}
+_HOW = {stage.target: stage for stage in STAGES.values()}
 
 
 def show(store: Store, digest: str, output: Path) -> None:
-    """Write the readable file `output` for a face spec, and links to its items beside it."""
+    """Write the readable file `output` for a face spec, and what it shows beside it.
+
+    A stage shows each of its items as a folder of links, or the files of its one item as links. A
+    file that a rule copied from the item stays (see `workflow/rules/results.smk`).
+    """
     face = store.read_spec(digest)
     items = [_entry(store, name, item) for name, item in face["items"]]
-    links = output.with_suffix("")
     output.unlink(missing_ok=True)  # it vouches for the links, so it comes after them
-    if face["face"] not in ("figures", *_PROMOTED):
-        _link_all(store, links, items)
-    for name in _PROMOTED.get(face["face"], ()):
-        _link(store.root / items[0]["path"] / name, output.parent / name)
+    stage = _HOW[face["face"]]
+    if stage.shows == "folders":
+        _drop_others(output.with_suffix(""), {item["name"] for item in items})
+        for item in items:
+            _show_folder(store.root / item["path"], output.with_suffix("") / item["name"])
+    elif stage.shows == "files":
+        for name in stage.files:
+            _link(store.root / items[0]["path"] / name, output.parent / name)
     shown = {"face": digest, "stage": face["face"], "items": items}
     write_atomic(output, json.dumps(shown, sort_keys=True, indent=2) + "\n")
+
+
+def withdraw(output: Path, stage: str, names: Collection[str]) -> None:
+    """Remove a readable file that is stale; of the folders beside it those of `names` stay."""
+    output.unlink(missing_ok=True)
+    if STAGES[stage].shows == "folders":
+        _drop_others(output.with_suffix(""), names)
+
+
+def _drop_others(folder: Path, names: Collection[str]) -> None:
+    """Remove what `folder` holds beside folders of these names; links are never followed."""
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if path.is_symlink() or path.is_file():
+            path.unlink()
+        elif path.name not in names:
+            shutil.rmtree(path)
 
 
 def hide(output: Path) -> None:
@@ -50,8 +75,7 @@ def current(output: Path) -> str:
 
 def same_bytes(a: Path, b: Path) -> bool:
     """Whether two files exist and hold the same."""
-    both = a.exists() and b.exists()
-    return both and a.stat().st_size == b.stat().st_size and a.read_bytes() == b.read_bytes()
+    return a.is_file() and b.is_file() and filecmp.cmp(a, b, shallow=False)
 
 
 def _entry(store: Store, name: str, item: str) -> dict[str, Any]:
@@ -59,17 +83,34 @@ def _entry(store: Store, name: str, item: str) -> dict[str, Any]:
     return {"name": name, "digest": item, "path": path, "metrics": store.manifest(item)["metrics"]}
 
 
-def _link_all(store: Store, folder: Path, items: list[dict[str, Any]]) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    for item in items:
-        _link(store.root / item["path"], folder / item["name"])
+def _show_folder(item: Path, folder: Path) -> None:
+    """Make `folder` show the files of an item; what is right already is left alone."""
+    folder.mkdir(parents=True, exist_ok=True)
+    names = {path.name for path in item.iterdir()} - {RUN_RECORD}
+    for path in folder.iterdir():
+        if path.name not in names:
+            path.unlink()
+    for name in names:
+        _link(item / name, folder / name)
 
 
-def _link(target: Path, link: Path) -> None:
+def _link(source: Path, link: Path) -> None:
+    """Make `link` a link to `source`, unless it is one or a copy; as old as what it shows.
+
+    Snakemake compares the age of the link itself with that of the readable file, which is younger.
+    """
+    wanted = os.path.relpath(source, link.parent)
+    if link.is_symlink():
+        if os.readlink(link) == wanted:
+            return
+    elif link.is_file() and same_bytes(source, link):
+        return
     link.parent.mkdir(parents=True, exist_ok=True)
     link.unlink(missing_ok=True)
-    link.symlink_to(os.path.relpath(target, link.parent))
+    link.symlink_to(wanted)
+    if source.exists() and os.utime in os.supports_follow_symlinks:
+        made = source.stat()
+        os.utime(link, ns=(made.st_atime_ns, made.st_mtime_ns), follow_symlinks=False)
 
 
 if __name__ == "__main__":

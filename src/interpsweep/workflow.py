@@ -11,7 +11,7 @@ import atexit
 import os
 import re
 import sys
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,17 +19,33 @@ from typing import TYPE_CHECKING, Any
 from interpsweep.config.figures import FIGURES
 from interpsweep.errors import UserError, disk_full, nearest, no_room
 from interpsweep.face import current, same_bytes
+from interpsweep.stages import STAGES
 from interpsweep.store import Store
 
 if TYPE_CHECKING:
     from interpsweep.plan import Plan
     from interpsweep.plan.items import PlannedItem
+    from interpsweep.plan.jobs import Face
     from interpsweep.plan.resources import Request
 
 DEFAULT_CONFIG = "config/config.yaml"
+TOP_PARTS = 3  # of results/<sweep>/<file>
 
 # The report's graph and `-F` need every edge; INTERPSWEEP_FULL_EDGES=1 gives them.
 FULL_EDGES = os.environ.get("INTERPSWEEP_FULL_EDGES", "") not in ("", "0")
+
+
+def shown_files() -> str:
+    """A pattern of the files below results/ that rules of a user may name: those in the records."""
+    folders = [stage for stage in STAGES.values() if stage.shows == "folders"]
+    targets = "|".join(sorted({stage.target for stage in folders}))
+    files = _one_of(name for stage in folders for name in stage.files)
+    top = _one_of(name for s in STAGES.values() if s.shows == "files" for name in s.files)
+    return rf"[^/]+/(?:[^/]+/)*(?:{targets})/[^/]+/(?:{files})|[^/]+/(?:{top})"
+
+
+def _one_of(names: Iterable[str]) -> str:
+    return "|".join(re.escape(name) for name in sorted(set(names)))
 
 
 class Worker:
@@ -39,13 +55,17 @@ class Worker:
     threads = int(os.environ.get("SLURM_CPUS_ON_NODE", "1"))
 
     def memory(self, _wildcards: Any) -> int:
-        """MB; Snakemake wants a number, and nobody asks for it any more."""
+        """MB. Snakemake wants a number; the job has its memory already."""
         return 1
 
     runtime = disk = memory
 
-    def __getattr__(self, name: str) -> Any:
-        return lambda *_args, **_kwargs: []
+    def needs(self, *_: Any) -> list[str]:
+        """No file: whoever started the job saw to its inputs."""
+        return []
+
+    everything = target = doing = shown = shown_digest = copy_needs = original = needs
+    picture_needs = picture_folder = caption = labels = category = readers = needs
 
 
 class Driver:
@@ -125,18 +145,55 @@ class Driver:
 
     def shown(self, wildcards: Any) -> list[str]:
         """The index files behind a readable file."""
-        path = self._face_path(wildcards)
-        face = self._plan.face.get(path)
-        if face is None:
-            raise UserError(f"{path}: this sweep has no such file{nearest(path, self._plan.face)}")
+        face = self._face(self._face_path(wildcards))
         jobs = list({self._plan.job_of[digest].index: None for _, digest in face.items})
-        fresh = current(Path(path)) == face.digest and _all_exist(jobs)
+        fresh = current(Path(face.path)) == face.digest and _all_exist(jobs)
         return [] if fresh and not FULL_EDGES else jobs
 
     def shown_digest(self, wildcards: Any) -> str:
         """The digest of what a readable file shows."""
         face = self._plan.face.get(self._face_path(wildcards))
         return "" if face is None else face.digest
+
+    def copy_needs(self, wildcards: Any) -> list[str]:
+        """What an item's file under results/ waits for; none once it is a copy of the right one.
+
+        Snakemake does not miss what lies between two files that exist: two small files of the
+        driver, younger than a stale copy, say that the list of items is to be made again.
+        """
+        shown, item, _ = self._shown(wildcards)
+        path = Path("results", wildcards.shown)
+        source = Path(self.original(wildcards))
+        if not path.is_symlink() and same_bytes(source, path) and not FULL_EDGES:
+            return []
+        store = Store()
+        younger = [store.spec_path(shown.digest), store.registered(self._plan.sweep.sweep)]
+        made = [shown.path, self._plan.job_of[item].index]
+        return [*made, *(str(file) for file in younger if file.exists())]
+
+    def original(self, wildcards: Any) -> str:
+        """The file of the store that an item's file under results/ shows."""
+        _, item, name = self._shown(wildcards)
+        return str(Store().root / self._plan.items.by_digest[item].place / name)
+
+    def _shown(self, wildcards: Any) -> tuple[Face, str, str]:
+        """The readable file that lists the item of a file under results/, the item, its file."""
+        path = Path("results", wildcards.shown)
+        on_top = {name: s.target for s in STAGES.values() if s.shows == "files" for name in s.files}
+        if path.name in on_top and len(path.parts) == TOP_PARTS:
+            face = self._face(str(path.with_name(f"{on_top[path.name]}.json")))
+            return face, face.items[0][1], path.name
+        face = self._face(f"{path.parent.parent}.json")
+        known, item = dict(face.items), path.parent.name
+        if item not in known:
+            raise UserError(f"{path}: {face.path} has no {item!r}{nearest(item, known)}")
+        return face, known[item], path.name
+
+    def _face(self, path: str) -> Face:
+        face = self._plan.face.get(path)
+        if face is None:
+            raise UserError(f"{path}: this sweep has no such file{nearest(path, self._plan.face)}")
+        return face
 
     def picture_needs(self, wildcards: Any) -> list[str]:
         """The job index behind a figure under results/."""
@@ -201,10 +258,12 @@ class Driver:
         return None if digest is None else self._plan.items.by_digest[digest]
 
 
-def open_workflow(snakemake_workflow: Any) -> Driver | Worker:
+def open_workflow(snakemake_workflow: Any, config: Mapping[str, Any]) -> Driver | Worker:
     """What the Snakefile's rules need, for the Snakemake process that parses them.
 
-    A bad configuration ends the process with status 2 and its mistakes, one a line.
+    The sweep is what `--configfile` names, or `config["configfiles"]`, which is how a workflow that
+    loads this one as a module says it. A bad configuration ends the process with status 2 and its
+    mistakes, one a line.
     """
     # rules call `python`: it must be the one that runs this, activated or not
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
@@ -216,7 +275,9 @@ def open_workflow(snakemake_workflow: Any) -> Driver | Worker:
     from interpsweep.slurm import settle_leftovers
 
     dry = only_looks(sys.argv[1:])
-    paths = [Path(path) for path in snakemake_workflow.overwrite_configfiles or [DEFAULT_CONFIG]]
+    given = config.get("configfiles") or snakemake_workflow.overwrite_configfiles
+    given = [given] if isinstance(given, str) else given or [DEFAULT_CONFIG]
+    paths = [Path(path) for path in given]
     try:
         plan = driver.plan_sweep(paths)
         if not dry:
@@ -231,8 +292,9 @@ def open_workflow(snakemake_workflow: Any) -> Driver | Worker:
             raise
         said = no_room(Path()) if isinstance(error, OSError) else error
         print(f"interpsweep: {said}", file=sys.stderr, flush=True)
-        os._exit(2)  # Snakemake would turn a SystemExit into a traceback
-    on_gpu = gpu_stages(snakemake_workflow.resource_settings.overwrite_resources)
+        raise SystemExit(2) from None
+    named = snakemake_workflow.modifier.modify_rulename  # `use rule * from ... as ..._*`
+    on_gpu = gpu_stages(snakemake_workflow.resource_settings.overwrite_resources, named)
     return Driver(plan, there, on_gpu, settled=not (dry or FULL_EDGES))
 
 

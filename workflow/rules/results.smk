@@ -11,6 +11,23 @@ rule face:
         "python -m interpsweep.face {params.spec} {output}"
 
 
+# A file of one item, for rules of your own: a copy, so that its age tells when it last changed.
+rule copy:
+    input:
+        sweep.copy_needs,
+    output:
+        "results/{shown}",
+    localrule: True
+    params:
+        original=sweep.original,
+    shell:
+        "cp {params.original} {output}"
+
+
+# `corpus.json` can be the list of corpora, or a file of one.
+ruleorder: copy > face
+
+
 rule figure:
     input:
         sweep.picture_needs,

@@ -104,7 +104,7 @@ def _text(value: Any) -> str:
 def _digits(text: str) -> str:
     """The first digits of the digest that `text` or the folder of that name stands for."""
     path = Path(text)
-    start = path.resolve().name[-DIGEST_IN_NAME:] if path.exists() else text
+    start = (path / MANIFEST).resolve().parent.name[-DIGEST_IN_NAME:] if path.exists() else text
     if not _DIGEST.fullmatch(start):
         raise UserError(
             f"{text}: neither conditions (site=...,width=...), nor the first digits of a digest, "

@@ -16,6 +16,8 @@ from interpsweep.spec import digest, slug
 from interpsweep.stages import STAGES
 from interpsweep.stages.record import sae_label
 
+LAYOUT = 2  # of results/: raised when its folders are made in another way
+
 
 @dataclass(frozen=True)
 class Job:
@@ -43,7 +45,8 @@ class Face:
 
     def spec(self) -> dict[str, Any]:
         """What the file shows."""
-        return {"face": STAGES[self.stage].target, "items": [list(item) for item in self.items]}
+        target = STAGES[self.stage].target
+        return {"face": target, "layout": LAYOUT, "items": [list(item) for item in self.items]}
 
     @cached_property
     def digest(self) -> str:

@@ -14,5 +14,6 @@ STAGE = Stage(
     reads=("claims", "figures", "report"),
     files=("bundle.zip",),
     together=(),
+    shows="files",
     opens_outside=False,  # it names all of it
 )

@@ -26,5 +26,6 @@ STAGE = Stage(
     ),
     files=("figure.svg", "figure.png", "data.parquet", "data.csv", "caption.md"),
     together=(),
+    shows="pictures",
     label=_label,
 )

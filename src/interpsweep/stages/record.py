@@ -51,9 +51,11 @@ class Stage:
     reads: tuple[str, ...]  # stages whose items are inputs
     files: tuple[str, ...]  # of an item, that a user's own rule may name, if the item has them
 
-    # which items one job makes: those alike in these coordinates
+    # what one job makes: the items alike in these coordinates
     together: tuple[str, ...] = ("model", "site")
     shown_by: tuple[str, ...] | None = None  # where results/ shows them, if not so
+    # how: a folder of each item, or an item's files at the top, or pictures in figures/
+    shows: Literal["folders", "files", "pictures"] = "folders"
     packed: bool = False  # `run.pack` cuts its jobs; what they hold is on the GPU at once
     bank: bool = False  # `run` gets all items of a job: one pass over what they share
     label: Callable[[dict[str, Any]], str] | None = None  # readable name, by coordinates

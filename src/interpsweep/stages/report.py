@@ -14,4 +14,5 @@ STAGE = Stage(
     reads=("claims", "figures"),
     files=("index.html",),
     together=(),
+    shows="files",
 )
