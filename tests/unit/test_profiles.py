@@ -43,6 +43,11 @@ def test_a_gpu_that_a_profile_gives_to_any_stage_is_counted_on(rule: str) -> Non
     assert gpu_stages({rule: {"gpu": 1}}) == {rule}
 
 
+def test_rules_that_a_module_renamed_are_known_by_their_stage() -> None:
+    given = {"sweep_train": {"gpu": 1}, "encode": {"gpu": 1}}
+    assert gpu_stages(given, "sweep_{}".format) == {"train"}
+
+
 def test_partitions_and_gpus_are_in_profiles_only() -> None:
     for path in [ROOT / "Snakefile", *(ROOT / "workflow/rules").glob("*.smk")]:
         assert not re.search(r"partition|account|\bgres|gpu|constraint=", path.read_text())

@@ -1,7 +1,7 @@
 """The stages of a sweep, in the order of the pipeline: each module here is one, its record.
 
-`record.py` says what a record holds. A new stage is a module beside these and its name below; what
-its items are, `plan/pipeline.py` says.
+`record.py` says what a record holds. A new stage that makes one item of each site or SAE is a
+module beside these and its name below; how the others' items lie in a sweep, `plan/` says.
 """
 
 from __future__ import annotations

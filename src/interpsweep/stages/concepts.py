@@ -1,6 +1,13 @@
 """Stage ``concepts``: class means of labelled concepts at one site, and their tests."""
 
-from interpsweep.stages.record import Stage
+from interpsweep.stages.record import Place, Stage, Wanted
+
+
+def _wants(p: Place) -> Wanted:
+    if not p.labelled:
+        return None
+    return p.sections.concepts.identity(), p.inputs("activations", "corpus")
+
 
 STAGE = Stage(
     name="concepts",
@@ -13,4 +20,6 @@ STAGE = Stage(
     target="concepts",
     reads=("corpus", "capture"),
     files=("concepts.parquet", "means.parquet", "relations.parquet", "summary.json"),
+    of_each="site",
+    wants=_wants,
 )

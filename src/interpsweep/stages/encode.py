@@ -1,6 +1,6 @@
 """Stage ``encode``: sparse codes of the analysis tokens, statistics and top contexts of latents."""
 
-from interpsweep.stages.record import Sizes, Stage, Work
+from interpsweep.stages.record import Place, Sizes, Stage, Wanted, Work
 from interpsweep.stages.sizes import CODE_BYTES, MB
 
 
@@ -10,6 +10,10 @@ def _work(s: Sizes) -> Work:
 
 def _each(s: Sizes) -> float:
     return s.workers * (16.0 * s.cells + 200 * MB) + 24.0 * min(s.entries, 2e7)
+
+
+def _wants(p: Place) -> Wanted:
+    return p.sections.encode.identity(), p.inputs("corpus", "activations", "sae")
 
 
 STAGE = Stage(
@@ -23,6 +27,8 @@ STAGE = Stage(
     target="codes",
     reads=("corpus", "capture", "train", "import"),
     files=("features.parquet", "contexts.parquet", "together.parquet"),
+    of_each="sae",
+    wants=_wants,
     engine="torch",
     gpu=True,
     work=_work,

@@ -1,6 +1,6 @@
 """Stage ``evaluate``: reconstruction and recovered loss on held-out tokens."""
 
-from interpsweep.stages.record import Sizes, Stage, Work
+from interpsweep.stages.record import Place, Sizes, Stage, Wanted, Work
 from interpsweep.stages.sizes import MB
 
 
@@ -23,6 +23,12 @@ def _each(s: Sizes) -> float:
     return 16.0 * s.cells + 200 * MB
 
 
+def _wants(p: Place) -> Wanted:
+    place = {"site": p.site, **({} if p.output is None else {"output_site": p.output})}
+    settings = {**p.sections.evaluate.identity(), **place, "model": p.model}
+    return settings, p.inputs("model", "corpus", "activations", "targets", "sae")
+
+
 STAGE = Stage(
     name="evaluate",
     version=2,
@@ -34,6 +40,8 @@ STAGE = Stage(
     target="evaluations",
     reads=("model", "corpus", "capture", "train", "import"),
     files=("metrics.json", "latents.parquet", "positions.parquet", "norms.parquet"),
+    of_each="sae",
+    wants=_wants,
     bank=True,
     engine="torch",
     gpu=True,

@@ -1,6 +1,6 @@
 """Stage ``geometry``: clusters, census, spectrum, map of one dictionary."""
 
-from interpsweep.stages.record import Sizes, Stage, Work
+from interpsweep.stages.record import Place, Sizes, Stage, Wanted, Work
 
 
 def _work(s: Sizes) -> Work:
@@ -13,6 +13,11 @@ def _each(s: Sizes) -> float:
     linked = min(s.settings["linkage_limit"], widest) ** 2
     profiles = widest * 2 * min(s.settings["profile_latents"], widest)
     return 32.0 * s.cells + 24.0 * linked + 24.0 * profiles + 12.0 * s.entries
+
+
+def _wants(p: Place) -> Wanted:
+    read = {**p.inputs("corpus", "sae", "codes"), "activations": p.space}
+    return p.sections.geometry.identity(), read
 
 
 STAGE = Stage(
@@ -29,6 +34,8 @@ STAGE = Stage(
         *("census.parquet", "clusters.parquet", "panels.parquet", "persistence.parquet"),
         *("embedding.parquet", "spectrum.parquet", "summary.json"),
     ),
+    of_each="sae",
+    wants=_wants,
     work=_work,
     each=_each,
 )

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from interpsweep.stages.record import Sizes, Stage, Work
+from interpsweep.stages.record import Place, Sizes, Stage, Wanted, Work
 from interpsweep.stages.sizes import MB
 
 
@@ -22,6 +22,10 @@ def _each(s: Sizes) -> float:
     return 64.0 * s.cells + 200.0 * pairs + 200 * MB
 
 
+def _wants(p: Place) -> Wanted:
+    return p.sections.landscape.identity(), p.inputs("sae", "codes")
+
+
 STAGE = Stage(
     name="landscape",
     version=2,
@@ -33,6 +37,8 @@ STAGE = Stage(
     target="landscape",
     reads=("train", "import", "encode"),
     files=("measures.parquet", "dimensions.parquet", "summary.json"),
+    of_each="sae",
+    wants=_wants,
     work=_work,
     each=_each,
 )

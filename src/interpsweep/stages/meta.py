@@ -1,6 +1,6 @@
 """Stage ``meta``: an SAE of the decoder rows of each SAE, and its null."""
 
-from interpsweep.stages.record import Sizes, Stage, Work
+from interpsweep.stages.record import Place, Sizes, Stage, Wanted, Work
 from interpsweep.stages.sizes import MB
 
 
@@ -16,6 +16,10 @@ def _each(s: Sizes) -> float:
     return 64.0 * s.cells + 200 * MB
 
 
+def _wants(p: Place) -> Wanted:
+    return p.sections.meta.identity(), p.inputs("sae")
+
+
 STAGE = Stage(
     name="meta",
     version=1,
@@ -27,6 +31,8 @@ STAGE = Stage(
     target="metas",
     reads=("train", "import"),
     files=("cfg.json", "sae_weights.safetensors", "composition.parquet", "summary.json"),
+    of_each="sae",
+    wants=_wants,
     work=_work,
     each=_each,
 )

@@ -1,6 +1,7 @@
 """Stage ``probe``: absorption of labelled concepts by probes (an option)."""
 
-from interpsweep.stages.record import PROCESS, Sizes, Stage, Work, held_inputs
+from interpsweep.config.sites import next_site
+from interpsweep.stages.record import PROCESS, Place, Sizes, Stage, Wanted, Work, held_inputs
 from interpsweep.stages.sizes import MB
 
 PROBED = 30  # values that are probed, about
@@ -34,6 +35,23 @@ def _each(s: Sizes) -> float:
     return 16.0 * s.cells + 12 * 8.0 * sample + 400 * MB
 
 
+def _wants(p: Place) -> Wanted:
+    probes = p.sections.probes
+    if not probes.methods or not (p.labelled or probes.first_letters):
+        return None
+    if p.output is not None:  # a transcoder reconstructs other activations than it reads
+        return None
+    settings, read = probes.identity(), p.inputs("corpus", "activations", "sae", "codes")
+    if "ablation" not in probes.methods:
+        return settings, read
+    settings["site"] = p.site
+    later = None if p.model["source"] == "world" else next_site(p.site, p.captured)
+    if later is None:
+        return settings, read
+    settings |= {"later_site": later, "model": p.model}
+    return settings, {**read, **p.inputs("model"), "later": p.captured[later]}
+
+
 STAGE = Stage(
     name="probe",
     version=3,
@@ -45,6 +63,8 @@ STAGE = Stage(
     target="probes",
     reads=("model", "corpus", "capture", "train", "import", "encode"),
     files=("values.parquet", "absorbers.parquet", "summary.json"),
+    of_each="sae",
+    wants=_wants,
     bank=True,
     work=_work,
     held=_held,

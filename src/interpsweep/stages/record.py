@@ -7,7 +7,7 @@ nothing heavy is imported here or beside it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -35,6 +35,33 @@ def little(_sizes: Sizes) -> float:
 
 
 @dataclass(frozen=True)
+class Place:
+    """A site of a model in a plan, or an SAE there, for the stages that make one item of each."""
+
+    sections: Any  # of the configuration, as they hold at the site
+    site: str
+    model: dict[str, Any]  # its identity
+    labelled: bool  # whether its corpus has labels
+    captured: Mapping[str, str]  # activations of every site of the model
+    # digests by role: `model` if it is trained here, `corpus`, `activations`; of an SAE also `sae`,
+    # `targets` if it predicts another site, and what is planned of it already, by kind
+    read: dict[str, str]
+    output: str | None = None  # the site that it predicts
+
+    def inputs(self, *roles: str) -> dict[str, str]:
+        """Those of some roles that there are."""
+        return {role: self.read[role] for role in roles if role in self.read}
+
+    @property
+    def space(self) -> str:
+        """The activations that decoder rows live among: those that a transcoder predicts."""
+        return self.read.get("targets", self.read["activations"])
+
+
+Wanted = tuple[dict[str, Any], dict[str, str]] | None  # settings and inputs of an item, if any
+
+
+@dataclass(frozen=True)
 class Stage:
     """One kind of work. Its rule in the workflow has its name."""
 
@@ -50,6 +77,10 @@ class Stage:
     target: str  # name under results/; `all_<target>` is what a user types
     reads: tuple[str, ...]  # stages whose items are inputs
     files: tuple[str, ...]  # of an item, that a user's own rule may name, if the item has them
+
+    # where it makes one item of each site or SAE, what that is; the others are in plan/
+    of_each: Literal["site", "sae"] | None = None
+    wants: Callable[[Place], Wanted] | None = None
 
     # what one job makes: the items alike in these coordinates
     together: tuple[str, ...] = ("model", "site")
