@@ -19,7 +19,7 @@ wildcard_constraints:
     sweep=r"[A-Za-z0-9_.-]+",
     figure=r"[A-Za-z0-9._-]+",
     place=r"[A-Za-z0-9._/-]+",
-    face=r"[a-z]+",
+    target=r"[a-z]+",
     shown=shown_files(),
 
 

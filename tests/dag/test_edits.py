@@ -69,13 +69,16 @@ def test_what_is_settled_need_not_be_looked_at(
     """A real run asks Snakemake for what is left to do, and the jobs are those of asking for all."""
     plan, _, _ = carry_out(_BY_WORDS[words], folder)
     there = driver.prepare(plan)
-    unpatched = workflow.Driver
+    unpatched = workflow.SweepView
     asked_for_all = planned(folder)
-    left = workflow.Driver(plan, there, settled=True)
-    monkeypatch.setattr(workflow, "Driver", lambda *_args, **_settings: left)
+    left = workflow.SweepView(plan, there, settled=True)
+    monkeypatch.setattr(workflow, "SweepView", lambda *_args, **_settings: left)
     asked_for_less = planned(folder)
     spared = asked_for_all - asked_for_less  # copies again what is copied
-    assert asked_for_less <= asked_for_all and {rule for rule, _ in spared} <= {"figure", "face"}
+    assert asked_for_less <= asked_for_all and {rule for rule, _ in spared} <= {
+        "picture",
+        "listing",
+    }
     assert all(Path(path).exists() for _, path in spared)
     everything, rest = unpatched(plan, there).everything(), left.everything()
     assert set(rest) < set(everything) and (len(rest) == 1) == (asked_for_all == set())
@@ -116,7 +119,7 @@ def test_a_deleted_item_is_made_again_and_nothing_else(
     plan = folder.finish()
     sae = plan.items.of("train")[0]
     shutil.rmtree(Store().find(sae.digest))
-    assert {rule for rule, _ in planned(folder)} - {"face", "all"} == {"train"}
+    assert {rule for rule, _ in planned(folder)} - {"listing", "all"} == {"train"}
     missing = folder.plan().missing(Store())
     assert {stage: len(found) for stage, found in missing.items()} == {"train": 1}
 
@@ -234,12 +237,12 @@ def test_a_readable_file_that_the_sweep_lacks_is_refused(folder: Any, base: Any)
     from types import SimpleNamespace
 
     from interpsweep.errors import UserError
-    from interpsweep.workflow import Driver
+    from interpsweep.workflow import SweepView
 
     folder.write(base)
-    wildcards = SimpleNamespace(place=f"tiny/won/{SITES[0]}", face="trees")
+    wildcards = SimpleNamespace(place=f"tiny/won/{SITES[0]}", target="trees")
     with pytest.raises(UserError, match=f"did you mean 'results/tiny/one/{SITES[0]}/trees.json'"):
-        Driver(folder.plan()).shown(wildcards)
+        SweepView(folder.plan()).shown(wildcards)
 
 
 def test_layers_are_matched_hook_by_hook_and_names_never_collide(folder: Any, base: Any) -> None:
@@ -257,9 +260,9 @@ def test_layers_are_matched_hook_by_hook_and_names_never_collide(folder: Any, ba
     hooks = ("hook_attn_out", "hook_mlp_out")
     assert pairs == {(f"blocks.0.{hook}", f"blocks.1.{hook}") for hook in hooks}
     assert len(plan.pictures) == len(plan.items.of("figures"))
-    assert len(plan.face) == len(plan.faces)
-    for face in plan.faces:
-        assert len(dict(face.items)) == len(face.items), face.path
+    assert len(plan.listing) == len(plan.listings)
+    for listing in plan.listings:
+        assert len(dict(listing.items)) == len(listing.items), listing.path
 
 
 @pytest.mark.parametrize(

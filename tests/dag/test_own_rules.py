@@ -17,7 +17,7 @@ from interpsweep import driver
 from interpsweep.plan import Plan
 from interpsweep.store import Store
 from interpsweep.store.layout import MANIFEST
-from interpsweep.workflow import Driver, Worker
+from interpsweep.workflow import SweepView, WorkerView
 
 PAGE = SNAKEFILE.parent / "docs" / "own-rules.md"
 RESULT = Path("edge-types.csv")
@@ -63,7 +63,7 @@ def finish(folder: Any, kind: str) -> Plan:
 
 def test_the_example_of_the_page_follows_every_edit(place: Any, base: Any) -> None:
     everything = ran(snakemake("-n"))
-    assert {"sweep_tree", "sweep_face", "sweep_copy", "count_types"} <= everything
+    assert {"sweep_tree", "sweep_listing", "sweep_copy", "count_types"} <= everything
     assert "sweep_geometry" not in everything and not RESULT.exists()
 
     finish(place, "split")
@@ -90,7 +90,7 @@ def test_the_example_of_the_page_follows_every_edit(place: Any, base: Any) -> No
 
     put("tree.min_firings", 24)(base)  # not made yet
     place.write(base)
-    chain = {"sweep_tree", "sweep_face", "sweep_copy", "count_types", "everything"}
+    chain = {"sweep_tree", "sweep_listing", "sweep_copy", "count_types", "everything"}
     assert ran(snakemake("-n")) == chain
     driver.prepare(place.plan())  # as a run does that is killed before it made anything
     assert ran(snakemake("-n")) == chain
@@ -107,7 +107,7 @@ def test_what_a_rule_writes_under_results_never_reaches_the_store(place: Any) ->
                 link.unlink()
             shown.rmdir()
             shown.symlink_to(store.absolute())
-        listed.write_text('{"face": "of another layout"}')
+        listed.write_text('{"listing": "of another layout"}')
     before = {path: path.read_bytes() for path in store.iterdir()}
     snakemake()
     assert {path: path.read_bytes() for path in store.iterdir()} == before
@@ -134,7 +134,7 @@ def test_a_mistake_in_the_config_is_one_message(place: Any, base: Any) -> None:
 
 def test_a_worker_has_what_the_rules_ask_for_and_nothing_else(folder: Any, base: Any) -> None:
     folder.write(base)
-    asked = {name for name in dir(Driver(folder.plan())) if not name.startswith("_")}
-    assert {name for name in dir(Worker()) if not name.startswith("_")} == asked
+    asked = {name for name in dir(SweepView(folder.plan())) if not name.startswith("_")}
+    assert {name for name in dir(WorkerView()) if not name.startswith("_")} == asked
     with pytest.raises(AttributeError):
-        Worker().neads  # type: ignore[attr-defined]  # noqa: B018
+        WorkerView().neads  # type: ignore[attr-defined]  # noqa: B018

@@ -31,7 +31,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("corpora", "models"),
     ("worlds",),
     ("context",),
-    ("arrays", "blockmap", "compiled", "face", "tables", "vectors"),
+    ("arrays", "blockmap", "compiled", "results", "tables", "vectors"),
     ("store",),
     ("stages",),
     ("config",),

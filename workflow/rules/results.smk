@@ -1,14 +1,15 @@
-# The readable face of a sweep under results/, and the targets that users type.
-rule face:
+# What results/ shows of a sweep under plain names, and the targets that users type. A listing names
+# the items of one kind at one place; it vouches for the folders of links beside it.
+rule listing:
     input:
         sweep.shown,
     output:
-        "results/{place}/{face}.json",
+        "results/{place}/{target}.json",
     localrule: True
     params:
-        spec=sweep.shown_digest,
+        spec=sweep.listing_digest,
     shell:
-        "python -m interpsweep.face {params.spec} {output}"
+        "python -m interpsweep.results {params.spec} {output}"
 
 
 # A file of one item, for rules of your own: a copy, so that its age tells when it last changed.
@@ -25,10 +26,10 @@ rule copy:
 
 
 # `corpus.json` can be the list of corpora, or a file of one.
-ruleorder: copy > face
+ruleorder: copy > listing
 
 
-rule figure:
+rule picture:
     input:
         sweep.picture_needs,
     output:

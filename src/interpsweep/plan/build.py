@@ -11,7 +11,7 @@ from typing import Any
 from interpsweep.config.sweep import Sweep
 from interpsweep.lock import Lock, externals
 from interpsweep.plan.items import Items, PlannedItem
-from interpsweep.plan.jobs import Face, Job, faces, group_jobs, readable_name
+from interpsweep.plan.jobs import Job, Listing, group_jobs, listings, readable_name
 from interpsweep.plan.pipeline import plan_items
 from interpsweep.spec import DIGEST_IN_NAME, digest, input_digests
 from interpsweep.stages import STAGES
@@ -27,7 +27,7 @@ class Plan:
     lock: Lock
     items: Items
     jobs: tuple[Job, ...]
-    faces: tuple[Face, ...]
+    listings: tuple[Listing, ...]
 
     @cached_property
     def digest(self) -> str:
@@ -45,9 +45,9 @@ class Plan:
         return {job.digest: job for job in self.jobs}
 
     @cached_property
-    def face(self) -> dict[str, Face]:
+    def listing(self) -> dict[str, Listing]:
         """Path -> readable file."""
-        return {face.path: face for face in self.faces}
+        return {listing.path: listing for listing in self.listings}
 
     @cached_property
     def pictures(self) -> dict[str, str]:
@@ -126,7 +126,7 @@ def build_plan(sweep: Sweep, lock: Lock) -> Plan:
     """Plan a sweep. Raises UserError if `lock` lacks an outside input that the sweep uses."""
     items = plan_items(sweep, lock)
     jobs = tuple(group_jobs(items, sweep.run.pack))
-    return Plan(sweep, lock, items, jobs, tuple(faces(items, sweep.sweep)))
+    return Plan(sweep, lock, items, jobs, tuple(listings(items, sweep.sweep)))
 
 
 def there(store: Store, item: PlannedItem) -> bool:

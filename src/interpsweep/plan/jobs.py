@@ -16,8 +16,6 @@ from interpsweep.spec import digest, slug
 from interpsweep.stages import STAGES
 from interpsweep.stages.record import sae_label
 
-LAYOUT = 2  # of results/: raised when its folders are made in another way
-
 
 @dataclass(frozen=True)
 class Job:
@@ -35,7 +33,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Face:
+class Listing:
     """A readable file under results/<sweep>/: plain names for some items of one stage."""
 
     path: str
@@ -46,7 +44,7 @@ class Face:
     def spec(self) -> dict[str, Any]:
         """What the file shows."""
         target = STAGES[self.stage].target
-        return {"face": target, "layout": LAYOUT, "items": [list(item) for item in self.items]}
+        return {"listing": target, "items": [list(item) for item in self.items]}
 
     @cached_property
     def digest(self) -> str:
@@ -66,15 +64,15 @@ def group_jobs(items: Items, pack: int) -> list[Job]:
     return jobs
 
 
-def faces(items: Items, sweep: str) -> list[Face]:
+def listings(items: Items, sweep: str) -> list[Listing]:
     """The readable files of a sweep, one for each stage and place."""
-    made: dict[str, Face] = {}
+    made: dict[str, Listing] = {}
     for stage, place, group in _by_place(items, to_show=True):
         path = "/".join(["results", sweep, *place, f"{STAGES[stage].target}.json"])
         shown = tuple((readable_name(item), item.digest) for item in group)
         if path in made:  # SAEs trained here and imported ones are shown together
             shown = made[path].items + shown
-        made[path] = Face(path, stage, "/".join(place), shown)
+        made[path] = Listing(path, stage, "/".join(place), shown)
     return list(made.values())
 
 

@@ -1,6 +1,6 @@
-"""The readable face of a sweep: plain names under results/ for items of the store.
+"""The readable results of a sweep: plain names under results/ for items of the store.
 
-Run as ``python -m interpsweep.face DIGEST OUTPUT``; the standard library is all it needs, so a
+Run as ``python -m interpsweep.results DIGEST OUTPUT``; the standard library is all it needs, so a
 sweep's many small files cost almost nothing.
 """
 
@@ -23,15 +23,15 @@ _HOW = {stage.target: stage for stage in STAGES.values()}
 
 
 def show(store: Store, digest: str, output: Path) -> None:
-    """Write the readable file `output` for a face spec, and what it shows beside it.
+    """Write the readable file `output` for the spec of a listing, and what it shows beside it.
 
     A stage shows each of its items as a folder of links, or the files of its one item as links. A
     file that a rule copied from the item stays (see `workflow/rules/results.smk`).
     """
-    face = store.read_spec(digest)
-    items = [_entry(store, name, item) for name, item in face["items"]]
+    spec = store.read_spec(digest)
+    items = [_entry(store, name, item) for name, item in spec["items"]]
     output.unlink(missing_ok=True)  # it vouches for the links, so it comes after them
-    stage = _HOW[face["face"]]
+    stage = _HOW[spec["listing"]]
     if stage.shows == "folders":
         _drop_others(output.with_suffix(""), {item["name"] for item in items})
         for item in items:
@@ -39,7 +39,7 @@ def show(store: Store, digest: str, output: Path) -> None:
     elif stage.shows == "files":
         for name in stage.files:
             _link(store.root / items[0]["path"] / name, output.parent / name)
-    shown = {"face": digest, "stage": face["face"], "items": items}
+    shown = {"listing": digest, "stage": spec["listing"], "items": items}
     write_atomic(output, json.dumps(shown, sort_keys=True, indent=2) + "\n")
 
 
@@ -68,7 +68,7 @@ def hide(output: Path) -> None:
 def current(output: Path) -> str:
     """The digest that a readable file shows now, or ""."""
     try:
-        return json.loads(output.read_text(encoding="utf-8"))["face"]
+        return json.loads(output.read_text(encoding="utf-8"))["listing"]
     except (FileNotFoundError, json.JSONDecodeError, KeyError, TypeError):
         return ""
 
