@@ -50,6 +50,7 @@ bench:  ## timings, as ratios in one run
 schema:  ## write the generated configuration files and documentation
 	$(BIN)/interpsweep schema
 	$(BIN)/python scripts/what_reruns.py
+	$(BIN)/python scripts/stage_pages.py
 
 lock:  ## write requirements.lock and requirements-dev.lock
 	scripts/lock.sh

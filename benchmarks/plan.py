@@ -36,7 +36,7 @@ SNAKEMAKE = (sys.executable, "-m", "snakemake", "--snakefile", str(SNAKEFILE), "
              "--workflow-profile", str(SNAKEFILE.parent / "profiles" / "default"),
              "--quiet", "all", "--configfile", "sweep.yaml")  # fmt: skip
 PLAN = "from interpsweep.driver import plan_sweep as p; from pathlib import Path; "
-PLAN += "plan = p([Path('sweep.yaml')]); assert plan.jobs and plan.faces"
+PLAN += "plan = p([Path('sweep.yaml')]); assert plan.jobs and plan.listings"
 
 
 def write_config(models: int, layers: int, widths: int, seeds: int) -> None:
@@ -111,7 +111,9 @@ def main() -> None:
         os.chdir(folder)
         write_config(**sizes)
         plan = build_plan(load_sweep([Path("sweep.yaml")]), {})
-        print(f"{len(plan.items.by_digest)} items, {len(plan.jobs)} jobs, {len(plan.faces)} files")
+        print(
+            f"{len(plan.items.by_digest)} items, {len(plan.jobs)} jobs, {len(plan.listings)} files"
+        )
         show("plan", (sys.executable, "-c", PLAN))
         show("dry run, empty store", (*SNAKEMAKE, "-n"))
         pretend(plan)

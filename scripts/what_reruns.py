@@ -68,27 +68,6 @@ model that overrides its own.
 start; SAEs and activations stay.
 """
 
-NOUNS = {
-    "model": "trained models",
-    "corpus": "corpora",
-    "capture": "activations",
-    "train": "SAEs",
-    "import": "imported SAEs",
-    "evaluate": "evaluations",
-    "encode": "codes",
-    "match": "matches",
-    "tree": "trees",
-    "geometry": "geometries",
-    "landscape": "landscapes",
-    "meta": "meta-SAEs",
-    "probe": "absorptions by probes",
-    "concepts": "concepts",
-    "claims": "claims",
-    "figures": "figures",
-    "report": "atlas",
-    "bundle": "bundle",
-}
-
 ONCE = ("claims", "atlas", "bundle")  # one of each in a sweep
 
 
@@ -105,7 +84,7 @@ def made(redone: Redone) -> str:
     """What an edit demands, in words."""
     by_words: dict[str, list[str]] = {}
     for stage in (stage for stage in STAGES if stage in redone):
-        by_words.setdefault(redone[stage].words, []).append(NOUNS[stage])
+        by_words.setdefault(redone[stage].words, []).append(STAGES[stage].noun)
     whole = by_words.pop("", [])
     once = [noun for noun in whole if noun in ONCE]
     many = [noun for noun in whole if noun not in ONCE]

@@ -11,6 +11,7 @@ from safetensors.numpy import save_file
 
 from interpsweep.config.imports import ImportedSAE
 from interpsweep.context import Context
+from interpsweep.lock import openers
 from interpsweep.saes import imports
 from interpsweep.saes.formats import about, files
 from interpsweep.saes.load import load
@@ -27,7 +28,7 @@ def bring(world, folder: Path, out: Path, **entry):
     known = about.look(files.local_files(folder), sae.format, str(folder))
     settings = about.settings(sae, content, known)
     spec = {"settings": settings.identity()}
-    ctx = Context(device="cpu", externals={content: f"sae:{folder}"})
+    ctx = Context(device="cpu", outside=openers({content: f"sae:{folder}"}))
     inputs = {"activations": world["activations"], "corpus": world["corpus"]}
     imports.run(spec, inputs, out, ctx)
     return load(out)

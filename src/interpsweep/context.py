@@ -1,22 +1,32 @@
-"""What a stage may know about the run it is part of: nothing here can change a result."""
+"""What a stage may know about the run it is part of, and the items it is to make.
+
+Nothing here can change a result.
+"""
 
 from __future__ import annotations
 
 import json
+import resource
 import signal
+import socket
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
 from interpsweep.blockmap import block_map, dask_client
 from interpsweep.errors import UserError
+from interpsweep.spec import Spec
+from interpsweep.store import Store
+from interpsweep.store.attempt import publish
 from interpsweep.store.layout import write_quick
-from interpsweep.store.lease import me
+from interpsweep.store.lease import Lease, me
 
+Inputs = dict[str, Any]  # role -> Path, or list of Paths
 Block = TypeVar("Block")
 Result = TypeVar("Result")
 
@@ -67,14 +77,14 @@ class Context:
         engine: str = "threads",
         workers: int = 1,
         checkpoint_seconds: float = 60.0,
-        externals: dict[str, str] | None = None,
+        outside: Mapping[str, Callable[[], Path]] | None = None,
         progress: Path | None = None,
         job: str = "",
     ) -> None:
         self._device, self.threads = device, threads
         self.engine, self.workers = engine, workers
         self.checkpoint_seconds = checkpoint_seconds
-        self._externals = externals or {}
+        self._outside = outside or {}
         self._progress, self._job = progress, job
         self.stopping = False
         self.record_: dict[str, Any] = {}
@@ -95,11 +105,9 @@ class Context:
 
         Raises UserError if the lock does not name it, it is gone, or it changed since.
         """
-        if identity not in self._externals:
+        if identity not in self._outside:
             raise UserError(f"{identity}: not in the lock file; run `interpsweep lock` again")
-        from interpsweep.lock import open_external  # only jobs with outside input need it
-
-        return open_external(identity, self._externals[identity])
+        return self._outside[identity]()
 
     def block_map(
         self, function: Callable[[Block], Result], blocks: Iterable[Block], what: str = "blocks"
@@ -171,6 +179,38 @@ class Context:
 
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, handler)
+
+
+@dataclass
+class Item:
+    """One item that this job is to make."""
+
+    digest: str
+    spec: Spec
+    inputs: Inputs
+    out: Path
+    _store: Store
+    _lease: Lease
+    _context: Context
+    _began: float = field(default_factory=time.monotonic)
+
+    def publish(self, metrics: dict[str, Any]) -> None:
+        """Move the finished item into the store. Call it the moment the item is done."""
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        record = {
+            "host": socket.gethostname(),
+            "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+            "seconds": round(time.monotonic() - self._began, 3),
+            "peak_memory_bytes": usage.ru_maxrss * 1024,
+            **self._context.record_,
+        }
+        place = publish(self._store, self.spec, self.digest, self.out, metrics, record)
+        self._lease.release()
+        self._context.log(f"made {place}")
+
+    def abandon(self) -> None:
+        """Give the lease back; the attempt folder stays for the next try."""
+        self._lease.release()
 
 
 class Stopped(Exception):

@@ -18,7 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
 
-from interpsweep import face
+from interpsweep import results
 from interpsweep.config.load import load_sweep
 from interpsweep.errors import UserError
 from interpsweep.jobs import job_index
@@ -68,7 +68,7 @@ def prepare(plan: Plan, store: Store | None = None, *, dry: bool = False) -> set
 
 
 def write_specs(plan: Plan, store: Store) -> None:
-    """Write the specs of all items and faces, and the job files."""
+    """Write the specs of all items and listings, and the job files."""
     folder = store.root / ".specs"
     folder.mkdir(parents=True, exist_ok=True)
     # a power loss can leave a file empty: it is not known then
@@ -76,7 +76,7 @@ def write_specs(plan: Plan, store: Store) -> None:
     for item in plan.items.by_digest.values():
         if f"{item.digest}.json" not in known:
             write_quick(store.spec_path(item.digest), normal_json(item.spec) + "\n")
-    for shown in plan.faces:
+    for shown in plan.listings:
         if f"{shown.digest}.json" not in known:
             write_quick(store.spec_path(shown.digest), canonical_json(shown.spec()) + "\n")
     for job in plan.jobs:
@@ -114,20 +114,20 @@ def existing(plan: Plan, store: Store) -> set[str]:
 def needed_again(plan: Plan, store: Store, there: set[str]) -> set[str]:
     """Reclaimed activations that something still to be made reads."""
     to_make = [item for item in plan.items.by_digest.values() if item.digest not in there]
-    read = {item.spec["inputs"].get("activations") for item in to_make}
+    read = {acts for item in to_make for acts in plan.activations(item)}
     return {item for item in read & there if store.manifest(item).get("reclaimed")}
 
 
 def refresh_results(plan: Plan, store: Store, there: set[str]) -> None:
     """Make results/ show what the plan means: show what is finished, drop what is stale."""
-    for shown in plan.faces:
+    for shown in plan.listings:
         path = Path(shown.path)
-        if face.current(path) == shown.digest:
+        if results.current(path) == shown.digest:
             continue
         if all(item in there for _, item in shown.items):
-            face.show(store, shown.digest, path)
+            results.show(store, shown.digest, path)
         else:
-            path.unlink(missing_ok=True)
+            results.withdraw(path, shown.stage, {name for name, _ in shown.items})
     for name, item in plan.pictures.items():
         folder = store.root / plan.items.by_digest[item].place
         _refresh_picture(folder, Path(name), item in there)
@@ -137,7 +137,7 @@ def refresh_results(plan: Plan, store: Store, there: set[str]) -> None:
 def _refresh_picture(folder: Path, path: Path, finished: bool) -> None:
     for picture in (path, path.with_suffix(".png")):
         source = folder / f"figure{picture.suffix}"
-        if finished and not face.same_bytes(source, picture):
+        if finished and not results.same_bytes(source, picture):
             picture.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, picture)
         elif not finished:
@@ -153,13 +153,18 @@ def _drop_unknown(plan: Plan) -> None:
     for path in (top / "figures").glob("*"):
         if path.is_file() and str(path.with_suffix(".svg")) not in plan.pictures:
             path.unlink()
-    for folder, _, files in os.walk(top, topdown=False):  # never into links
+    shown = {path.removesuffix(".json") for path in plan.listing}
+    walked = []
+    for folder, inner, files in os.walk(top):
+        walked.append(folder)
+        inner[:] = [name for name in inner if f"{folder}/{name}" not in shown]
         for path in (Path(folder, name) for name in files):
-            if path.suffix == ".json" and str(path) not in plan.face and face.current(path):
-                face.hide(path)
+            if path.suffix == ".json" and str(path) not in plan.listing and results.current(path):
+                results.hide(path)
             elif is_draft(path):
                 path.unlink()
-        with suppress(OSError):  # not empty
+    for folder in reversed(walked):
+        with suppress(OSError):  # not empty, or gone
             os.rmdir(folder)
 
 
@@ -211,4 +216,4 @@ class DriverLock:
 def register(plan: Plan, store: Store) -> None:
     """Register the sweep's items as wanted, so that garbage collection leaves them alone."""
     root = {"sweep": plan.sweep.sweep, "items": sorted(plan.items.by_digest)}
-    write_atomic(store.root / ".roots" / f"{plan.sweep.sweep}.json", json.dumps(root) + "\n")
+    write_atomic(store.registered(plan.sweep.sweep), json.dumps(root) + "\n")

@@ -8,57 +8,22 @@ from __future__ import annotations
 
 import importlib
 import json
-import resource
-import socket
 import time
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from interpsweep.context import Context, Stopped
+from interpsweep.context import Context, Inputs, Item, Stopped
 from interpsweep.errors import UserError, disk_full, no_room, out_of_memory
 from interpsweep.spec import Spec, canonical_json
 from interpsweep.stages import STAGES, Stage
 from interpsweep.store import Store
-from interpsweep.store.attempt import open_attempt, publish
+from interpsweep.store.attempt import open_attempt
 from interpsweep.store.history import Record
 from interpsweep.store.layout import write_atomic
 from interpsweep.store.lease import Lease, describe
 
-Inputs = dict[str, Any]  # role -> Path, or list of Paths
 POLL = 2.0  # seconds between looks at an item that another job is making
-
-
-@dataclass
-class Item:
-    """One item that this job is to make."""
-
-    digest: str
-    spec: Spec
-    inputs: Inputs
-    out: Path
-    _store: Store
-    _lease: Lease
-    _context: Context
-    _began: float = field(default_factory=time.monotonic)
-
-    def publish(self, metrics: dict[str, Any]) -> None:
-        """Move the finished item into the store. Call it the moment the item is done."""
-        usage = resource.getrusage(resource.RUSAGE_SELF)
-        record = {
-            "host": socket.gethostname(),
-            "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-            "seconds": round(time.monotonic() - self._began, 3),
-            "peak_memory_bytes": usage.ru_maxrss * 1024,
-            **self._context.record_,
-        }
-        place = publish(self._store, self.spec, self.digest, self.out, metrics, record)
-        self._lease.release()
-        self._context.log(f"made {place}")
-
-    def abandon(self) -> None:
-        """Give the lease back; the attempt folder stays for the next try."""
-        self._lease.release()
 
 
 def run_job(store: Store, job_file: Path, index: Path | None = None, stage: str = "") -> None:
@@ -77,7 +42,7 @@ def run_job(store: Store, job_file: Path, index: Path | None = None, stage: str 
         raise UserError(f"{job_file}: this is a {job['stage']} job, not a {stage} job")
     digest = job_file.stem
     kind = STAGES[job["stage"]]
-    context = Context(**job.get("run", {}), progress=store.progress_path(digest), job=digest)
+    context = _context(job.get("run", {}), store.progress_path(digest), digest)
     record = Record(store, digest)
     context.stop_on_signals(record.told_to_stop)
     missing = to_make = [item for item in job["items"] if not store.exists(item)]
@@ -104,6 +69,17 @@ def run_job(store: Store, job_file: Path, index: Path | None = None, stage: str 
         record.ended(failure, [item for item in to_make if store.exists(item)])
     if index is not None:
         write_atomic(index, canonical_json(job_index(store, digest)) + "\n")
+
+
+def _context(run: dict[str, Any], progress: Path, job: str) -> Context:
+    """What the stage gets; `run` is what the planner wrote down for the job."""
+    run = dict(run)
+    outside: dict[str, Callable[[], Path]] = {}
+    if externals := run.pop("externals", {}):
+        from interpsweep.lock import openers  # most jobs have no input from outside
+
+        outside = openers(externals)
+    return Context(**run, outside=outside, progress=progress, job=job)
 
 
 def _work_through(store: Store, stage: Stage, missing: list[str], context: Context) -> None:

@@ -12,6 +12,8 @@ An outside input is written as one reference: ``checkpoint:<path>``, ``hub:<repo
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -164,6 +166,11 @@ def _locked(reference: str, lock: Lock) -> str:
 def externals(lock: Lock) -> dict[str, str]:
     """Content digest -> reference, for jobs: where to find what a spec names by content."""
     return {digest: name for name, digest in lock.items() if not name.startswith("about:")}
+
+
+def openers(known: dict[str, str]) -> dict[str, Callable[[], Path]]:
+    """Content digest -> a function that returns what is behind it; see `open_external`."""
+    return {digest: partial(open_external, digest, name) for digest, name in known.items()}
 
 
 def open_external(digest: str, reference: str) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,6 @@ from interpsweep.errors import UserError, nearest
 from interpsweep.stages import STAGES
 
 FILES = ("profile.v9+.yaml", "config.v9+.yaml", "profile.yaml", "config.yaml")
-_RULE = {"model": "train_model"}  # where a rule is not called like its stage
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,12 @@ def has_gpu() -> bool:
     return any(Path("/dev").glob("nvidia[0-9]*"))
 
 
-def gpu_stages(resources: Mapping[str, Mapping[str, Any]]) -> frozenset[str]:
-    """The stages whose rules are given a GPU by a profile's `set-resources`."""
+def gpu_stages(
+    resources: Mapping[str, Mapping[str, Any]], named: Callable[[str], str] = str
+) -> frozenset[str]:
+    """The stages whose rules are given a GPU by a profile's `set-resources`.
+
+    `named` says what the rule of a stage is called, where that is not its own name.
+    """
     rules = {rule for rule, given in resources.items() if {"gpu", "gres"} & set(given)}
-    return frozenset(name for name in STAGES if _RULE.get(name, name) in rules)
+    return frozenset(stage for stage in STAGES if named(stage) in rules)

@@ -88,3 +88,11 @@ def difference(old: Any, new: Any, where: str = "") -> list[tuple[str, Any, Any]
             found += difference(old.get(key), new.get(key), inner)
         return found
     return [] if old == new else [(where, old, new)]
+
+
+def input_digests(spec: Spec) -> list[str]:
+    """Every digest that a spec names as input."""
+    found = []
+    for wanted in spec["inputs"].values():
+        found += wanted if isinstance(wanted, list) else [wanted]
+    return found

@@ -11,44 +11,64 @@ import atexit
 import os
 import re
 import sys
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from interpsweep.config.figures import FIGURES
 from interpsweep.errors import UserError, disk_full, nearest, no_room
-from interpsweep.face import current, same_bytes
-from interpsweep.figures.registry import FIGURES
+from interpsweep.results import current, same_bytes
+from interpsweep.stages import STAGES
 from interpsweep.store import Store
 
 if TYPE_CHECKING:
     from interpsweep.plan import Plan
     from interpsweep.plan.items import PlannedItem
+    from interpsweep.plan.jobs import Listing
     from interpsweep.plan.resources import Request
 
 DEFAULT_CONFIG = "config/config.yaml"
+TOP_PARTS = 3  # of results/<sweep>/<file>
 
 # The report's graph and `-F` need every edge; INTERPSWEEP_FULL_EDGES=1 gives them.
 FULL_EDGES = os.environ.get("INTERPSWEEP_FULL_EDGES", "") not in ("", "0")
 
 
-class Worker:
+def shown_files() -> str:
+    """A pattern of the files below results/ that rules of a user may name: those in the records."""
+    folders = [stage for stage in STAGES.values() if stage.shows == "folders"]
+    targets = "|".join(sorted({stage.target for stage in folders}))
+    files = _one_of(name for stage in folders for name in stage.files)
+    top = _one_of(name for s in STAGES.values() if s.shows == "files" for name in s.files)
+    return rf"[^/]+/(?:[^/]+/)*(?:{targets})/[^/]+/(?:{files})|[^/]+/(?:{top})"
+
+
+def _one_of(names: Iterable[str]) -> str:
+    return "|".join(re.escape(name) for name in sorted(set(names)))
+
+
+class WorkerView:
     """The rules' view of a sweep in a cluster job: nothing to say, the digest is all it needs."""
 
     # Snakemake passes on what SLURM gave this job, and starts the step with as many
     threads = int(os.environ.get("SLURM_CPUS_ON_NODE", "1"))
 
     def memory(self, _wildcards: Any) -> int:
-        """MB; Snakemake wants a number, and nobody asks for it any more."""
+        """MB. Snakemake wants a number; the job has its memory already."""
         return 1
 
     runtime = disk = memory
 
-    def __getattr__(self, name: str) -> Any:
-        return lambda *_args, **_kwargs: []
+    def needs(self, *_: Any) -> list[str]:
+        """No file: whoever started the job saw to its inputs."""
+        return []
+
+    everything = target = doing = shown = listing_digest = copy_needs = original = needs
+    picture_needs = picture_folder = caption = labels = category = readers = needs
 
 
-class Driver:
+class SweepView:
     """The rules' view of a sweep in the process that the user started."""
 
     def __init__(
@@ -79,27 +99,27 @@ class Driver:
         plan = self._plan
         indices = [job.index for job in plan.jobs if self._open(job.items)]
         records = [path for path in plan.reclaimable if not (self._settled and Path(path).exists())]
-        wanted = [*indices, *self._open_faces(plan.face), *self._open_pictures(), *records]
+        wanted = [*indices, *self._open_listings(plan.listing), *self._open_pictures(), *records]
         return wanted or [plan.jobs[-1].index]  # a rule without any input would always run
 
-    def target(self, face: str) -> list[str]:
+    def target(self, name: str) -> list[str]:
         """The readable files of one kind and the jobs behind them, for the targets a user types.
 
         The jobs are named too because Snakemake is content with a file whose own inputs are gone.
         """
-        found = [path for path in self._plan.face if path.endswith(f"/{face}.json")]
-        made = [item for path in found for _, item in self._plan.face[path].items]
+        found = [path for path in self._plan.listing if path.endswith(f"/{name}.json")]
+        made = [item for path in found for _, item in self._plan.listing[path].items]
         jobs = {self._plan.job_of[item].index: None for item in made if self._open([item])}
-        pictures = self._open_pictures() if face in ("figures", "report") else []
-        return [*jobs, *self._open_faces(found), *pictures] or found[:1]
+        pictures = self._open_pictures() if name in ("figures", "report") else []
+        return [*jobs, *self._open_listings(found), *pictures] or found[:1]
 
     def _open(self, items: Iterable[str]) -> bool:
         """Whether something is left to do for what shows or names these items."""
         return not (self._settled and all(item in self._there for item in items))
 
-    def _open_faces(self, paths: Iterable[str]) -> list[str]:
-        face = self._plan.face
-        return [path for path in paths if self._open(item for _, item in face[path].items)]
+    def _open_listings(self, paths: Iterable[str]) -> list[str]:
+        listing = self._plan.listing
+        return [path for path in paths if self._open(item for _, item in listing[path].items)]
 
     def _open_pictures(self) -> list[str]:
         return [path for path, item in self._plan.pictures.items() if self._open([item])]
@@ -125,18 +145,57 @@ class Driver:
 
     def shown(self, wildcards: Any) -> list[str]:
         """The index files behind a readable file."""
-        path = self._face_path(wildcards)
-        face = self._plan.face.get(path)
-        if face is None:
-            raise UserError(f"{path}: this sweep has no such file{nearest(path, self._plan.face)}")
-        jobs = list({self._plan.job_of[digest].index: None for _, digest in face.items})
-        fresh = current(Path(path)) == face.digest and _all_exist(jobs)
+        listing = self._listing(self._listing_path(wildcards))
+        jobs = list({self._plan.job_of[digest].index: None for _, digest in listing.items})
+        fresh = current(Path(listing.path)) == listing.digest and _all_exist(jobs)
         return [] if fresh and not FULL_EDGES else jobs
 
-    def shown_digest(self, wildcards: Any) -> str:
+    def listing_digest(self, wildcards: Any) -> str:
         """The digest of what a readable file shows."""
-        face = self._plan.face.get(self._face_path(wildcards))
-        return "" if face is None else face.digest
+        listing = self._plan.listing.get(self._listing_path(wildcards))
+        return "" if listing is None else listing.digest
+
+    def copy_needs(self, wildcards: Any) -> list[str]:
+        """What an item's file under results/ waits for; none once it is a copy of the right one.
+
+        Snakemake does not miss what lies between two files that exist: two small files of the
+        driver, younger than a stale copy, say that the list of items is to be made again.
+        """
+        shown, item, _ = self._shown(wildcards)
+        path = Path("results", wildcards.shown)
+        source = Path(self.original(wildcards))
+        if not path.is_symlink() and same_bytes(source, path) and not FULL_EDGES:
+            return []
+        store = Store()
+        younger = [store.spec_path(shown.digest), store.registered(self._plan.sweep.sweep)]
+        made = [shown.path, self._plan.job_of[item].index]
+        return [*made, *(str(file) for file in younger if file.exists())]
+
+    def original(self, wildcards: Any) -> str:
+        """The file of the store that an item's file under results/ shows."""
+        _, item, name = self._shown(wildcards)
+        return str(Store().root / self._plan.items.by_digest[item].place / name)
+
+    def _shown(self, wildcards: Any) -> tuple[Listing, str, str]:
+        """The readable file that lists the item of a file under results/, the item, its file."""
+        path = Path("results", wildcards.shown)
+        on_top = {name: s.target for s in STAGES.values() if s.shows == "files" for name in s.files}
+        if path.name in on_top and len(path.parts) == TOP_PARTS:
+            listing = self._listing(str(path.with_name(f"{on_top[path.name]}.json")))
+            return listing, listing.items[0][1], path.name
+        listing = self._listing(f"{path.parent.parent}.json")
+        known, item = dict(listing.items), path.parent.name
+        if item not in known:
+            raise UserError(f"{path}: {listing.path} has no {item!r}{nearest(item, known)}")
+        return listing, known[item], path.name
+
+    def _listing(self, path: str) -> Listing:
+        listing = self._plan.listing.get(path)
+        if listing is None:
+            raise UserError(
+                f"{path}: this sweep has no such file{nearest(path, self._plan.listing)}"
+            )
+        return listing
 
     def picture_needs(self, wildcards: Any) -> list[str]:
         """The job index behind a figure under results/."""
@@ -186,14 +245,14 @@ class Driver:
         """MB that a job writes."""
         return self._request(wildcards.digest, attempt).disk
 
-    @cache  # noqa: B019 - one driver for each process
+    @cache  # noqa: B019 - one view for each process
     def _request(self, digest: str, attempt: int) -> Request:
         """What an attempt at a job asks for: `attempt` only says that things may have changed."""
         return self._requests.of(self._plan.job[digest])
 
     @staticmethod
-    def _face_path(wildcards: Any) -> str:
-        return f"results/{wildcards.place}/{wildcards.face}.json"
+    def _listing_path(wildcards: Any) -> str:
+        return f"results/{wildcards.place}/{wildcards.target}.json"
 
     def _picture(self, wildcards: Any) -> PlannedItem | None:
         path = f"results/{wildcards.sweep}/figures/{wildcards.figure}.svg"
@@ -201,22 +260,26 @@ class Driver:
         return None if digest is None else self._plan.items.by_digest[digest]
 
 
-def open_workflow(snakemake_workflow: Any) -> Driver | Worker:
+def open_workflow(snakemake_workflow: Any, config: Mapping[str, Any]) -> SweepView | WorkerView:
     """What the Snakefile's rules need, for the Snakemake process that parses them.
 
-    A bad configuration ends the process with status 2 and its mistakes, one a line.
+    The sweep is what `--configfile` names, or `config["configfiles"]`, which is how a workflow that
+    loads this one as a module says it. A bad configuration ends the process with status 2 and its
+    mistakes, one a line.
     """
     # rules call `python`: it must be the one that runs this, activated or not
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     if not snakemake_workflow.is_main_process:
-        return Worker()
+        return WorkerView()
     from interpsweep import driver
     from interpsweep.commands.preflight import preflight
     from interpsweep.profiles import gpu_stages
     from interpsweep.slurm import settle_leftovers
 
     dry = only_looks(sys.argv[1:])
-    paths = [Path(path) for path in snakemake_workflow.overwrite_configfiles or [DEFAULT_CONFIG]]
+    given = config.get("configfiles") or snakemake_workflow.overwrite_configfiles
+    given = [given] if isinstance(given, str) else given or [DEFAULT_CONFIG]
+    paths = [Path(path) for path in given]
     try:
         plan = driver.plan_sweep(paths)
         if not dry:
@@ -231,9 +294,10 @@ def open_workflow(snakemake_workflow: Any) -> Driver | Worker:
             raise
         said = no_room(Path()) if isinstance(error, OSError) else error
         print(f"interpsweep: {said}", file=sys.stderr, flush=True)
-        os._exit(2)  # Snakemake would turn a SystemExit into a traceback
-    on_gpu = gpu_stages(snakemake_workflow.resource_settings.overwrite_resources)
-    return Driver(plan, there, on_gpu, settled=not (dry or FULL_EDGES))
+        raise SystemExit(2) from None
+    named = snakemake_workflow.modifier.modify_rulename  # `use rule * from ... as ..._*`
+    on_gpu = gpu_stages(snakemake_workflow.resource_settings.overwrite_resources, named)
+    return SweepView(plan, there, on_gpu, settled=not (dry or FULL_EDGES))
 
 
 def _all_exist(paths: list[str]) -> bool:

@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 from conftest import SNAKEFILE
-from edits import READS, SITES, Row, put, share
+from edits import READS, SITES, SWEEPS, Row, put, share
 from folder import carry_out
 from table import EDITS
 
 from interpsweep import driver, workflow
 from interpsweep.commands.care import condemn, reclaim_activations
-from interpsweep.figures.registry import FIGURES
+from interpsweep.config.figures import FIGURES
 from interpsweep.lock import lock_path, write_lock
 from interpsweep.plan import Plan
 from interpsweep.store import Store
@@ -69,13 +69,16 @@ def test_what_is_settled_need_not_be_looked_at(
     """A real run asks Snakemake for what is left to do, and the jobs are those of asking for all."""
     plan, _, _ = carry_out(_BY_WORDS[words], folder)
     there = driver.prepare(plan)
-    unpatched = workflow.Driver
+    unpatched = workflow.SweepView
     asked_for_all = planned(folder)
-    left = workflow.Driver(plan, there, settled=True)
-    monkeypatch.setattr(workflow, "Driver", lambda *_args, **_settings: left)
+    left = workflow.SweepView(plan, there, settled=True)
+    monkeypatch.setattr(workflow, "SweepView", lambda *_args, **_settings: left)
     asked_for_less = planned(folder)
     spared = asked_for_all - asked_for_less  # copies again what is copied
-    assert asked_for_less <= asked_for_all and {rule for rule, _ in spared} <= {"figure", "face"}
+    assert asked_for_less <= asked_for_all and {rule for rule, _ in spared} <= {
+        "picture",
+        "listing",
+    }
     assert all(Path(path).exists() for _, path in spared)
     everything, rest = unpatched(plan, there).everything(), left.everything()
     assert set(rest) < set(everything) and (len(rest) == 1) == (asked_for_all == set())
@@ -88,7 +91,7 @@ def test_a_new_width_runs_each_affected_job_once(folder: Any, base: Any, planned
     folder.write(base)
     rules = Counter(rule for rule, _ in planned(folder))
     assert rules["train"] == 2  # one bank for each site, each with two new SAEs
-    assert rules["capture"] == rules["build_corpus"] == rules["train_model"] == 0
+    assert rules["capture"] == rules["corpus"] == rules["model"] == 0
 
 
 def test_nothing_to_do_after_a_lost_snakemake_folder(folder: Any, base: Any, planned: Any) -> None:
@@ -116,7 +119,7 @@ def test_a_deleted_item_is_made_again_and_nothing_else(
     plan = folder.finish()
     sae = plan.items.of("train")[0]
     shutil.rmtree(Store().find(sae.digest))
-    assert {rule for rule, _ in planned(folder)} - {"face", "all"} == {"train"}
+    assert {rule for rule, _ in planned(folder)} - {"listing", "all"} == {"train"}
     missing = folder.plan().missing(Store())
     assert {stage: len(found) for stage, found in missing.items()} == {"train": 1}
 
@@ -158,6 +161,17 @@ def test_activations_captured_again_are_reclaimed_again(
     condemn(Store().find(plan.items.of("train")[0].digest))  # as `verify --repair` does
     rules = Counter(rule for rule, _ in planned(folder))
     assert (rules["capture"], rules["train"], rules["reclaim"]) == (1, 1, 1)
+
+
+def test_activations_that_a_transcoder_predicts_come_back_with_those_it_reads(
+    folder: Any,
+) -> None:
+    plan = finish_and_reclaim(folder, SWEEPS["transcoders"]())
+    sae = next(sae for sae in plan.items.of("train") if "targets" in sae.spec["inputs"])
+    condemn(Store().find(sae.digest))
+    driver.prepare(folder.plan())
+    back = {i.digest for i in folder.plan().missing(Store())["capture"]}
+    assert back == {sae.spec["inputs"][role] for role in ("activations", "targets")}
 
 
 def test_models_that_share_saes_have_all_their_pairs_and_trees(folder: Any, base: Any) -> None:
@@ -223,12 +237,12 @@ def test_a_readable_file_that_the_sweep_lacks_is_refused(folder: Any, base: Any)
     from types import SimpleNamespace
 
     from interpsweep.errors import UserError
-    from interpsweep.workflow import Driver
+    from interpsweep.workflow import SweepView
 
     folder.write(base)
-    wildcards = SimpleNamespace(place=f"tiny/won/{SITES[0]}", face="trees")
+    wildcards = SimpleNamespace(place=f"tiny/won/{SITES[0]}", target="trees")
     with pytest.raises(UserError, match=f"did you mean 'results/tiny/one/{SITES[0]}/trees.json'"):
-        Driver(folder.plan()).shown(wildcards)
+        SweepView(folder.plan()).shown(wildcards)
 
 
 def test_layers_are_matched_hook_by_hook_and_names_never_collide(folder: Any, base: Any) -> None:
@@ -246,9 +260,9 @@ def test_layers_are_matched_hook_by_hook_and_names_never_collide(folder: Any, ba
     hooks = ("hook_attn_out", "hook_mlp_out")
     assert pairs == {(f"blocks.0.{hook}", f"blocks.1.{hook}") for hook in hooks}
     assert len(plan.pictures) == len(plan.items.of("figures"))
-    assert len(plan.face) == len(plan.faces)
-    for face in plan.faces:
-        assert len(dict(face.items)) == len(face.items), face.path
+    assert len(plan.listing) == len(plan.listings)
+    for listing in plan.listings:
+        assert len(dict(listing.items)) == len(listing.items), listing.path
 
 
 @pytest.mark.parametrize(

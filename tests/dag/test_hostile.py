@@ -101,7 +101,7 @@ class Everything(dict):
 def names_of(plan: Any) -> list[str]:
     """Every name and path of a plan that can come into a command, a pattern or a folder."""
     store = Store()
-    found = [*plan.face, *plan.pictures, *plan.reclaimable]
+    found = [*plan.listing, *plan.pictures, *plan.reclaimable]
     for job in plan.jobs:
         found += [job.index, job.name]
     return found + [
@@ -134,7 +134,7 @@ def test_a_hostile_value_is_refused_or_never_part_of_a_name(
     ]
 
 
-COMMAND = re.compile(r"(exec )?python -m interpsweep(\.face)?( [A-Za-z0-9._/-]+)+( > \S+ 2>&1)?")
+COMMAND = re.compile(r"(exec )?python -m interpsweep(\.results)?( [A-Za-z0-9._/-]+)+( > \S+ 2>&1)?")
 COPY = re.compile(r"cp [A-Za-z0-9._/-]+ [A-Za-z0-9._/-]+ && cp [A-Za-z0-9._/-]+ [A-Za-z0-9._/-]+")
 
 

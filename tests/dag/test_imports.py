@@ -60,14 +60,14 @@ def test_imported_saes_are_matched_among_themselves_and_with_trained_ones(folder
     assert Counter(tree.at.get("direction") for tree in trees) == {None: 3, "seed": 3}
     for stage in ("evaluate", "encode", "geometry", "landscape", "meta"):
         assert len(plan.items.of(stage)) == 6
-    shown = plan.face[f"results/tiny/one/{SITE}/saes.json"]
+    shown = plan.listing[f"results/tiny/one/{SITE}/saes.json"]
     assert len(shown.items) == 6 and len({name for name, _ in shown.items}) == 6
 
 
 def test_a_sweep_of_imported_saes_alone(folder, data, planned) -> None:
     data["train"] = {"widths": []}
     folder.write(data)
-    assert {rule for rule, _ in planned(folder)} >= {"import_saes", "match", "tree", "weigh_claims"}
+    assert {rule for rule, _ in planned(folder)} >= {"import", "match", "tree", "claims"}
     assert not any(rule == "train" for rule, _ in planned(folder))
     folder.finish()
     assert not planned(folder)

@@ -8,7 +8,7 @@ import zipfile
 import pandas as pd
 import pytest
 
-from interpsweep.figures.registry import FIGURES
+from interpsweep.config.figures import FIGURES
 from places import Place
 
 

@@ -41,7 +41,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
 def shown(place: Place, kind: str) -> dict[str, Path]:
     """The items behind a readable folder of the site that is read, by name."""
     folder = place.root / "results/quick/calendar" / IN / kind
-    return {item.name: item.resolve() for item in sorted(folder.iterdir())}
+    return {
+        item.name: (item / "manifest.json").resolve().parent for item in sorted(folder.iterdir())
+    }
 
 
 def activations(place: Place, site: str) -> Activations:

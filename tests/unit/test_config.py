@@ -113,7 +113,7 @@ def test_a_bad_config_ends_with_status_2(tmp_path: Path) -> None:
 LIGHT = [
     "interpsweep.workflow",
     "interpsweep.jobs",
-    "interpsweep.face",
+    "interpsweep.results",
     "interpsweep.driver",
     "interpsweep.cli",
     # what the Snakefile's driver imports while it plans

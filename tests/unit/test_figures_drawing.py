@@ -14,10 +14,10 @@ import pandas as pd
 import pytest
 from synthetic_sweep import SyntheticSweep
 
+from interpsweep.config.figures import FIGURES
 from interpsweep.config.pictures import FigureStyle
 from interpsweep.errors import UserError
 from interpsweep.figures import draw, measured, panels, style
-from interpsweep.figures.registry import FIGURES
 from interpsweep.tables import write_parquet
 
 FILES = ["caption.md", "data.csv", "data.parquet", "figure.png", "figure.svg"]

@@ -5,6 +5,7 @@ import operator
 import sys
 import types
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from interpsweep.context import Context, Stopped
 from interpsweep.errors import UserError
 from interpsweep.jobs import run_job
 from interpsweep.spec import digest
-from interpsweep.stages import STAGES, Stage
+from interpsweep.stages import STAGES
 from interpsweep.store import Store
 
 
@@ -28,7 +29,8 @@ def sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tupl
         module = types.ModuleType("stage_under_test")
         module.run = run  # type: ignore[attr-defined]
         monkeypatch.setitem(sys.modules, "stage_under_test", module)
-        monkeypatch.setitem(STAGES, "tree", Stage("tree", "trees", "stage_under_test", bank=bank))
+        stage = replace(STAGES["tree"], module="stage_under_test", bank=bank)
+        monkeypatch.setitem(STAGES, "tree", stage)
         store = Store(tmp_path / "store")
         (store.root / ".specs").mkdir(parents=True, exist_ok=True)
         digests = [

@@ -11,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from interpsweep.config.activations import CaptureItem, CaptureSettings
 from interpsweep.config.models import Model, TrainModelSettings, model_identity
+from interpsweep.config.sites import expand_sites, next_site, site_layer
 from interpsweep.errors import UserError
 from interpsweep.models.identity import (
     check_pin,
@@ -19,7 +20,6 @@ from interpsweep.models.identity import (
     resolve_path,
     weights_digest,
 )
-from interpsweep.models.sites import expand_sites, next_site, site_layer
 
 MODEL = TypeAdapter(Model)
 
@@ -139,7 +139,7 @@ def test_pickled_weights_are_refused(tmp_path: Path) -> None:
 
 
 def test_folders_inside_packages() -> None:
-    assert (resolve_path("package:interpsweep/models") / "sites.py").is_file()
+    assert (resolve_path("package:interpsweep/models") / "identity.py").is_file()
     for bad in ("package:no_such_package_at_all/x", "package:os.path/x", "package:json/../x"):
         with pytest.raises(UserError):
             resolve_path(bad)

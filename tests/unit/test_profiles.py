@@ -8,12 +8,12 @@ import pytest
 from ruamel.yaml import YAML
 
 from interpsweep.errors import UserError
-from interpsweep.profiles import Profile, read_profile
+from interpsweep.profiles import Profile, gpu_stages, read_profile
 from interpsweep.stages import STAGES
 
 ROOT = Path(__file__).parents[2]
 PROFILES = sorted((ROOT / "profiles").iterdir())
-GPU = frozenset({"model", "capture", "train", "evaluate", "encode"})
+GPU = frozenset(name for name, stage in STAGES.items() if stage.gpu)
 
 
 def settings(name: str) -> dict[str, Any]:
@@ -32,14 +32,20 @@ def test_every_profile_lets_existence_decide_and_a_killed_run_go_on(folder: Path
     assert {key: said[key] for key in expected} == expected
 
 
-@pytest.mark.parametrize("name", ["default", "slurm", "slurm-preempt"])
-def test_a_profile_names_rules_that_exist(name: str) -> None:
-    rules = {
-        rule
-        for path in (ROOT / "workflow/rules").glob("*.smk")
-        for rule in re.findall(r"^rule (\w+):", path.read_text(), flags=re.MULTILINE)
-    }
-    assert settings(name)["set-resources"].keys() <= rules
+@pytest.mark.parametrize("folder", PROFILES, ids=lambda folder: folder.name)
+def test_a_profile_gives_a_gpu_to_the_stages_that_profit(folder: Path) -> None:
+    given = settings(folder.name)["set-resources"]
+    assert given.keys() == GPU and all(resources["gpu"] == 1 for resources in given.values())
+
+
+@pytest.mark.parametrize("rule", ["model", "train", "meta", "probe"])
+def test_a_gpu_that_a_profile_gives_to_any_stage_is_counted_on(rule: str) -> None:
+    assert gpu_stages({rule: {"gpu": 1}}) == {rule}
+
+
+def test_rules_that_a_module_renamed_are_known_by_their_stage() -> None:
+    given = {"sweep_train": {"gpu": 1}, "encode": {"gpu": 1}}
+    assert gpu_stages(given, "sweep_{}".format) == {"train"}
 
 
 def test_partitions_and_gpus_are_in_profiles_only() -> None:
@@ -49,9 +55,10 @@ def test_partitions_and_gpus_are_in_profiles_only() -> None:
 
 def test_no_shell_stands_between_slurm_and_a_worker() -> None:
     """A shell would die of the SIGTERM that lets the worker save, and SLURM then kills the rest."""
-    for stage in STAGES:
-        found = [path.read_text() for path in (ROOT / "workflow/rules").glob("*.smk")]
-        assert any(f'"exec python -m interpsweep {stage} --spec' in text for text in found), stage
+    text = (ROOT / "workflow/rules/stages.smk").read_text()
+    assert re.findall(r"shell:\s+\"(\w+ \w+ -m interpsweep) ", text) == [
+        "exec python -m interpsweep"
+    ]
 
 
 def test_the_profile_for_preemptible_gpus_differs_in_their_partition_only() -> None:

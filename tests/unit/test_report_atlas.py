@@ -14,10 +14,10 @@ import pytest
 from markupsafe import Markup
 from synthetic_sweep import SyntheticSweep
 
+from interpsweep.config.figures import FIGURES
 from interpsweep.config.pictures import FigureStyle
 from interpsweep.errors import UserError
 from interpsweep.figures import draw
-from interpsweep.figures.registry import FIGURES
 from interpsweep.report import bundle, report
 from interpsweep.report.findings import findings
 from interpsweep.report.provenance import ancestry

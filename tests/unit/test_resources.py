@@ -18,9 +18,9 @@ from interpsweep.config.landscape import LandscapeSettings
 from interpsweep.plan import Plan
 from interpsweep.plan.resources import Request, Requests
 from interpsweep.plan.schedule import Forecast, forecast
-from interpsweep.plan.work import landscape_seconds
 from interpsweep.profiles import read_profile
 from interpsweep.stages import STAGES
+from interpsweep.stages.landscape import seconds as landscape_seconds
 from interpsweep.store import Store
 
 ROOT = Path(__file__).parents[2]
@@ -37,7 +37,7 @@ BASE: dict[str, Any] = {
     "corpus": {"source": "generated", "n_tokens": 10_000_000},
     "train": {"widths": [8192, 16384], "sparsities": [32], "seeds": [0, 1], "tokens": 100_000_000},
 }
-GPU = {"model", "capture", "train", "evaluate", "encode"}
+GPU = {name for name, stage in STAGES.items() if stage.gpu}
 
 
 @pytest.fixture

@@ -1,16 +1,35 @@
-# The readable face of a sweep under results/, and the targets that users type.
-rule face:
+# What results/ shows of a sweep under plain names, and the targets that users type. A listing names
+# the items of one kind at one place; it vouches for the folders of links beside it.
+rule listing:
     input:
         sweep.shown,
     output:
-        "results/{place}/{face}.json",
+        "results/{place}/{target}.json",
+    localrule: True
     params:
-        spec=sweep.shown_digest,
+        spec=sweep.listing_digest,
     shell:
-        "python -m interpsweep.face {params.spec} {output}"
+        "python -m interpsweep.results {params.spec} {output}"
 
 
-rule figure:
+# A file of one item, for rules of your own: a copy, so that its age tells when it last changed.
+rule copy:
+    input:
+        sweep.copy_needs,
+    output:
+        "results/{shown}",
+    localrule: True
+    params:
+        original=sweep.original,
+    shell:
+        "cp {params.original} {output}"
+
+
+# `corpus.json` can be the list of corpora, or a file of one.
+ruleorder: copy > listing
+
+
+rule picture:
     input:
         sweep.picture_needs,
     output:
@@ -21,6 +40,7 @@ rule figure:
             labels=sweep.labels,
         ),
         png="results/{sweep}/figures/{figure}.png",
+    localrule: True
     params:
         item=sweep.picture_folder,
         caption=sweep.caption,
@@ -34,86 +54,17 @@ rule reclaim:
         sweep.readers,
     output:
         "store/.jobs/reclaim/{activations}-{readers}.json",
+    localrule: True
     shell:
         "python -m interpsweep reclaim {wildcards.activations} --record {output}"
 
 
-# What a user types: `snakemake saes`, `snakemake figures`, ...
-rule corpus:
-    input:
-        sweep.target("corpus"),
+# What a user types: `snakemake all_saes`, `snakemake all_figures`, ...
+for target in dict.fromkeys(stage.target for stage in STAGES.values()):
 
-
-rule activations:
-    input:
-        sweep.target("activations"),
-
-
-rule saes:
-    input:
-        sweep.target("saes"),
-
-
-rule evaluations:
-    input:
-        sweep.target("evaluations"),
-
-
-rule codes:
-    input:
-        sweep.target("codes"),
-
-
-rule matches:
-    input:
-        sweep.target("matches"),
-
-
-rule trees:
-    input:
-        sweep.target("trees"),
-
-
-rule geometry:
-    input:
-        sweep.target("geometry"),
-
-
-rule landscape:
-    input:
-        sweep.target("landscape"),
-
-
-rule metas:
-    input:
-        sweep.target("metas"),
-
-
-rule probes:
-    input:
-        sweep.target("probes"),
-
-
-rule concepts:
-    input:
-        sweep.target("concepts"),
-
-
-rule claims:
-    input:
-        sweep.target("claims"),
-
-
-rule figures:
-    input:
-        sweep.target("figures"),
-
-
-rule bundle:
-    input:
-        sweep.target("bundle"),
-
-
-rule report:
-    input:
-        sweep.target("report"),
+    rule:
+        name:
+            f"all_{target}"
+        input:
+            sweep.target(target),
+        localrule: True

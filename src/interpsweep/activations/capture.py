@@ -12,7 +12,7 @@ import math
 import shutil
 import time
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ from interpsweep.activations.rows import RowPlan, Window
 from interpsweep.activations.statistics import write_statistics
 from interpsweep.activations.writer import Background, ChunkWriter
 from interpsweep.config.activations import CaptureItem
-from interpsweep.context import Context, Stopped
+from interpsweep.context import Context, Item, Stopped
 from interpsweep.corpora.artifact import Corpus
 from interpsweep.errors import UserError
 from interpsweep.models.batches import length_batches
@@ -32,9 +32,6 @@ from interpsweep.models.halving import Halving
 from interpsweep.models.load import DTYPES, load_model
 from interpsweep.spec import canonical_json
 from interpsweep.tables import write_json
-
-if TYPE_CHECKING:
-    from interpsweep.jobs import Item
 
 
 def run(items: list[Item], ctx: Context) -> None:

@@ -18,10 +18,10 @@ from interpsweep.activations.rows import RowPlan
 from interpsweep.activations.statistics import write_statistics
 from interpsweep.activations.writer import ChunkWriter
 from interpsweep.config.activations import CaptureItem
+from interpsweep.config.sites import site_layer
 from interpsweep.context import Context, Stopped
 from interpsweep.corpora.artifact import Corpus
 from interpsweep.corpora.planted import Planted
-from interpsweep.models.sites import site_layer
 from interpsweep.tables import write_json
 from interpsweep.worlds.planted import BLOCK, rotation
 

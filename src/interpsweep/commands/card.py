@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 from interpsweep.spec import DIGEST_IN_NAME
 from interpsweep.store import Store
-
-if TYPE_CHECKING:
-    from interpsweep.commands.export import Exported
 
 # metrics in the table of a card, by their names without version, in this order
 SHOWN = ("l0", "explained_variance", "ce_recovered", "kl_recovered", "dead_fraction")
@@ -81,6 +79,17 @@ sae = load("{folder}", device="cpu")  # torch; interpsweep.saes.artifact.Diction
 ```
 
 """
+
+
+@dataclass(frozen=True)
+class Exported:
+    """One SAE of an export."""
+
+    folder: str  # in the export, POSIX
+    at: dict[str, Any]
+    manifest: dict[str, Any]
+    cfg: dict[str, Any]  # what SAELens reads of it
+    scores: dict[str, Any]  # of stage `evaluate`; empty if it has not run
 
 
 def model_card(sweep: str, saes: Sequence[Exported], store: Store, license_: str = "") -> str:

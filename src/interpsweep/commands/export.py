@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 import shutil
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from interpsweep import driver
-from interpsweep.commands.card import model_card
+from interpsweep.commands.card import Exported, model_card
 from interpsweep.errors import UserError, nearest
 from interpsweep.plan import Plan
 from interpsweep.plan.items import PlannedItem
@@ -29,17 +28,6 @@ KEYS = {
 }
 SCORES = "metrics.json"
 _DIGEST = re.compile(r"[0-9a-f]{4,64}")
-
-
-@dataclass(frozen=True)
-class Exported:
-    """One SAE of an export."""
-
-    folder: str  # in the export, POSIX
-    at: dict[str, Any]
-    manifest: dict[str, Any]
-    cfg: dict[str, Any]  # what SAELens reads of it
-    scores: dict[str, Any]  # of stage `evaluate`; empty if it has not run
 
 
 def export_saes(
@@ -116,7 +104,7 @@ def _text(value: Any) -> str:
 def _digits(text: str) -> str:
     """The first digits of the digest that `text` or the folder of that name stands for."""
     path = Path(text)
-    start = path.resolve().name[-DIGEST_IN_NAME:] if path.exists() else text
+    start = (path / MANIFEST).resolve().parent.name[-DIGEST_IN_NAME:] if path.exists() else text
     if not _DIGEST.fullmatch(start):
         raise UserError(
             f"{text}: neither conditions (site=...,width=...), nor the first digits of a digest, "

@@ -12,11 +12,11 @@ from rich.console import Console
 from rich.table import Table
 
 from interpsweep.plan import Plan
-from interpsweep.plan.build import input_digests
 from interpsweep.plan.jobs import Job
 from interpsweep.plan.resources import Request, Requests
 from interpsweep.plan.schedule import forecast
 from interpsweep.profiles import Profile, has_gpu
+from interpsweep.spec import input_digests
 from interpsweep.stages import STAGES
 from interpsweep.store import Store
 

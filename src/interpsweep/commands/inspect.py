@@ -83,7 +83,7 @@ def show_status(configs: list[Path]) -> None:
 
 def _stale(plan: Plan, store: Store) -> set[str]:
     """Items that the last run of this sweep wanted and the configuration no longer does."""
-    root = store.root / ".roots" / f"{plan.sweep.sweep}.json"
+    root = store.registered(plan.sweep.sweep)
     if not root.exists():
         return set()
     return set(json.loads(root.read_text())["items"]) - set(plan.items.by_digest)

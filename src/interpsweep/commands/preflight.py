@@ -30,7 +30,7 @@ def preflight(plan: Plan, store: Store) -> None:
             continue
         print(f"checking the sites of model {model.name} (once)", flush=True)
         asked = {**question, "externals": externals(plan.lock)}
-        command = [sys.executable, "-m", "interpsweep.models.check"]
+        command = [sys.executable, "-m", "interpsweep.commands.check_model"]
         result = subprocess.run(
             command, input=json.dumps(asked), capture_output=True, text=True, check=False
         )

@@ -64,7 +64,8 @@ def say_what_would_run(plan: Plan, store: Store) -> None:
 
 def snakemake_command(configs: list[Path], cores: int, target: str, profile: str) -> list[str]:
     """The Snakemake call behind `interpsweep run`."""
-    command = [sys.executable, "-m", "snakemake", target, "--workflow-profile", profile]
+    rule = f"all_{target}" if target in {stage.target for stage in STAGES.values()} else target
+    command = [sys.executable, "-m", "snakemake", rule, "--workflow-profile", profile]
     command += ["--configfile", *map(str, configs)]
     local = not read_profile(profile).cluster
     if cores or local:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import field_validator
 
 from interpsweep.config.base import Section, field
-from interpsweep.models.sites import expand_sites
+from interpsweep.config.sites import expand_sites
 
 
 class CaptureSettings(Section):

@@ -33,6 +33,16 @@ def own_fields(section: type[SectionT], settings: Mapping[str, Any]) -> SectionT
     return section(**{name: settings[name] for name in section.model_fields if name in settings})
 
 
+def merge_values(base: Any, over: Any) -> Any:
+    """`over` on top of `base`: mappings merge key by key, anything else replaces."""
+    if isinstance(base, dict) and isinstance(over, dict):
+        return {
+            **base,
+            **{key: merge_values(base.get(key), value) for key, value in over.items()},
+        }
+    return over
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, Section):
         return value.identity()

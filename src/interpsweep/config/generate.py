@@ -18,7 +18,7 @@ from pydantic_core import PydanticUndefined
 from ruamel.yaml import YAML
 
 from interpsweep.config.base import Section
-from interpsweep.config.load import sections_in
+from interpsweep.config.mistakes import sections_in
 from interpsweep.config.sweep import Sweep
 
 SCHEMA, DEFAULTS, PAGE = "config/schema.json", "config/defaults.yaml", "docs/config.md"

@@ -7,33 +7,17 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
+from interpsweep.config.mistakes import Key, what_is_wrong
 from interpsweep.config.sweep import Sweep
-from interpsweep.errors import UserError, nearest
+from interpsweep.errors import UserError
 
-Key = tuple[str | int, ...]
 Lines = dict[Key, str]  # where each key was last set, as "file:line"
 
-_SHORT = {
-    "missing": "this key is required",
-    "union_tag_not_found": "this key is required",
-    "int_parsing": "must be a whole number",
-    "int_type": "must be a whole number",
-    "int_from_float": "must be a whole number",
-    "float_parsing": "must be a number",
-    "float_type": "must be a number",
-    "string_type": "must be text",
-    "tuple_type": "must be a list, such as [1, 2]",
-    "list_type": "must be a list, such as [1, 2]",
-    "model_type": "must be a section of keys and values",
-    "model_attributes_type": "must be a section of keys and values",
-    "dict_type": "must be a section of keys and values",
-    "invalid_key": "keys must be text",
-}
 _DOTTED = re.compile(r"([a-z_]+(?:\.[a-z_]+|\[\d+\])*): ")
 
 
@@ -54,16 +38,6 @@ def merge_files(paths: list[Path]) -> tuple[dict[str, Any], Lines]:
     for path in paths:
         _merge(merged, _read(path), lines, (), path)
     return merged, lines
-
-
-def merge_values(base: Any, over: Any) -> Any:
-    """`over` on top of `base`: mappings merge key by key, anything else replaces."""
-    if isinstance(base, dict) and isinstance(over, dict):
-        return {
-            **base,
-            **{key: merge_values(base.get(key), value) for key, value in over.items()},
-        }
-    return over
 
 
 def validate(data: dict[str, Any], lines: Lines | None = None) -> Sweep:
@@ -136,25 +110,10 @@ def _explain(error: dict[str, Any], data: dict[str, Any], lines: Lines) -> str:
     place = _key_in_data(tuple(error["loc"]), data, keep_last=missing or "extra" in error["type"])
     if error["type"].startswith("union_tag"):
         place = (*place, error["ctx"]["discriminator"].strip("'"))
-    place, text = _own_place(what_is_wrong(error), place, data)
+    place, text = _own_place(what_is_wrong(error, Sweep), place, data)
     where = _nearest_line(place[:-1] if missing else place, lines)
     dotted = "".join(f"[{k}]" if isinstance(k, int) else f".{k}" for k in place).lstrip(".")
     return f"{where}: {dotted or 'configuration'}: {text}"
-
-
-def what_is_wrong(error: dict[str, Any]) -> str:
-    """What an error of pydantic says, in the words of YAML and with the nearest valid name."""
-    kind, context, loc = error["type"], error.get("ctx", {}), tuple(error["loc"])
-    if kind == "extra_forbidden":
-        return "no such key" + nearest(str(loc[-1]), _known_keys(loc[:-1]))
-    if kind == "union_tag_invalid":
-        known = context["expected_tags"].replace("'", "").split(", ")
-        return f"{context['tag']!r} is none of {', '.join(known)}{nearest(context['tag'], known)}"
-    said = error["msg"].replace("Value error, ", "").replace("Input should be", "must be")
-    text = _SHORT.get(kind, said)
-    if kind.startswith(("missing", "union_tag")) or isinstance(error["input"], dict | list):
-        return text
-    return f"{text} (got {'null' if error['input'] is None else repr(error['input'])})"
 
 
 def _key_in_data(loc: Key, data: Any, *, keep_last: bool) -> Key:
@@ -191,35 +150,3 @@ def _nearest_line(place: Key, lines: Lines) -> str:
         if place[:end] in lines:
             return lines[place[:end]]
     return lines.get((), "configuration")
-
-
-def _known_keys(loc: Key) -> list[str]:
-    """The valid keys of the section at a pydantic location (tags of unions included in it)."""
-    models: list[Any] = [Sweep]
-    for part in loc:
-        if isinstance(part, int):
-            continue
-        inner = [
-            found
-            for model in models
-            if part in model.model_fields
-            for found in sections_in(model.model_fields[part].annotation)
-        ]
-        tagged = [model for model in models if _tag(model) == part]
-        models = inner or tagged or models
-    return sorted({name for model in models for name in model.model_fields})
-
-
-def sections_in(annotation: Any) -> list[type[BaseModel]]:
-    """Every section class that a type annotation mentions."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    found = []
-    for inner in getattr(annotation, "__args__", ()):
-        found += sections_in(inner)
-    return found
-
-
-def _tag(model: type[BaseModel]) -> Any:
-    tag = model.model_fields.get("source") or model.model_fields.get("kind")
-    return tag.default if tag is not None else None

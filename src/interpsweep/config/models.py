@@ -9,9 +9,9 @@ from pydantic import Field, field_validator, model_validator
 from interpsweep.config.base import Section, field
 from interpsweep.config.corpora import LanguageSettings
 from interpsweep.config.imports import ImportedSAE, ImportEntry
+from interpsweep.config.sites import expand_sites
 from interpsweep.config.worlds import WorldSettings
 from interpsweep.errors import nearest
-from interpsweep.models.sites import expand_sites
 
 Dtype = Literal["float32", "float16", "bfloat16"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pydantic import field_validator
 
 from interpsweep.config.base import Section, field
+from interpsweep.config.figures import FIGURES
 from interpsweep.errors import nearest
-from interpsweep.figures.registry import FIGURES
 
 
 class FigureStyle(Section):

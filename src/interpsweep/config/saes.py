@@ -10,8 +10,8 @@ from typing import Any, Literal
 from pydantic import ValidationError, field_validator, model_validator
 
 from interpsweep.config.base import Section, field
+from interpsweep.config.sites import site_layer
 from interpsweep.errors import nearest
-from interpsweep.models.sites import site_layer
 
 # A new architecture is one file in this folder; its name is the name users write.
 _ARCHITECTURE_FILES = Path(__file__).parent.parent / "saes" / "architectures"

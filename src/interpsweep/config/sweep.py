@@ -15,11 +15,12 @@ from interpsweep.config.analysis import (
     MatchSettings,
     TreeSettings,
 )
-from interpsweep.config.base import Section, field
+from interpsweep.config.base import Section, field, merge_values
 from interpsweep.config.corpora import CorpusSettings, GeneratedCorpus
 from interpsweep.config.inference import EncodeSettings, EvaluateSettings
 from interpsweep.config.landscape import LandscapeSettings
 from interpsweep.config.meta import MetaSettings
+from interpsweep.config.mistakes import what_is_wrong
 from interpsweep.config.models import Model
 from interpsweep.config.pictures import FiguresSection, ReportSection
 from interpsweep.config.probes import ProbesSettings
@@ -211,8 +212,6 @@ class Sweep(Overridable):
 
     def sections(self, model: str, site: str | None = None) -> Overridable:
         """The sections as they hold for a model (and one of its sites): overrides applied."""
-        from interpsweep.config.load import merge_values, what_is_wrong
-
         place, entry = next((i, m) for i, m in enumerate(self.models) if m.name == model)
         merged = merge_values(self._written, entry.overrides)
         if site is not None:
@@ -223,5 +222,5 @@ class Sweep(Overridable):
             first: Any = error.errors()[0]
             where = ".".join(["overrides", *(str(part) for part in first["loc"])])
             below = f".sites[{entry.site_entry(site)}]" if site else ""
-            what = what_is_wrong(first)
+            what = what_is_wrong(first, Overridable)
             raise ValueError(f"models[{place}]{below}.{where}: {what}") from None

@@ -16,10 +16,10 @@ import jinja2
 import pandas as pd
 from matplotlib.figure import Figure as Drawing
 
+from interpsweep.config.figures import FIGURES, Figure
 from interpsweep.config.pictures import DrawSettings, FigureStyle
 from interpsweep.errors import UserError, nearest
 from interpsweep.figures import style as house_style
-from interpsweep.figures.registry import FIGURES, Figure
 from interpsweep.figures.sources import Sources, gather
 from interpsweep.tables import write_parquet
 

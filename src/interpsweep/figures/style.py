@@ -19,7 +19,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from interpsweep.config.pictures import FigureStyle
-from interpsweep.models.sites import depth
+from interpsweep.config.sites import depth
 
 # Okabe and Ito's palette: told apart under the common forms of colour blindness.
 ORANGE, SKY, GREEN, YELLOW = "#E69F00", "#56B4E9", "#009E73", "#F0E442"

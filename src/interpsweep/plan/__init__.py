@@ -1,7 +1,7 @@
 """From a sweep's configuration to the exact items, jobs and readable results it means.
 
 `pipeline.py` writes every item's spec, `jobs.py` groups items into jobs, `build.py` puts the two
-together, `work.py` says what each item takes and `estimate.py` what all of it will cost. Nothing
+together, `estimate.py` says what all of it will cost. Nothing
 here touches torch, numpy or data.
 """
 

@@ -11,9 +11,10 @@ from typing import Any
 from interpsweep.config.sweep import Sweep
 from interpsweep.lock import Lock, externals
 from interpsweep.plan.items import Items, PlannedItem
-from interpsweep.plan.jobs import Face, Job, faces, group_jobs, readable_name
+from interpsweep.plan.jobs import Job, Listing, group_jobs, listings, readable_name
 from interpsweep.plan.pipeline import plan_items
-from interpsweep.spec import DIGEST_IN_NAME, digest
+from interpsweep.spec import DIGEST_IN_NAME, digest, input_digests
+from interpsweep.stages import STAGES
 from interpsweep.store import Store
 from interpsweep.store.layout import MANIFEST
 
@@ -26,7 +27,7 @@ class Plan:
     lock: Lock
     items: Items
     jobs: tuple[Job, ...]
-    faces: tuple[Face, ...]
+    listings: tuple[Listing, ...]
 
     @cached_property
     def digest(self) -> str:
@@ -44,9 +45,9 @@ class Plan:
         return {job.digest: job for job in self.jobs}
 
     @cached_property
-    def face(self) -> dict[str, Face]:
+    def listing(self) -> dict[str, Listing]:
         """Path -> readable file."""
-        return {face.path: face for face in self.faces}
+        return {listing.path: listing for listing in self.listings}
 
     @cached_property
     def pictures(self) -> dict[str, str]:
@@ -60,10 +61,8 @@ class Plan:
         """Activations -> the index files of every job that reads them."""
         found: dict[str, dict[str, None]] = {}
         for item in self.items.by_digest.values():
-            for role in ("activations", "targets", "later"):
-                wanted = item.spec["inputs"].get(role)
-                if wanted is not None:
-                    found.setdefault(wanted, {})[self.job_of[item.digest].index] = None
+            for acts in self.activations(item):
+                found.setdefault(acts, {})[self.job_of[item.digest].index] = None
         return {acts: list(paths) for acts, paths in found.items()}
 
     @cached_property
@@ -75,6 +74,11 @@ class Plan:
             f"store/.jobs/reclaim/{acts}-{digest(sorted(paths))[:DIGEST_IN_NAME]}.json": acts
             for acts, paths in self.readers.items()
         }
+
+    def activations(self, item: PlannedItem) -> list[str]:
+        """The activations that an item reads: those of its site, of one it predicts, of a later."""
+        inputs = input_digests(item.spec)
+        return [digest for digest in inputs if self.items.by_digest[digest].stage == "capture"]
 
     def members(self, job: Job) -> list[PlannedItem]:
         """The items of a job."""
@@ -112,7 +116,7 @@ class Plan:
     def outside(self, job: Job) -> dict[str, str]:
         """Content digest -> reference, of the outside inputs that the items of a job name."""
         known = externals(self.lock)
-        if not known or job.stage == "bundle":  # it names all of them and opens none
+        if not known or not STAGES[job.stage].opens_outside:
             return {}
         named = {text for item in self.members(job) for text in _strings(item.spec["settings"])}
         return {content: known[content] for content in sorted(named & known.keys())}
@@ -122,7 +126,7 @@ def build_plan(sweep: Sweep, lock: Lock) -> Plan:
     """Plan a sweep. Raises UserError if `lock` lacks an outside input that the sweep uses."""
     items = plan_items(sweep, lock)
     jobs = tuple(group_jobs(items, sweep.run.pack))
-    return Plan(sweep, lock, items, jobs, tuple(faces(items, sweep.sweep)))
+    return Plan(sweep, lock, items, jobs, tuple(listings(items, sweep.sweep)))
 
 
 def there(store: Store, item: PlannedItem) -> bool:
@@ -137,11 +141,3 @@ def _strings(value: Any) -> Iterator[str]:
     elif isinstance(value, dict | list):
         for inner in value.values() if isinstance(value, dict) else value:
             yield from _strings(inner)
-
-
-def input_digests(spec: dict[str, Any]) -> list[str]:
-    """Every digest that a spec names as input."""
-    found = []
-    for wanted in spec["inputs"].values():
-        found += wanted if isinstance(wanted, list) else [wanted]
-    return found

@@ -5,30 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from interpsweep.config.figures import FIGURES, Figure
 from interpsweep.config.sweep import Sweep
-from interpsweep.figures.registry import FIGURES, Figure
 from interpsweep.lock import Lock
 from interpsweep.plan.families import is_family
 from interpsweep.plan.items import FAMILY, Coordinates, Items, PlannedItem
-from interpsweep.plan.saes import SAES
 from interpsweep.spec import canonical_json
-
-_CLAIM_ROLES = {
-    "saes": SAES,
-    "evaluations": ("evaluate",),
-    "codes": ("encode",),
-    "matches": ("match",),
-    "trees": ("tree",),
-    "geometries": ("geometry",),
-    "landscapes": ("landscape",),
-    "metas": ("meta",),
-    "concepts": ("concepts",),
-}
+from interpsweep.stages import STAGES
 
 
 def plan_claims(items: Items, sweep: Sweep) -> str:
     """Plan the claims, which read every analysis of the sweep; return their digest."""
-    chosen = {role: items.of(*stages) for role, stages in _CLAIM_ROLES.items()}
+    stages: dict[str, list[str]] = {}
+    for name in STAGES["claims"].reads:
+        stages.setdefault(STAGES[name].kind, []).append(name)
+    chosen = {kind: items.of(*names) for kind, names in stages.items()}
     for role, direction in (("controls", "seed"), ("levels", "levels")):
         chosen[role] = items.of("tree", direction=direction)
     for role in ("trees", "matches"):
@@ -36,8 +27,7 @@ def plan_claims(items: Items, sweep: Sweep) -> str:
     inputs: dict[str, Any] = {
         role: [item.digest for item in found] for role, found in chosen.items()
     }
-    inputs["corpora"] = [item.digest for item in items.of("corpus")]
-    index = _index([item for found in chosen.values() for item in found] + items.of("corpus"))
+    index = _index(item for found in chosen.values() for item in found)
     # families are tested for shapes as clusters are
     settings = {**sweep.claims.identity(), "geometry": sweep.geometry.identity(), "index": index}
     return items.add("claims", settings, inputs, {})

@@ -11,8 +11,9 @@ from interpsweep.lock import model_of
 from interpsweep.models.identity import resolve_path
 from interpsweep.plan.build import Plan
 from interpsweep.plan.items import PlannedItem
-from interpsweep.plan.work import Shape, Work, item_work
 from interpsweep.spec import digest
+from interpsweep.stages import STAGES
+from interpsweep.stages.sizes import Shape, Sizes, Work
 from interpsweep.store import Store
 
 
@@ -48,23 +49,25 @@ def estimate(plan: Plan, store: Store) -> dict[str, Cost]:
 
 
 def job_work(plan: Plan, items: list[PlannedItem], shapes: dict[str, Shape]) -> Work:
-    """What a job takes to make some of its items."""
-    found = [item_work(plan, item, shape_of(item, shapes)) for item in items]
-    if items and items[0].stage == "capture":  # one forward pass for all sites
-        size = sum(work.bytes for work in found)
-        seconds = sum(work.seconds for work in found)
-        return Work(found[0].tokens, size, max(work.flop for work in found), seconds)
+    """What a job takes to make some of its items, all of one stage."""
+    if not items:
+        return Work()
+    stage = STAGES[items[0].stage]
+    found = [stage.work(sizes_of(plan, item, shapes)) for item in items]
+    tokens = [work.tokens for work in found]
+    flop = [work.flop for work in found]
     return Work(
-        tokens=sum(work.tokens for work in found),
+        tokens=tokens[0] if stage.one_pass else sum(tokens),
         bytes=sum(work.bytes for work in found),
-        flop=sum(work.flop for work in found),
+        flop=max(flop) if stage.one_pass else sum(flop),
         seconds=sum(work.seconds for work in found),
     )
 
 
-def shape_of(item: PlannedItem, shapes: dict[str, Shape]) -> Shape:
-    """The shape of the model that an item is about."""
-    return shapes.get(item.at.get("model", ""), Shape())
+def sizes_of(plan: Plan, item: PlannedItem, shapes: dict[str, Shape]) -> Sizes:
+    """What the work and memory of an item are told from."""
+    shape = shapes.get(item.at.get("model", ""), Shape())
+    return Sizes(item, plan.items.by_digest, shape, plan.sweep.run.workers)
 
 
 def model_shapes(plan: Plan, store: Store) -> dict[str, Shape]:

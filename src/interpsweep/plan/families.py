@@ -12,8 +12,8 @@ from itertools import combinations, pairwise
 from typing import Any
 
 from interpsweep.config.saes import nested_widths
+from interpsweep.config.sites import site_kind
 from interpsweep.config.sweep import Overridable
-from interpsweep.models.sites import site_kind
 from interpsweep.plan.items import FAMILY, Coordinates, Items, PlannedItem
 from interpsweep.plan.saes import SAES
 

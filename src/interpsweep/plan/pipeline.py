@@ -7,16 +7,18 @@ below it.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
-from interpsweep.config.probes import ProbesSettings
+from interpsweep.config.sites import site_layer
 from interpsweep.config.sweep import Overridable, Sweep
 from interpsweep.lock import Lock, content_of, model_of, tokenizer_of
-from interpsweep.models.sites import next_site, site_layer
 from interpsweep.plan.collect import plan_bundle, plan_claims, plan_figures, plan_report
-from interpsweep.plan.families import layer_matches, space_of, trees, width_and_seed_matches
+from interpsweep.plan.families import layer_matches, trees, width_and_seed_matches
 from interpsweep.plan.items import Coordinates, Items
 from interpsweep.plan.saes import output_of, place_of, saes_of
+from interpsweep.stages import STAGES
+from interpsweep.stages.record import Place
 
 
 def plan_items(sweep: Sweep, lock: Lock) -> Items:
@@ -81,59 +83,28 @@ def _site_items(
     site: str,
 ) -> None:
     at = _at(model, site)
-    acts, corpus = captured[site], inputs["corpus"]
     labelled = sections.corpus.labelled and (model.source != "world" or model.world.labelled)
-    if labelled:
-        items.add(
-            "concepts",
-            sections.concepts.identity(),
-            {"activations": acts, "corpus": corpus},
-            at,
-        )
+    read = {**inputs, "activations": captured[site]}
+    place = Place(sections, site, identity, labelled, captured, read)
+    _of_each(items, "site", place, at)
     for stage, settings in saes_of(sections, model, site, lock):
-        here = {**at, **place_of(settings)}
-        output = output_of(settings)
+        here, output = {**at, **place_of(settings)}, output_of(settings)
         predicts = {} if output is None else {"targets": captured[output]}
-        read_first = {"activations": acts, "corpus": corpus}
-        sae = items.add(stage, settings.identity(), {**read_first, **predicts}, here)
-        place = {"site": site, **({} if output is None else {"output_site": output})}
-        items.add(
-            "evaluate",
-            {**sections.evaluate.identity(), **place, "model": identity},
-            {**inputs, **predicts, "sae": sae, "activations": acts},
-            here,
-        )
-        read = {**read_first, "sae": sae}
-        codes = items.add("encode", sections.encode.identity(), read, here)
-        space = {**read, "codes": codes, "activations": space_of(items.by_digest[sae])}
-        items.add("geometry", sections.geometry.identity(), space, here)
-        items.add("meta", sections.meta.identity(), {"sae": sae}, here)
-        probed = sections.probes.methods and (labelled or sections.probes.first_letters)
-        if probed and output is None:  # a transcoder reconstructs other activations than it reads
-            asked, further = _judged(sections.probes, site, captured, identity, inputs)
-            items.add("probe", asked, {**read, "codes": codes, **further}, here)
-        items.add("landscape", sections.landscape.identity(), {"sae": sae, "codes": codes}, here)
+        first = {**place.inputs("activations", "corpus"), **predicts}
+        sae = items.add(stage, settings.identity(), first, here)
+        around = {**read, **predicts, "sae": sae}
+        _of_each(items, "sae", replace(place, read=around, output=output), here)
     width_and_seed_matches(items, sections, at)
     trees(items, sections, at)
 
 
-def _judged(
-    probes: ProbesSettings,
-    site: str,
-    captured: dict[str, str],
-    identity: dict[str, Any],
-    inputs: dict[str, Any],
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Settings of probes, and inputs beside those of every item: the next site, if it judges."""
-    settings = probes.identity()
-    if "ablation" not in probes.methods:
-        return settings, {}
-    later = None if identity["source"] == "world" else next_site(site, captured)
-    if later is None:
-        return {**settings, "site": site}, {}
-    place = {"site": site, "later_site": later, "model": identity}
-    model = {role: digest for role, digest in inputs.items() if role == "model"}
-    return {**settings, **place}, {**model, "later": captured[later]}
+def _of_each(items: Items, kind: str, place: Place, at: Coordinates) -> None:
+    """The items of the stages that make one of each site, or of each SAE."""
+    for stage in STAGES.values():
+        if stage.of_each == kind and stage.wants is not None:
+            wanted = stage.wants(place)
+            if wanted is not None:
+                place.read[stage.kind] = items.add(stage.name, *wanted, at)
 
 
 def _at(model: Any, site: str) -> Coordinates:

@@ -6,12 +6,13 @@ from typing import Any
 
 from interpsweep.config.imports import ImportSettings
 from interpsweep.config.saes import TrainSettings
+from interpsweep.config.sites import site_layer
 from interpsweep.config.sweep import Overridable
 from interpsweep.errors import UserError, nearest
 from interpsweep.lock import Lock, import_of
-from interpsweep.models.sites import site_layer
+from interpsweep.stages import STAGES
 
-SAES = ("train", "import")  # the stages that make SAEs
+SAES = tuple(stage.name for stage in STAGES.values() if stage.kind == "saes")
 OWN = ("architecture", "sparsity", "d_sae", "seed")  # what tells the SAEs of a site apart
 SAESettings = TrainSettings | ImportSettings
 

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from markupsafe import Markup
 
-from interpsweep.figures.registry import FIGURES, Figure
+from interpsweep.config.figures import FIGURES, Figure
 from interpsweep.figures.sources import Source
 from interpsweep.report.text import paragraphs
 from interpsweep.store.layout import MANIFEST

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from interpsweep.errors import UserError
-from interpsweep.spec import DIGEST_IN_NAME
+from interpsweep.spec import DIGEST_IN_NAME, input_digests
 from interpsweep.store.layout import MANIFEST
 from interpsweep.store.seal import read_manifest
 
@@ -36,14 +36,6 @@ def ancestry(items: Iterable[Path]) -> dict[str, dict[str, Any]]:
             if digest not in found:
                 waiting.append(folders[digest[:DIGEST_IN_NAME]])
     return dict(sorted(found.items(), key=lambda pair: (pair[1]["stage"], pair[0])))
-
-
-def input_digests(spec: dict[str, Any]) -> list[str]:
-    """All digests among the inputs of a spec."""
-    flat = []
-    for value in spec.get("inputs", {}).values():
-        flat += value if isinstance(value, list) else [value]
-    return flat
 
 
 def _folders(items: list[Path]) -> dict[str, Path]:

@@ -13,8 +13,8 @@ from typing import Any
 import jinja2
 import pandas as pd
 
+from interpsweep.config.figures import CATEGORIES
 from interpsweep.config.pictures import ReportSettings
-from interpsweep.figures.registry import CATEGORIES
 from interpsweep.figures.sources import Source, gather
 from interpsweep.report.findings import findings
 from interpsweep.report.gallery import Picture, pictures

@@ -12,8 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from interpsweep.context import Context
-from interpsweep.jobs import Item
+from interpsweep.context import Context, Item
 from interpsweep.saes.checkpoints import Checkpoints
 from interpsweep.saes.trainer import Diverged, Trainer
 

@@ -44,10 +44,9 @@ from interpsweep.activations.artifact import Activations
 from interpsweep.activations.reader import check_paired
 from interpsweep.config.base import own_fields
 from interpsweep.config.inference import EvaluateSettings
-from interpsweep.context import Context, Stopped
+from interpsweep.context import Context, Item, Stopped
 from interpsweep.corpora.artifact import Corpus
 from interpsweep.errors import UserError
-from interpsweep.jobs import Item
 from interpsweep.models.halving import Halving
 from interpsweep.models.load import LoadedModel, load_model
 from interpsweep.saes import cosines

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from interpsweep.jobs import Item
+from interpsweep.context import Item
 from interpsweep.saes.breakdown import Groups, add
 from interpsweep.saes.load import LoadedSAE, encode_parts
 from interpsweep.saes.metrics import Firing, Reconstruction, Truth

@@ -36,9 +36,8 @@ from scipy.sparse import csr_matrix, vstack
 
 from interpsweep.config.base import own_fields
 from interpsweep.config.probes import ProbesSettings
-from interpsweep.context import Context, Stopped
+from interpsweep.context import Context, Item, Stopped
 from interpsweep.corpora.artifact import Corpus
-from interpsweep.jobs import Item
 from interpsweep.saes import ablation, absorption
 from interpsweep.saes.artifact import Dictionary
 from interpsweep.saes.asked import Asked, Judges, ask

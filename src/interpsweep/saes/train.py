@@ -17,9 +17,8 @@ import torch
 from interpsweep.activations.artifact import Activations, Statistics
 from interpsweep.activations.reader import Stream, check_paired
 from interpsweep.config.saes import TrainSettings
-from interpsweep.context import Context
+from interpsweep.context import Context, Item
 from interpsweep.errors import UserError, out_of_memory
-from interpsweep.jobs import Item
 from interpsweep.saes.bank import Batches, Member, train_bank
 from interpsweep.saes.checkpoints import Checkpoints
 from interpsweep.saes.describe import describe, site_of

@@ -1,8 +1,8 @@
 """The content-addressed store: artifacts named by the digest of what they stand for.
 
-`layout.py` says where things are, `manifest.py` what makes an item valid, `lease.py` keeps two
-live jobs off one item, `attempt.py` makes an item in a private folder and publishes it, `care.py`
-verifies, reclaims and collects garbage.
+`layout.py` says where things are, `manifest.py` what makes an item valid, `seal.py` and `check.py`
+find damage, `attempt.py` makes an item in a private folder and publishes it, `lease.py` keeps two
+live jobs off it, `history.py` knows how jobs ended, `outside.py` files that are not in the store.
 """
 
 from interpsweep.store.layout import Store

@@ -85,6 +85,10 @@ class Store:
         """Where a running job writes how far it is."""
         return self.root / ".progress" / f"{job[:DIGEST_IN_NAME]}.json"
 
+    def registered(self, sweep: str) -> Path:
+        """Where the items that a sweep wants are written down, anew at every run."""
+        return self.root / ".roots" / f"{sweep}.json"
+
     def history_path(self, job: str) -> Path:
         """Where it is written how the attempts at a job ended."""
         return self.root / ".history" / f"{job[:DIGEST_IN_NAME]}.json"

@@ -10,8 +10,8 @@ import re
 from typing import Any
 
 from interpsweep.config.imports import KIND, ImportedSAE, ImportSettings
+from interpsweep.config.sites import site_layer
 from interpsweep.errors import UserError
-from interpsweep.models.sites import site_layer
 from interpsweep.saes.formats import files as f
 
 # format, architecture, d_in, d_sae, sparsity, seed, hook, layer, centred: as far as known

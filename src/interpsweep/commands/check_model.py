@@ -1,4 +1,4 @@
-"""``python -m interpsweep.models.check``: does a model have these sites?
+"""``python -m interpsweep.commands.check_model``: does a model have these sites?
 
 Part of the preflight, in a process of its own so that the driver stays light. Reads the question
 as JSON from standard input and prints the width of every site and the model's size as JSON; a
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from interpsweep.config.models import Architecture
 from interpsweep.context import Context
 from interpsweep.errors import UserError
+from interpsweep.lock import openers
 
 if TYPE_CHECKING:
     from interpsweep.models.load import LoadedModel
@@ -32,7 +33,7 @@ def facts(question: dict[str, Any]) -> dict[str, Any]:
     if question["model"]["source"] == "world":
         widths = dict.fromkeys(question["sites"], question["width"])
         return {"name": question["name"], "widths": widths, "parameters": 0, "vocabulary": 0}
-    ctx = Context(device="cpu", externals=question["externals"])
+    ctx = Context(device="cpu", outside=openers(question["externals"]))
     if question["model"]["source"] != "trained":
         return _facts(load_model(question["model"], None, ctx), question)
     with tempfile.TemporaryDirectory() as folder:  # the same model, before it is trained

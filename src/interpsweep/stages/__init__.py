@@ -1,0 +1,55 @@
+"""The stages of a sweep, in the order of the pipeline: each module here is one, its record.
+
+`record.py` says what a record holds. A new stage that makes one item of each site or SAE is a
+module beside these and its name below; how the others' items lie in a sweep, `plan/` says.
+"""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+from interpsweep.stages import (
+    bundle,
+    capture,
+    claims,
+    concepts,
+    corpus,
+    encode,
+    evaluate,
+    figures,
+    geometry,
+    import_,
+    landscape,
+    match,
+    meta,
+    model,
+    probe,
+    report,
+    train,
+    tree,
+)
+from interpsweep.stages.record import Stage
+
+_IN_ORDER: tuple[ModuleType, ...] = (
+    model,
+    corpus,
+    capture,
+    train,
+    import_,
+    evaluate,
+    encode,
+    match,
+    tree,
+    geometry,
+    landscape,
+    probe,
+    meta,
+    concepts,
+    claims,
+    figures,
+    report,
+    bundle,
+)
+STAGES: dict[str, Stage] = {module.STAGE.name: module.STAGE for module in _IN_ORDER}
+
+__all__ = ["STAGES", "Stage"]
