@@ -25,7 +25,7 @@ class Stage:
 
 _ALL = (
     Stage("model", "models", "interpsweep.models.train", gpu=True, face="model"),
-    Stage("corpus", "corpora", "interpsweep.corpora.build", version=2, face="corpus"),
+    Stage("corpus", "corpora", "interpsweep.corpora.build", version=3, face="corpus"),
     Stage(
         "capture",
         "activations",
