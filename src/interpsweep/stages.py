@@ -40,7 +40,7 @@ _ALL = (
         "evaluate",
         "evaluations",
         "interpsweep.saes.evaluate",
-        version=2,
+        version=3,
         bank=True,
         gpu=True,
         face="evaluations",
