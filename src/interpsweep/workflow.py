@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from interpsweep.errors import UserError, disk_full, nearest, no_room
+from interpsweep.errors import UserError, for_user, nearest
 from interpsweep.face import current, same_bytes
 from interpsweep.figures.registry import FIGURES
 from interpsweep.store import Store
@@ -227,10 +227,7 @@ def open_workflow(snakemake_workflow: Any) -> Driver | Worker:
                 settle_leftovers(plan, Store(), plan.sweep.run.leftovers)
         there = driver.prepare(plan, dry=dry)
     except (UserError, OSError) as error:
-        if isinstance(error, OSError) and not disk_full(error):
-            raise
-        said = no_room(Path()) if isinstance(error, OSError) else error
-        print(f"interpsweep: {said}", file=sys.stderr, flush=True)
+        print(f"interpsweep: {for_user(error)}", file=sys.stderr, flush=True)
         os._exit(2)  # Snakemake would turn a SystemExit into a traceback
     on_gpu = gpu_stages(snakemake_workflow.resource_settings.overwrite_resources)
     return Driver(plan, there, on_gpu, settled=not (dry or FULL_EDGES))

@@ -47,7 +47,7 @@ def show_plan(configs: list[Path], profile: Profile) -> None:
     if size > free:
         console.print("[bold red]this does not fit on the disk[/]")
     for line in _contexts(plan):
-        console.print(line, highlight=False, markup=False)
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def _contexts(plan: Plan) -> Iterator[str]:
