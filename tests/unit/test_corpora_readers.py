@@ -160,6 +160,7 @@ def test_byte_order_marks_between_json_lines(tmp_path) -> None:
         ("a.jsonl", b"[" * 100_000, r"a\.jsonl, row 1: not JSON"),
         ("a.jsonl", b'{"text": ' + b"1" * 5000 + b"}", r"a\.jsonl, row 1: not JSON"),
         ("a.jsonl", b'{"text": "a"}\n[1]', r"row 2: no field 'text'.*the row is no object"),
+        ("a.jsonl", b'{\n "text": "one object in several lines"\n}', "row 1: not JSON"),
         ("a.jsonl", b'{"text": ["a"]}', r"row 1: field 'text' holds list"),
         ("a.jsonl.gz", b"{}", r"a\.jsonl\.gz, row 1: cannot be read .*pack it again"),
         ("a.txt.zst", b"{}", r"a\.txt\.zst, line 1: cannot be read .*pack it again"),

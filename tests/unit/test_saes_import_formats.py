@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from safetensors.numpy import save_file
+from safetensors.torch import save_file as save_torch
 
 import foreign_saes as foreign
 from foreign_saes import D_SAE, SITE, K, agrees, bring, x_of
@@ -196,6 +198,24 @@ def test_gemma_scope_2(world, tmp_path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("place", "hook"),
+    [
+        ("model.layers.7.output", "blocks.7.hook_resid_post"),
+        ("model.layers.11.self_attn.o_proj.input", "blocks.11.attn.hook_z"),
+        ("model.layers.3.post_feedforward_layernorm.output", "blocks.3.hook_mlp_out"),
+        ("model.layers.5.something.new", None),
+        ("elsewhere", None),
+    ],
+)
+def test_places_of_gemma_scope_2_are_hooks(tmp_path, place: str, hook: str | None) -> None:
+    foreign.write_gemma_scope_2(
+        tmp_path, jumprelu(), hf_hook_point_in=place, hf_hook_point_out=place
+    )
+    assert look(tmp_path).get("hook") == hook
+    assert look(tmp_path).get("layer") == (int(place.split(".")[2]) if "layers" in place else None)
+
+
+@pytest.mark.parametrize(
     ("config", "message"),
     [
         ({"type": "transcoder", "hf_hook_point_out": "model.layers.0.mlp"}, "a transcoder from"),
@@ -262,6 +282,40 @@ def test_llama_scope_without_a_norm_of_the_data(world, tmp_path, how: str) -> No
     acts = pre * (pre > 0.5)
     sae = bring(world, tmp_path / "a", tmp_path / "o")
     agrees(sae, x, acts, (acts @ t["W_dec"] + t["b_dec"]) / scale)
+
+
+def test_bfloat16_weights_are_read_exactly_and_negative_thresholds_are_0(world, tmp_path) -> None:
+    t = {name: torch.from_numpy(array).bfloat16() for name, array in jumprelu().items()}
+    t["threshold"][:4] *= -1  # a parameter that training may push below
+    foreign.write_saelens(tmp_path / "a", "jumprelu", foreign.base(D_IN), dtype="bfloat16")
+    save_torch(t, tmp_path / "a" / "sae_weights.safetensors")
+    sae = bring(world, tmp_path / "a", tmp_path / "o")
+    assert sae.threshold.dtype == torch.float32
+    torch.testing.assert_close(sae.threshold, t["threshold"].float(), rtol=0, atol=0)
+    x = x_of(world)
+    w = {name: tensor.float().numpy() for name, tensor in t.items()}
+    pre = (x - w["b_dec"]) @ w["W_enc"] + w["b_enc"]
+    acts = pre * (pre > np.maximum(w["threshold"], 0))
+    agrees(sae, x, acts, acts @ w["W_dec"] + w["b_dec"])
+
+
+def test_every_format_is_in_the_documentation() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "imports.md").read_text()
+    table = page.split("## Formats")[1].split("\n## ")[0]
+    rows = [line for line in table.splitlines() if line.startswith("| `")][1:]  # below the head
+    assert {row.split("`")[1] for row in rows} == set(imports.READERS) == set(files.WEIGHTS)
+    for format_, weights in files.WEIGHTS.items():
+        (row,) = [row for row in rows if row.startswith(f"| `{format_}`")]
+        assert f"`{weights}`" in row and files.CONFIGS.get(format_, weights) in row
+
+
+def test_the_page_on_compatibility_names_tests_that_are() -> None:
+    root = Path(__file__).parents[2]
+    page = (root / "docs" / "compatibility.md").read_text()
+    named = set(re.findall(r"`(test_\w+)`", page))
+    there = {name for file in (root / "tests").rglob("test_*.py")
+             for name in re.findall(r"def (test_\w+)", file.read_text())}  # fmt: skip
+    assert len(named) > 30 and named <= there
 
 
 def test_a_stated_factor_is_folded(world, tmp_path) -> None:

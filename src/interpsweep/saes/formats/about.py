@@ -148,8 +148,11 @@ def _gemma_scope_2(files: f.Files) -> About:
     cfg = files.json(f.CONFIG)
     place = _text(cfg.get("hf_hook_point_in")) or ""
     layer = re.search(r"layers\.(\d+)\.(.*)", place)
-    # the others have no hook that is the same place in every model
-    hooks = {"output": "hook_resid_post", "self_attn.o_proj.input": "attn.hook_z"}
+    hooks = {
+        "output": "hook_resid_post",
+        "self_attn.o_proj.input": "attn.hook_z",
+        "post_feedforward_layernorm.output": "hook_mlp_out",  # what the residual stream gets
+    }
     hook = hooks.get(layer[2]) if layer else None
     return {
         "architecture": {"jump_relu": "jumprelu"}.get(cfg.get("architecture", "")),
