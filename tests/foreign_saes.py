@@ -16,6 +16,7 @@ from interpsweep.saes.formats import about, files
 from interpsweep.saes.load import load
 
 D_SAE, K = 20, 3
+MEAN_NORM = 2.5  # of the activations of a Llama Scope
 SITE = "blocks.0.hook"
 
 
@@ -94,7 +95,7 @@ def write_llama_scope(folder: Path, tensors: dict, **params: object) -> None:
     plain = {"hook_point_in": SITE, "hook_point_out": SITE, "d_model": d_in, "d_sae": d_sae,
              "expansion_factor": 8, "act_fn": "jumprelu", "jump_relu_threshold": 0.5, "top_k": K,
              "norm_activation": "dataset-wise", "use_decoder_bias": True,
-             "dataset_average_activation_norm": {"in": 2.5, "out": 2.5},
+             "dataset_average_activation_norm": {"in": MEAN_NORM, "out": MEAN_NORM},
              "apply_decoder_bias_to_pre_encoder": False, "sparsity_include_decoder_norm": True}  # fmt: skip
     (folder / "hyperparams.json").write_text(json.dumps({**plain, **params}))
     theirs = {**linear(tensors), "decoder.bias": tensors["b_dec"]}

@@ -118,7 +118,6 @@ def make_file(name: str, content: bytes = b"x"):
         (make_file("cfg.json", b"{}"), "the weights beside it are missing"),
         (make_file("hyperparams.json", b"{}"), "that of Llama Scope, and its weights are missing"),
         (make_file("sae_weights.safetensors"), "whose cfg.json is missing, or a newer Llama Scope"),
-        (make_file("params.safetensors"), "of Gemma Scope 2, and its config.json is missing"),
         (make_file("lm_config.json"), "an SAE of Llamascopium"),
         (make_file("W_enc_3.safetensors"), "cross-layer transcoder"),
         (make_file("autoencoder.pth"), r"autoencoder\.pth is a pickle of a package that is not"),
@@ -178,6 +177,31 @@ def test_a_batch_topk_sae_without_a_threshold_is_no_silent_relu(world, tmp_path,
 
 
 # ---------------------------------------------------------------------------- what it computes
+
+
+@pytest.mark.parametrize(
+    ("folder", "hook"),
+    [
+        ("resid_post/layer_12_width_16k_l0_small", "blocks.12.hook_resid_post"),
+        ("attn_out_all/layer_3_width_65k_l0_big", "blocks.3.attn.hook_z"),
+        ("mlp_out/layer_7_width_1m_l0_medium", "blocks.7.hook_mlp_out"),
+    ],
+)
+def test_gemma_scope_2_without_a_configuration(tmp_path, folder: str, hook: str) -> None:
+    foreign.write_gemma_scope_2(tmp_path / folder, jumprelu())
+    (tmp_path / folder / "config.json").unlink()
+    known = look(tmp_path / folder)
+    assert known["format"] == "gemma_scope_2" and known["hook"] == hook
+    assert known["d_sae"] == {"16k": 1 << 14, "65k": 1 << 16, "1m": 1 << 20}[folder.split("_")[-3]]
+    assert "sparsity" not in known  # small, medium or big is no number: it has to be given
+
+
+def test_a_transcoder_of_gemma_scope_2_without_a_configuration(world, tmp_path) -> None:
+    folder = tmp_path / "transcoder_all" / "layer_0_width_16k_l0_small"
+    foreign.write_gemma_scope_2(folder, jumprelu())
+    (folder / "config.json").unlink()
+    with pytest.raises(UserError, match="only autoencoders can be imported"):
+        bring(world, folder, tmp_path / "o", d_sae=D_SAE)
 
 
 def test_gemma_scope_2(world, tmp_path) -> None:
@@ -243,7 +267,7 @@ def test_llama_scope(world, tmp_path, function: str, by_norm: bool) -> None:
                      "d_sae": D_SAE, "sparsity": K, "hook": SITE}  # fmt: skip
     # as the package that wrote it computes for inference: weights for activations as they are,
     # then decoder rows of norm 1, then the threshold
-    scale = np.sqrt(D_IN) / 2.5
+    scale = np.sqrt(D_IN) / foreign.MEAN_NORM
     norms = np.linalg.norm(t["W_dec"], axis=1) if by_norm else np.ones(D_SAE, np.float32)
     pre = (x @ t["W_enc"] + t["b_enc"] / scale) * norms
     acts = foreign.top_k(pre) if function == "topk" else pre * (pre > threshold)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from interpsweep.config.imports import KIND, ImportedSAE, ImportSettings
@@ -33,6 +35,14 @@ _CLASSES = {
 _SAELENS = frozenset({"hook_point", "hook_name", "architecture", "l1_coefficient", "model_name"})
 # Gemma Scope: what folders and repositories are called
 _HOOKS = {"res": "hook_resid_post", "mlp": "hook_mlp_out", "att": "attn.hook_z"}
+_HOOKS_2 = {  # places as configurations call them, and as folders do
+    "output": "hook_resid_post",
+    "self_attn.o_proj.input": "attn.hook_z",
+    "post_feedforward_layernorm.output": "hook_mlp_out",  # what the residual stream gets
+    "resid_post": "hook_resid_post",
+    "attn_out": "attn.hook_z",
+    "mlp_out": "hook_mlp_out",
+}
 
 
 def look(files: f.Files, wanted: str = "auto", name: str = "") -> About:
@@ -45,9 +55,9 @@ def look(files: f.Files, wanted: str = "auto", name: str = "") -> About:
     if found is None:
         told = files.other() or f"not an SAE of a known format ({', '.join(f.WEIGHTS)})"
         raise UserError(f"{files.name}: {told}: {files.remedy}")
-    readers = {
+    readers: dict[str, Callable[[f.Files], About]] = {
         "saelens": _saelens,
-        "gemma_scope_2": _gemma_scope_2,
+        "gemma_scope_2": partial(_gemma_scope_2, name=name),
         "llama_scope": _llama_scope,
         "sparsify": _sparsify,
         "dictionary_learning": _dictionary_learning,
@@ -144,22 +154,24 @@ def _gemma_scope(name: str) -> About:
     }
 
 
-def _gemma_scope_2(files: f.Files) -> About:
-    cfg = files.json(f.CONFIG)
-    place = _text(cfg.get("hf_hook_point_in")) or ""
-    layer = re.search(r"layers\.(\d+)\.(.*)", place)
-    hooks = {
-        "output": "hook_resid_post",
-        "self_attn.o_proj.input": "attn.hook_z",
-        "post_feedforward_layernorm.output": "hook_mlp_out",  # what the residual stream gets
-    }
-    hook = hooks.get(layer[2]) if layer else None
+def _gemma_scope_2(files: f.Files, name: str) -> About:
+    """What its configuration says; some have none, and their folders' names have to do."""
+    cfg = files.json(f.CONFIG) if files.find(f.CONFIG) is not None else {}
+    named = re.search(r"(resid_post|attn_out|mlp_out)[^/]*/layer_(\d+)_width_(\d+)([km]?)", name)
+    place = re.search(r"layers\.(\d+)\.(.*)", _text(cfg.get("hf_hook_point_in")) or "")
+    if place:
+        layer, hook = place[1], _HOOKS_2.get(place[2])
+    elif named and not cfg:
+        layer, hook = named[2], _HOOKS_2[named[1]]
+    else:
+        layer, hook = None, None
+    width = _width(int(named[3]), named[4]) if named and not cfg else None
     return {
-        "architecture": {"jump_relu": "jumprelu"}.get(cfg.get("architecture", "")),
-        "d_sae": _count(cfg.get("width")),
+        "architecture": "jumprelu",
+        "d_sae": _count(cfg.get("width")) or width,
         "sparsity": _positive(cfg.get("l0")),
-        "layer": int(layer[1]) if layer else None,
-        "hook": f"blocks.{layer[1]}.{hook}" if layer and hook else None,
+        "layer": None if layer is None else int(layer),
+        "hook": f"blocks.{layer}.{hook}" if hook else None,
     }
 
 

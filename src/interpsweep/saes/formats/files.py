@@ -29,9 +29,8 @@ WEIGHTS = {
     "sparsify": SPARSIFY,
     "dictionary_learning": DICTIONARY_LEARNING,
 }
-CONFIGS = {  # what goes with them; Gemma Scope's folder says all by its name
+CONFIGS = {  # what has to go with them; Gemma Scope's folders say all by their names
     "saelens": CFG,
-    "gemma_scope_2": CONFIG,
     "llama_scope": HYPERPARAMS,
     "sparsify": CFG,
     "dictionary_learning": CONFIG,

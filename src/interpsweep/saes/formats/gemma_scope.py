@@ -1,10 +1,11 @@
 """Gemma Scope: jumprelu SAEs, which never subtract the decoder bias.
 
-The first has ``params.npz`` only, the second ``params.safetensors`` and a ``config.json``.
+The first has ``params.npz`` only, the second ``params.safetensors`` and mostly a ``config.json``.
 """
 
 from __future__ import annotations
 
+import re
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -30,14 +31,17 @@ def read(files: f.Files) -> Foreign:
 
 def read_second(files: f.Files) -> Foreign:
     """An SAE of Gemma Scope 2; the transcoders beside them are refused."""
-    cfg, where = files.json(f.CONFIG), f"{files.name}/{f.CONFIG}"
+    cfg = files.json(f.CONFIG) if files.find(f.CONFIG) is not None else {}
+    where = f"{files.name}/{f.CONFIG}"
     if cfg.get("architecture", "jump_relu") != "jump_relu":
         raise UserError(f"{where}: architecture {cfg['architecture']!r} is not jump_relu")
     into, out = cfg.get("hf_hook_point_in"), cfg.get("hf_hook_point_out")
-    if cfg.get("type", "sae") != "sae" or cfg.get("affine_connection") or out not in (None, into):
+    called = re.search(r"transcoder|crosscoder|clt", files.name) if not cfg else None
+    another = cfg.get("type", "sae") != "sae" or cfg.get("affine_connection") or called
+    if another or out not in (None, into):
         raise UserError(
-            f"{where}: a {cfg.get('type', 'transcoder')} from {into} to {out}; only autoencoders "
-            "can be imported"
+            f"{where if cfg else files.name}: a {cfg.get('type', 'transcoder')} from {into} to "
+            f"{out}; only autoencoders can be imported"
         )
     name = f"{files.name}/{f.GEMMA_SCOPE_2}"
     arrays = read_tensors(files.need(f.GEMMA_SCOPE_2), name)

@@ -28,8 +28,8 @@ _TOLD = {
     "sae_weights.safetensors": "the weights may be SAELens', whose cfg.json is missing, or a newer "
     f"Llama Scope's (lm-saes), which are not read: {_SAVE}",
     "sae.safetensors": "the weights are those of sparsify, and its cfg.json is missing",
-    "params.safetensors": "the weights are those of Gemma Scope 2, and its config.json is missing",
 }
+_ENOUGH = ("params.npz", "params.safetensors")  # files that are an SAE by themselves
 _PICKLED = (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pkl.gz")
 _MANY = 8  # names that a message lists
 
@@ -60,4 +60,4 @@ def other_folder(folder: Path) -> str:
 
 def _holds_sae(folder: Path) -> bool:
     """Whether a folder looks as one with an SAE in it."""
-    return any((folder / name).is_file() for name in ("cfg.json", "params.npz", *_TOLD))
+    return any((folder / name).is_file() for name in (*_ENOUGH, *_TOLD))
