@@ -114,6 +114,31 @@ def test_a_bos_that_no_vocabulary_has(tmp_path, settings: dict, message: str) ->
     assert Tokenizer(folder, CHAT).prefix == [257]
     with pytest.raises(UserError, match=r"corpus\.prepend_bos: the BOS token '<x>'"):
         Tokenizer(folder, "<x>")
+    with pytest.raises(UserError, match=r"corpus\.prepend_bos: 'e' is a token of texts"):
+        Tokenizer(folder, "e")  # else every e of the texts were a mark
+
+
+def test_an_encoder_needs_no_bos(tmp_path) -> None:
+    folder = checkpoint(tmp_path / "m", bos=..., bos_token_id=5000)
+    fast = Fast.from_file(str(folder / "tokenizer.json"))
+    pair = [(token, fast.token_to_id(token)) for token in (END, CHAT)]
+    fast.post_processor = processors.TemplateProcessing(
+        single=f"{CHAT} $A {END}", special_tokens=pair
+    )
+    fast.save(str(folder / "tokenizer.json"))
+    tokenizer = Tokenizer(folder)
+    assert (tokenizer.prefix, tokenizer.suffix) == ([257], [256])
+    assert tokenizer.marks == f"{CHAT} ... {END}"
+    with pytest.raises(UserError, match="has marks of its own"):
+        Tokenizer(folder, END)
+
+
+def test_where_bytes_spell_everything_no_special_token_is_text(tmp_path) -> None:
+    folder = checkpoint(tmp_path / "m")
+    described = json.loads((folder / "tokenizer.json").read_text())
+    described["model"]["unk_token"] = END  # as some say that have no need of one
+    (folder / "tokenizer.json").write_text(json.dumps(described))
+    assert Tokenizer(folder, False).is_special[[256, 257]].all()
 
 
 def test_broken_tokenizer_files_are_named(tmp_path) -> None:

@@ -102,15 +102,25 @@ class Tokenizer:
     def is_special(self) -> np.ndarray:
         """bool (vocabulary,): tokens that stand for no text, wherever they are."""
         found = np.zeros(len(self.vocabulary), bool)
-        added = self._fast.get_added_tokens_decoder()
-        found[[i for i, token in added.items() if token.special]] = True
-        model = self._description["model"]
-        unknown = model.get("unk_token")
-        number = model.get("unk_id") if unknown is None else self._fast.token_to_id(unknown)
-        if number is not None:
-            found[number] = False  # it stands for text, one that the vocabulary lacks
+        found[self._special_added] = True
+        if (unknown := self._unknown) is not None:
+            found[unknown] = False  # it stands for text, one that the vocabulary lacks
         found[[*self.prefix, *self.suffix]] = True
         return found
+
+    @cached_property
+    def _special_added(self) -> list[int]:
+        added = self._fast.get_added_tokens_decoder()
+        return [number for number, token in added.items() if token.special]
+
+    @property
+    def _unknown(self) -> int | None:
+        """Id of what stands for text that the vocabulary lacks; none where bytes spell it out."""
+        model = self._description["model"]
+        if model.get("byte_fallback") or "ByteLevel" in _kinds(self._description["pre_tokenizer"]):
+            return None
+        token = model.get("unk_token")
+        return model.get("unk_id") if token is None else self._fast.token_to_id(token)
 
     @property
     def marks(self) -> str:
@@ -127,45 +137,58 @@ class Tokenizer:
         full = self._fast.encode("a", add_special_tokens=True).ids
         start = next(i for i in range(len(full)) if full[i : i + len(bare)] == bare)
         prefix, suffix = full[:start], full[start + len(bare) :]
-        try:
-            bos, of = self._bos()
-        except UserError:
-            if prepend_bos is True:
-                raise
-            bos, of = None, ""
+        bos = None if suffix else self._bos(prepend_bos is True)
         if suffix or (prefix and prefix != [bos]):
             if isinstance(prepend_bos, str):
                 raise UserError(
                     f"corpus.prepend_bos: {prepend_bos!r}: the tokenizer in {self.folder} has "
                     "marks of its own; true or false"
                 )
+            self._bos_of = ""
             return prefix, suffix  # a bidirectional model: its marks are part of the input
         if isinstance(prepend_bos, str):
-            bos, of = self._id(prepend_bos, "corpus.prepend_bos"), "corpus.prepend_bos"
+            bos = self._named(prepend_bos)
         elif prepend_bos and bos is None:
             self._note_no_bos()
-        if not prepend_bos or bos is None:
-            return [], []
-        self._bos_of = of
-        return [bos], []
+        return ([] if bos is None or not prepend_bos else [bos]), []
 
-    def _bos(self) -> tuple[int | None, str]:
-        """Id of the BOS token, and the file that names it. What is null there is none."""
+    def _named(self, token: str) -> int:
+        """Id of the token that the corpus names as BOS."""
+        self._bos_of = "corpus.prepend_bos"
+        number = self._id(token, self._bos_of)
+        if number not in self._special_added:
+            raise UserError(
+                f"{self._bos_of}: {token!r} is a token of texts; name a special one, which is "
+                "marked wherever it stands"
+            )
+        return number
+
+    def _bos(self, needed: bool) -> int | None:
+        """Id of the BOS token by the folder's settings; what is null there is none.
+
+        Raises UserError for one that no token has, if it is `needed`.
+        """
         for name in ("tokenizer_config.json", "special_tokens_map.json"):
             settings = _json(self.folder / name)
             if "bos_token" in settings:
+                self._bos_of = name
                 token = settings["bos_token"]
                 token = token.get("content") if isinstance(token, dict) else token
-                found = None if token is None else self._id(token, f"{self.folder / name}")
-                return found, name
+                found = self._find(token)
+                if token is None or found is not None or not needed:
+                    return found
+                return self._id(token, f"{self.folder / name}")
+        self._bos_of = "config.json"
         number = _json(self.folder / "config.json").get("bos_token_id")
-        if number is not None and self._token(number) is None:
-            raise UserError(
-                f"{self.folder / 'config.json'}: bos_token_id {number!r} is not in the vocabulary "
-                f"of {self._fast.get_vocab_size()} tokens; correct it, name a token as "
-                "corpus.prepend_bos, or set that to false"
-            )
-        return number, "config.json"
+        if number is None or self._token(number) is not None:
+            return number
+        if not needed:
+            return None
+        raise UserError(
+            f"{self.folder / 'config.json'}: bos_token_id {number!r} is not in the vocabulary "
+            f"of {self._fast.get_vocab_size()} tokens; correct it, name a token as "
+            "corpus.prepend_bos, or set that to false"
+        )
 
     def _note_no_bos(self) -> None:
         token = self._token(_json(self.folder / "config.json").get("bos_token_id"))
@@ -180,8 +203,11 @@ class Tokenizer:
         sound = type(number) is int and 0 <= number < 1 << 32
         return self._fast.id_to_token(number) if sound else None
 
+    def _find(self, token: Any) -> int | None:
+        return self._fast.token_to_id(token) if isinstance(token, str) else None
+
     def _id(self, token: Any, where: str) -> int:
-        number = self._fast.token_to_id(token) if isinstance(token, str) else None
+        number = self._find(token)
         if number is None:
             raise UserError(
                 f"{where}: the BOS token {token!r} is not in the vocabulary of {self.folder}; "
