@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from interpsweep.config.figures import FIGURES
-from interpsweep.errors import UserError, disk_full, nearest, no_room
+from interpsweep.errors import UserError, for_user, nearest
 from interpsweep.results import current, same_bytes
 from interpsweep.stages import STAGES
 from interpsweep.store import Store
@@ -290,10 +290,7 @@ def open_workflow(snakemake_workflow: Any, config: Mapping[str, Any]) -> SweepVi
                 settle_leftovers(plan, Store(), plan.sweep.run.leftovers)
         there = driver.prepare(plan, dry=dry)
     except (UserError, OSError) as error:
-        if isinstance(error, OSError) and not disk_full(error):
-            raise
-        said = no_room(Path()) if isinstance(error, OSError) else error
-        print(f"interpsweep: {said}", file=sys.stderr, flush=True)
+        print(f"interpsweep: {for_user(error)}", file=sys.stderr, flush=True)
         raise SystemExit(2) from None
     named = snakemake_workflow.modifier.modify_rulename  # `use rule * from ... as ..._*`
     on_gpu = gpu_stages(snakemake_workflow.resource_settings.overwrite_resources, named)
