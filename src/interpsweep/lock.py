@@ -13,9 +13,9 @@ An outside input is written as one reference: ``checkpoint:<path>``, ``hub:<repo
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from functools import partial
-import sys
 from pathlib import Path
 from typing import Any
 
