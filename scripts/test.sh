@@ -12,4 +12,4 @@ step "snakefmt" $bin/snakefmt --check --compact-diff -F Snakefile workflow
 step "snakemake --lint" scripts/lint-workflow.sh
 step "mypy" $bin/mypy
 step "documentation" $bin/mkdocs build --strict --quiet
-step "unit tests and planned work" $bin/pytest -n 2 tests/unit tests/dag
+step "unit tests and planned work" $bin/pytest -n 2 tests/unit tests/dag -m "not slow and not quick"

@@ -41,12 +41,12 @@ def test_every_look_at_it_works_without_its_files(folder, moved, capsys) -> None
 
 def test_making_the_corpus_needs_the_file_and_names_it(folder, moved) -> None:
     from interpsweep.context import Context
-    from interpsweep.lock import externals
+    from interpsweep.lock import externals, openers
 
     known = externals(read_lock(folder.config.with_suffix(".lock.json")))
     (digest,) = [d for d, name in known.items() if name == "text:texts/a.txt"]
     with pytest.raises(UserError, match=r"texts/a\.txt"):
-        Context(externals=known).external(digest)
+        Context(outside=openers(known)).external(digest)
 
 
 def test_a_file_that_matches_later_is_named_and_taken_in_by_the_lock(folder, capsys) -> None:

@@ -19,6 +19,8 @@ from interpsweep.store import Store
 from interpsweep.store.layout import MANIFEST
 from interpsweep.workflow import SweepView, WorkerView
 
+pytestmark = pytest.mark.quick
+
 PAGE = SNAKEFILE.parent / "docs" / "own-rules.md"
 RESULT = Path("edge-types.csv")
 

@@ -14,6 +14,8 @@ import foreign_saes as foreign
 from interpsweep.saes.artifact import Dictionary
 from places import Place
 
+pytestmark = pytest.mark.quick
+
 QUICK = ("config/config.yaml", "config/overlays/quick.yaml", "mine.yaml")
 SITE = "blocks.0.hook_resid_post"
 TOGETHER = ("l0.v2", "explained_variance.v2")

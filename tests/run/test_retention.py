@@ -1,16 +1,21 @@
-"""Reclaimed activations: gone from the disk, not missing, and the same bytes when needed again."""
+"""Reclaimed activations: gone from the disk, not missing, and the same bytes when needed again;
+what a width more and another style make."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
+import pytest
+
 from places import Place
+
+pytestmark = pytest.mark.quick
 
 QUICK = ("config/config.yaml", "config/overlays/quick.yaml", "frugal.yaml")
 
 
-def test_activations_are_reclaimed_and_come_back(tmp_path: Path) -> None:
+def test_activations_are_reclaimed_and_come_back_and_edits_make_what_is_new(tmp_path: Path) -> None:
     place = Place(tmp_path)
     overlay = place.root / "frugal.yaml"
     overlay.write_text("keep: {activations: until_trained}\n")
@@ -26,5 +31,27 @@ def test_activations_are_reclaimed_and_come_back(tmp_path: Path) -> None:
     place.run("run", *QUICK)
     again = json.loads((acts / "manifest.json").read_text())
     assert again["files"] == manifest["files"] and "reclaimed" not in again
+    after = place.items()
+    (came_back,) = [name for name in before if after[name] != before[name]]
+    assert place.root / came_back == acts
+    made = place.stages(set(after) - set(before))
+    # two seeds of one new width; its pairs with both neighbours and between the seeds (that of the
+    # two neighbours is there); a tree per family and one of the pair of seeds
+    counts = {
+        "train": 2,
+        "evaluate": 2,
+        "encode": 2,
+        "geometry": 2,
+        "landscape": 2,
+        "meta": 2,
+        "match": 5,
+        "tree": 3,
+    }
+    assert {stage: made.count(stage) for stage in counts} == counts
+    assert not {"model", "corpus", "concepts"} & set(made)
+
+    overlay.write_text(overlay.read_text() + "figures: {style: {dpi: 90}, draw: [pareto, edges]}\n")
+    before = place.items()
+    place.run("run", *QUICK)
     made = place.stages(set(place.items()) - set(before))
-    assert made.count("train") == 2
+    assert set(made) == {"figures", "report", "bundle"}

@@ -13,6 +13,8 @@ from interpsweep.activations.artifact import Activations
 from interpsweep.saes.artifact import Dictionary
 from places import Place
 
+pytestmark = pytest.mark.quick
+
 IN, OUT = "blocks.0.mlp.hook_post", "blocks.0.hook_mlp_out"
 D_IN, D_OUT, K = 64, 32, 4  # of the quick model
 SWEEP = f"""\

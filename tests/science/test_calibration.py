@@ -9,6 +9,7 @@ import pytest
 from scipy.stats import binomtest
 
 from benchmark_scripts import benchmark
+from markers import slow
 
 
 @pytest.fixture(scope="module")
@@ -16,7 +17,7 @@ def calibration():
     return benchmark("calibration")
 
 
-@pytest.mark.parametrize("kind", ["isotropic", "superposition, frequent and rare"])
+@pytest.mark.parametrize("kind", [slow("isotropic"), "superposition, frequent and rare"])
 def test_structureless_worlds_lead_to_no_more_claims_than_the_level(calibration, kind):
     rows = [
         calibration.false_discoveries(

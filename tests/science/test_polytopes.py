@@ -9,6 +9,7 @@ from toy_models import decoder, l1_sae, superposition
 
 from interpsweep.geometry import tegum
 from interpsweep.worlds import polytopes, structureless, toys
+from markers import slow
 
 TEGUM = [
     *["digon"] * 6, *["triangle"] * 4, *["pentagon"] * 3, *["tetrahedron"] * 3,
@@ -97,11 +98,11 @@ def test_one_hot_inputs_settle_on_a_regular_heptagon():
 @pytest.mark.parametrize(
     ("kind", "pairs", "dim", "p", "steps", "all_runs", "best_runs"),
     [
-        ("independent", 3, 3, 0.05, 1500, 0.24, None),  # chance: 1 of 5
-        ("correlated", 3, 3, 0.05, 1500, 0.0, 0.0),
-        ("anticorrelated", 3, 3, 0.05, 1500, 0.26, 1.0),
-        ("anticorrelated", 3, 3, 0.2, 1500, 0.31, 1.0),
-        ("anticorrelated", 6, 4, 0.2, 4000, 0.38, 0.88),  # chance: 1 of 11
+        ("anticorrelated", 3, 3, 0.05, 1500, 0.26, 1.0),  # chance: 1 of 5
+        slow("independent", 3, 3, 0.05, 1500, 0.24, None),
+        slow("correlated", 3, 3, 0.05, 1500, 0.0, 0.0),
+        slow("anticorrelated", 3, 3, 0.2, 1500, 0.31, 1.0),
+        slow("anticorrelated", 6, 4, 0.2, 4000, 0.38, 0.88),  # chance: 1 of 11
     ],
 )
 def test_anticorrelated_pairs_share_a_digon_where_the_loss_is_least(
@@ -121,7 +122,8 @@ def test_anticorrelated_pairs_share_a_digon_where_the_loss_is_least(
 
 
 @pytest.mark.parametrize(
-    ("p", "dimensions"), [(1.0, 0.99), (0.3, 0.49), (0.1, 0.27), (0.03, 0.19), (0.01, 0.175)]
+    ("p", "dimensions"),
+    [slow(1.0, 0.99), slow(0.3, 0.49), (0.1, 0.27), (0.03, 0.19), (0.01, 0.175)],
 )
 def test_sparser_features_share_dimensions_among_more_of_them(p, dimensions):
     """Dimensions per feature m / |W|^2 of 20 features in 5 dimensions, by the share that is on."""
@@ -134,6 +136,7 @@ def test_sparser_features_share_dimensions_among_more_of_them(p, dimensions):
     assert np.mean(5 / np.sum(w**2, axis=(1, 2))) == pytest.approx(dimensions, rel=0.1)
 
 
+@pytest.mark.slow
 def test_an_l1_sae_extracts_one_hot_features_inside_tegum_factors():
     names = ["digon", "digon", "triangle", "triangle", "pentagon"]
     world = polytopes.tegum(names, np.random.default_rng(0))

@@ -106,6 +106,7 @@ def test_unrelated_dictionaries_have_no_complex(tmp_path: Path) -> None:
     assert len(complexes.joined(found, 3, 0.0)[0]) <= 1
 
 
+@pytest.mark.slow
 def test_rewiring_has_its_size_where_vertices_are_chosen_by_noise() -> None:
     """The latents of the highest lifts of independent codes, whether or not beyond chance."""
     p = []

@@ -91,6 +91,7 @@ def rows_in_blobs() -> np.ndarray:
     return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
 
 
+@pytest.mark.slow  # umap compiles itself for most of a minute
 def test_umap_draws_blobs_apart_and_alike_each_time() -> None:
     pytest.importorskip("umap")
     place = spectrum.embed(rows_in_blobs(), "umap", 0).reshape(3, 20, 2)
