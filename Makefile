@@ -1,5 +1,5 @@
 # Two commands: `make sweep` and `make test`. The rest is for maintainers.
-.PHONY: help sweep test lint types unit dag docs run-test test-science test-interop test-faults test-cluster bench lock schema clean
+.PHONY: help sweep test test-all lint types unit dag docs run-test test-science test-interop test-faults test-cluster bench lock schema clean
 
 BIN := .venv/bin
 
@@ -12,6 +12,9 @@ sweep:  ## make the environment, then run the embedded default sweep
 
 test:  ## make the environment, then lint, types, unit and planned-work tests
 	@scripts/test.sh
+
+test-all:  ## every tier at full counts; hours
+	@scripts/test-all.sh
 
 lint:  ## ruff and snakefmt
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/snakefmt --check --compact-diff -F Snakefile workflow
@@ -28,7 +31,7 @@ dag:  ## the planned work after each kind of edit
 docs:  ## build the documentation into site/
 	$(BIN)/mkdocs build --strict
 
-run-test:  ## the default sweep end to end, a second run, an added width, a new style
+run-test:  ## the default sweep and quick sweeps, end to end
 	$(BIN)/pytest tests/run
 
 test-science:  ## worlds with known answers: full counts

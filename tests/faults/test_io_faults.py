@@ -1,25 +1,27 @@
 """Every call of a job that changes a file fails once, or is its last; then the job runs again.
 
-INTERPSWEEP_POINTS sets at how many calls of each stage (3, spread over all; 0 means at every one);
-the three faults take turns.
+INTERPSWEEP_POINTS sets at how many calls of each stage (3, spread over all), and the three faults
+take turns. 0 means every call that differs from the others, with each of the three: of calls that
+are alike but for numbers (the chunks of an array, say) the first and the last.
 """
 
 from __future__ import annotations
 
 import importlib
 import os
+import re
 from pathlib import Path
 
 import pytest
 from conftest import Bench
-from injection import Fault, in_child
+from injection import Action, Fault, in_child
 
 from interpsweep.stages import STAGES
 
 POINTS = int(os.environ.get("INTERPSWEEP_POINTS", "3"))
 # the sweep has no SAEs from outside and no probes; both stages publish like the others
 MADE = [name for name in STAGES if name not in ("import", "probe")]
-FAULTS = ("fail", "full", "kill")
+FAULTS: tuple[Action, ...] = ("fail", "full", "kill")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -28,22 +30,25 @@ def everything_imported() -> None:
         importlib.import_module(stage.module)
 
 
-def points(calls: int, wanted: int) -> list[int]:
-    """`wanted` calls of 1..calls, evenly spread; all of them if that is 0 or too many."""
-    if wanted == 0 or wanted >= calls:
-        return list(range(1, calls + 1))
-    return [1 + (2 * i + 1) * calls // (2 * wanted) for i in range(wanted)]
+def points(calls: list[str], wanted: int, turn: int) -> list[tuple[int, Action]]:
+    """At which calls (from 1) which fault is injected, see above."""
+    if wanted:
+        spread = [1 + (2 * i + 1) * len(calls) // (2 * wanted) for i in range(wanted)]
+        return [(nth, FAULTS[(i + turn) % 3]) for i, nth in enumerate(spread)]
+    alike: dict[str, list[int]] = {}
+    for nth, call in enumerate(calls, 1):
+        alike.setdefault(re.sub(r"[0-9a-f]{8,}|[0-9]+", "#", call), []).append(nth)
+    chosen = sorted({nth for same in alike.values() for nth in (same[0], same[-1])})
+    return [(nth, fault) for nth in chosen for fault in FAULTS]
 
 
 @pytest.mark.parametrize("bench", MADE, indirect=True)
 def test_a_call_fails_and_the_item_is_whole_or_absent(bench: Bench) -> None:
-    calls = len(bench.make(Fault("count")).calls)
+    calls = bench.make(Fault("count")).calls
     assert bench.made() == bench.wanted
     bench.take_away()
     tried: dict[str, int] = {}
-    turn = MADE.index(bench.stage)
-    for number, nth in enumerate(points(calls, POINTS)):
-        action = FAULTS[(number + turn) % 3]
+    for nth, action in points(calls, POINTS, MADE.index(bench.stage)):
         outcome = bench.make(Fault(action, nth))
         where = f"{action} at call {nth}: {outcome.last}\n{outcome.text}"
         assert bench.torn() == [], where
@@ -65,10 +70,13 @@ def test_a_call_fails_and_the_item_is_whole_or_absent(bench: Bench) -> None:
             draft.unlink()
         bench.take_away()
         tried[action] = tried.get(action, 0) + 1
-    print(f"{bench.stage}: {calls} calls, injected {tried}")
+    print(f"{bench.stage}: {len(calls)} calls, injected {tried}")
 
 
-@pytest.mark.parametrize("bench", MADE, indirect=True)
+# rows and arrays, weights, a table: what writes by its own means
+@pytest.mark.parametrize(
+    "bench", MADE if POINTS == 0 else ["capture", "train", "tree"], indirect=True
+)
 def test_a_file_that_cannot_grow_is_a_full_disk(bench: Bench) -> None:
     largest = max(len(content) for content in bench.wanted.values())
     for share in (0.0, 0.3, 0.9) if POINTS == 0 else (0.6,):
