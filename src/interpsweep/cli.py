@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from interpsweep import __version__
-from interpsweep.errors import UserError, disk_full, no_room
+from interpsweep.errors import UserError, for_user
 from interpsweep.stages import STAGES
 
 DEFAULT_CONFIG = Path("config/config.yaml")
@@ -295,9 +295,7 @@ def main() -> None:
     try:
         app()
     except (UserError, OSError) as error:
-        if isinstance(error, OSError) and not disk_full(error):
-            raise
-        said = no_room(Path()) if isinstance(error, OSError) else error
+        said = for_user(error)
         print(f"interpsweep: {said}", file=sys.stderr)
         sys.exit(2)
     except Stopped as stopped:

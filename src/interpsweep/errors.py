@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import errno
+import os
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -49,6 +50,27 @@ def no_room(place: Path, when: str = "") -> UserError:
         "quota or a limit of file sizes may be lower). Nothing finished is harmed: free some space "
         "(`interpsweep gc`), then the same command goes on"
     )
+
+
+_REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
+
+
+def for_user(error: UserError | OSError) -> UserError:
+    """What to tell the user: of a full disk and of a place that cannot be used, what to do.
+
+    Raises the error itself if it is neither.
+    """
+    if isinstance(error, UserError):
+        return error
+    if disk_full(error):
+        return no_room(Path())
+    if error.errno in _REFUSED and error.filename is not None:
+        return UserError(
+            f"{Path(os.fsdecode(error.filename)).absolute()}: {error.strerror}. Sweeps write to "
+            "store/, results/, logs/ and .snakemake/ of the folder that they are started in: make "
+            "them writable (`ls -ld` shows whose they are), or start in another folder"
+        )
+    raise error
 
 
 def out_of_memory(error: BaseException) -> bool:

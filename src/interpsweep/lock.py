@@ -6,12 +6,14 @@ so a text file that changes under a sweep is noticed and named, and never silent
 An outside input is written as one reference: ``checkpoint:<path>``, ``hub:<repo>@<revision>``,
 ``text:<path>``, ``package:<name>``, ``dataset:<repo>@<revision>``, ``sae:<path>``,
 ``sae-hub:<repo>@<revision>``. What the files of an imported SAE say about it is kept too, under
-``about:<format>:<content>/<path>``.
+``about:<format>:<content>/<path>``, and which files a pattern stood for, under ``files:<pattern>``
+(``packages:`` for "all that are installed").
 """
 
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -28,6 +30,7 @@ from interpsweep.spec import canonical_json
 from interpsweep.store.layout import write_atomic
 
 Lock = dict[str, str]  # reference -> content digest, or commit
+_TOLD = ("about:", "files:", "packages:")  # entries that name no content
 
 
 def lock_path(config: Path) -> Path:
@@ -53,27 +56,51 @@ def write_lock(path: Path, lock: Lock) -> None:
 
 def complete(sweep: Sweep, lock: Lock, fresh: bool = False) -> Lock:
     """The lock with every outside input of `sweep`; known ones are looked up again if `fresh`."""
-    wanted = references(sweep)
-    kept = {} if fresh else {name: lock[name] for name in wanted if name in lock}
-    found = {name: kept[name] if name in kept else resolve(name) for name in wanted}
+    known = {} if fresh else lock
+    found = {name: _listed(name, known) for name in _listings(sweep)}
+    for name in references(sweep, found):
+        found[name] = known[name] if name in known else resolve(name)
     for model in sweep.models:
         if isinstance(model, PathModel):
             models.check_pin(model.name, found[_model_reference(model)], model.sha256)
     for sae in _imports(sweep):
         name = _about(sae, found)
         if name not in found:
-            known = None if fresh else lock.get(name)
-            found[name] = known or canonical_json(_look(sae, found[_sae_reference(sae)]))
+            found[name] = known.get(name) or canonical_json(_look(sae, found[_sae_reference(sae)]))
     return found
 
 
-def references(sweep: Sweep) -> list[str]:
-    """Every outside input that the sweep uses, sorted."""
+def _listings(sweep: Sweep) -> list[str]:
+    """Every pattern of files and the like that the sweep uses, sorted."""
+    found = [corpora.listings(sweep.sections(model.name).corpus) for model in sweep.models]
+    return sorted({name for names in found for name in names})
+
+
+def _listed(listing: str, known: Lock) -> str:
+    """What a listing stood for when it was locked; files that match it since then are named."""
+    if listing not in known:
+        return corpora.listed(listing)
+    if listing.startswith("files:"):
+        try:
+            more = set(json.loads(corpora.listed(listing))) - set(json.loads(known[listing]))
+        except UserError:  # they may be gone once they were used
+            more = set()
+        if more:
+            print(
+                f"interpsweep: corpus.files {listing.partition(':')[2]!r}: {len(more)} files match "
+                f"that are not in the lock ({min(more)}, ...); `interpsweep lock` takes them in",
+                file=sys.stderr,
+            )
+    return known[listing]
+
+
+def references(sweep: Sweep, lock: Lock) -> list[str]:
+    """Every outside input that the sweep uses, sorted; `lock` knows its listings."""
     found = set()
     for model in sweep.models:
         if isinstance(model, PathModel | HubModel):
             found.add(_model_reference(model))
-        found |= set(corpora.references(sweep.sections(model.name).corpus))
+        found |= set(corpora.references(sweep.sections(model.name).corpus, lock))
     found |= {_sae_reference(sae) for sae in _imports(sweep)}
     return sorted(found)
 
@@ -129,6 +156,17 @@ def model_of(model: Any, lock: Lock) -> dict[str, Any]:
     return model_identity(model, weights=content, commit=content)
 
 
+def model_folder(model: PathModel | HubModel, lock: Lock) -> Path | None:
+    """The files of a model from outside, for a look that may find none; nothing is fetched."""
+    found: Path | None
+    if isinstance(model, PathModel):
+        found = models.resolve_path(model.path)
+    else:
+        found = models.cached(model.repo, _locked(_model_reference(model), lock))
+    there = found is not None and (found / "tokenizer.json").is_file()
+    return found if there else None
+
+
 def tokenizer_of(model: Any, lock: Lock) -> dict[str, Any] | None:
     """Identity of the tokenizer that turns text into a model's tokens; None for those made here."""
     if model.source in ("trained", "world"):
@@ -141,9 +179,11 @@ def tokenizer_of(model: Any, lock: Lock) -> dict[str, Any] | None:
 
 def content_of(corpus: Any, lock: Lock) -> Any:
     """Identity of the outside inputs of a corpus: their content digests, without any paths."""
-    return corpora.content(
-        corpus, {name: _locked(name, lock) for name in corpora.references(corpus)}
-    )
+    for name in corpora.listings(corpus):
+        _locked(name, lock)
+    for name in corpora.references(corpus, lock):
+        _locked(name, lock)
+    return corpora.content(corpus, lock)
 
 
 def import_of(sae: ImportedSAE, lock: Lock) -> ImportSettings:
@@ -165,7 +205,7 @@ def _locked(reference: str, lock: Lock) -> str:
 
 def externals(lock: Lock) -> dict[str, str]:
     """Content digest -> reference, for jobs: where to find what a spec names by content."""
-    return {digest: name for name, digest in lock.items() if not name.startswith("about:")}
+    return {digest: name for name, digest in lock.items() if not name.startswith(_TOLD)}
 
 
 def openers(known: dict[str, str]) -> dict[str, Callable[[], Path]]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from interpsweep.config.figures import FIGURES
-from interpsweep.errors import UserError, disk_full, nearest, no_room
+from interpsweep.errors import UserError, for_user, nearest
 from interpsweep.results import current, same_bytes
 from interpsweep.stages import STAGES
 from interpsweep.store import Store
@@ -291,9 +291,7 @@ def open_workflow(snakemake_workflow: Any, config: Mapping[str, Any]) -> SweepVi
                 settle_leftovers(plan, Store(), plan.sweep.run.leftovers)
         there = driver.prepare(plan, dry=dry)
     except (UserError, OSError) as error:
-        if isinstance(error, OSError) and not disk_full(error):
-            raise
-        raise _told(no_room(Path()) if isinstance(error, OSError) else error) from None
+        raise _told(for_user(error)) from None
     named = snakemake_workflow.modifier.modify_rulename  # `use rule * from ... as ..._*`
     on_gpu = gpu_stages(snakemake_workflow.resource_settings.overwrite_resources, named)
     return SweepView(plan, there, on_gpu, settled=not (dry or FULL_EDGES))

@@ -11,12 +11,15 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from foreign_saes import BEFORE_VERSION_6
 from interpsweep.commands.preflight import check_imports
+from interpsweep.config.load import load_sweep
 from interpsweep.errors import UserError
-from interpsweep.lock import read_lock
+from interpsweep.lock import complete, import_of, read_lock
 from interpsweep.store import Store
 
 SITE = "blocks.0.hook_resid_post"
+SWEEPS = Path(__file__).parents[2] / "config" / "sweeps"
 
 
 def write_sae(folder: Path, d_sae: int, k: int = 4, hook: str = SITE) -> None:
@@ -167,3 +170,25 @@ def test_what_is_not_in_the_cache_is_missed_before_any_job(
     assert plan.items.of("import")[0].at["d_sae"] == 16384
     with pytest.raises(UserError, match=r"params\.npz.*hf download a/b --revision c{40} --include"):
         check_imports(plan, Store(), plan.sweep.models[0], {"widths": {SITE: 16}})
+
+
+def test_the_shipped_family_of_gpt2_is_read_as_what_it_is(tmp_path, monkeypatch) -> None:
+    """Its configurations are SAELens' of before version 6; weights are not fetched for a look."""
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    sweep = load_sweep([SWEEPS / "gpt2-small-splitting.yaml"])
+    saes, commit = sweep.models[0].all_imports, "c" * 40
+    (repo,) = {sae.repo for sae in saes}
+    place = tmp_path / f"models--{repo.replace('/', '--')}" / "snapshots" / commit
+    for sae in saes:
+        width = int(sae.path.rpartition("_")[2])
+        told = {**BEFORE_VERSION_6, "hook_point": sae.site, "d_in": 768, "d_sae": width}
+        (place / sae.path).mkdir(parents=True)
+        (place / sae.path / "cfg.json").write_text(json.dumps(told))
+    lock = complete(sweep, {f"sae-hub:{repo}@main": commit})
+    for sae in saes:
+        found = import_of(sae, lock)
+        assert (found.format, found.architecture, found.centred) == ("saelens", "relu", True)
+        assert found.d_sae == int(sae.path.rpartition("_")[2]) and found.sparsity == 40

@@ -2,6 +2,7 @@
 
     python peers.py write PACKAGE OUT     one folder for each SAE, with expected.safetensors beside it
     python peers.py read X FOLDER...      open FOLDER with SAELens, write read.safetensors into it
+    python peers.py load FORMAT FOLDER    the same with its loader of a hub's format: expected.safetensors
 
 ``expected`` and ``read`` hold what the package computes on activations x: acts (n, d_sae) and out
 (n, d_in). Nothing of interpsweep is imported here.
@@ -133,6 +134,31 @@ def sparsify(root: Path) -> None:
         expect(root / name, acts, sae.decode(top.top_acts, top.top_indices))
 
 
+def load(format_: str, folder: Path) -> None:
+    """What SAELens makes of a folder of a repository, which it is told to be."""
+    from sae_lens import SAE
+    from sae_lens.loading import pretrained_sae_loaders as loaders
+
+    def local(repo_id: str, filename: str, subfolder: str = "", **_: object) -> str:
+        return str(folder.parent / subfolder / filename)
+
+    def shapes(repo_id: str, name: str) -> dict[str, list[int]]:
+        return {key: list(t.shape) for key, t in load_file(folder.parent / name).items()}
+
+    loaders.hf_hub_download, loaders.get_safetensors_tensor_shapes = local, shapes
+    name = {"gemma_scope_2": "gemma_3", "llama_scope": "llama_scope"}[format_]
+    loader = getattr(loaders, f"{name}_sae_huggingface_loader")
+    cfg, tensors, _ = loader("a/b", folder.name, cfg_overrides={"dtype": "float32"})
+    sae = SAE.from_dict(loaders.handle_config_defaulting(cfg))
+    sae.load_state_dict(tensors)
+    if format_ == "llama_scope":  # it keeps these factors in a list of its own
+        told = json.loads((folder / "hyperparams.json").read_text())
+        norm = told["dataset_average_activation_norm"]["in"]
+        sae.fold_activation_norm_scaling_factor(told["d_model"] ** 0.5 / norm)
+    acts = sae.encode(inputs())
+    expect(folder, acts, sae.decode(acts))
+
+
 def read(x: Path, folders: list[Path]) -> None:
     from sae_lens import SAE
 
@@ -155,6 +181,8 @@ if __name__ == "__main__":
     what, first, *rest = sys.argv[1:]
     if what == "read":
         read(Path(first), [Path(name) for name in rest])
+    elif what == "load":
+        load(first, Path(rest[0]))
     else:
         {"saelens": saelens, "dictionary_learning": dictionary_learning, "sparsify": sparsify}[
             first

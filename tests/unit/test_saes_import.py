@@ -11,7 +11,7 @@ import torch
 from safetensors.numpy import save_file
 
 import foreign_saes as foreign
-from foreign_saes import D_SAE, SITE, K, bring
+from foreign_saes import D_SAE, SITE, K, agrees, bring, x_of
 from interpsweep.config.imports import ImportedSAE, ImportEntry
 from interpsweep.context import Context
 from interpsweep.errors import UserError
@@ -24,17 +24,6 @@ from saes_world import D_IN, make_world
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
     return make_world(tmp_path_factory.mktemp("world"))
-
-
-def x_of(world) -> np.ndarray:
-    return world["x"][:50]
-
-
-def agrees(sae, x: np.ndarray, acts: np.ndarray, out: np.ndarray) -> None:
-    t = torch.from_numpy(x)
-    np.testing.assert_allclose(sae.encode(t).numpy(), acts, atol=1e-5, rtol=1e-5)
-    np.testing.assert_allclose(sae.reconstruct(t).numpy(), out, atol=1e-5, rtol=1e-5)
-    assert (acts > 0).any() and (acts == 0).any()
 
 
 # ---------------------------------------------------------------------------- formats

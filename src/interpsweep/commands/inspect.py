@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from interpsweep import driver
 from interpsweep.commands.forecast import quota, show_costs
 from interpsweep.commands.progress import running_jobs
 from interpsweep.errors import UserError
+from interpsweep.lock import model_folder
 from interpsweep.plan import Plan
 from interpsweep.plan.estimate import Cost, estimate, free_bytes
 from interpsweep.plan.items import PlannedItem
@@ -44,6 +46,28 @@ def show_plan(configs: list[Path], profile: Profile) -> None:
         console.print(f"quota: {line}", highlight=False, markup=False)
     if size > free:
         console.print("[bold red]this does not fit on the disk[/]")
+    for line in _contexts(plan):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _contexts(plan: Plan) -> Iterator[str]:
+    """How the texts of each model from outside become contexts, as far as its files are here."""
+    for model in plan.sweep.models:
+        settings = plan.sweep.sections(model.name).corpus
+        if model.source not in ("path", "hub") or settings.source == "generated":
+            continue
+        folder = model_folder(model, plan.lock)
+        if folder is None:
+            yield f"contexts of {model.name}: their marks are known once its files are here"
+            continue
+        from interpsweep.corpora.tokenizer import Tokenizer  # reads the vocabulary
+
+        tokenizer = Tokenizer(folder, settings.prepend_bos)
+        yield (
+            f"contexts of {model.name}: {tokenizer.marks}; special tokens written out in texts: "
+            f"as {settings.special_tokens}"
+        )
+        yield from (f"  {note}" for note in tokenizer.notes)
 
 
 def _row(cost: Cost, jobs: int) -> list[str]:

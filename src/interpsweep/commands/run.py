@@ -40,6 +40,7 @@ def run_sweep(
         say_what_would_run(plan, Store())
         return 0
     command = snakemake_command(configs, cores, target, profile)
+    _provide_cache(Store())
     workers = Path(profile, "dask.yaml")
     if workers.exists():  # for engine dask-slurm; jobs inherit the environment
         os.environ.setdefault("DASK_CONFIG", str(workers.absolute()))
@@ -49,6 +50,20 @@ def run_sweep(
         _write_snakemake_report(plan, configs)
         _where_to_look(plan, time.monotonic() - began)
     return status
+
+
+def _provide_cache(store: Store) -> None:
+    """Where the home folder cannot be written (Snakemake caches there), the store has a cache."""
+    home = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        usable = os.access(home, os.W_OK)
+    except OSError:
+        usable = False
+    if not usable:
+        os.environ.setdefault("HF_HOME", str(home / "huggingface"))  # models may be there to read
+        os.environ["XDG_CACHE_HOME"] = str((store.root / ".cache").absolute())
+        print(f"{home}: cannot be written; caches go to {store.root / '.cache'}", flush=True)
 
 
 def say_what_would_run(plan: Plan, store: Store) -> None:

@@ -81,7 +81,7 @@ class TextSource(Section):
 
     source: Literal["text"] = field("text", "Local files")
     files: tuple[str, ...] = field(
-        description="Paths or globs of .txt, .jsonl and .parquet files",
+        description="Paths or globs of .txt, .jsonl (each also .gz or .zst) and .parquet files",
         identity=False,
         min_length=1,
     )
@@ -150,7 +150,10 @@ class _Corpus(Section):
     """What every corpus has."""
 
     n_tokens: int = field(
-        1_000_000, "Tokens of the corpus, marks such as BOS included", unit="tokens", ge=100
+        1_000_000,
+        "Tokens of the corpus, at most and nearly, marks such as BOS included",
+        unit="tokens",
+        ge=100,
     )
     context_length: int = field(
         64, "Longest context, marks such as BOS included", unit="tokens", ge=4, le=1 << 20
@@ -162,8 +165,15 @@ class _Corpus(Section):
         0.2, "Share of the tokens for codes, matching and geometry", gt=0, lt=1
     )
     eval_share: float = field(0.05, "Share of the tokens for evaluating SAEs", gt=0, lt=1)
-    prepend_bos: bool = field(
-        True, "Open every context with the BOS mark, if the tokenizer has one"
+    prepend_bos: bool | str = field(
+        True,
+        "Open every context with the BOS mark, if the tokenizer has one; a token such as "
+        "`<|endoftext|>` opens them with that one",
+    )
+    special_tokens: Literal["text", "tokens"] = field(
+        "text",
+        "What a special token becomes that is written out in a text: text spells it out, tokens "
+        "makes it the special token, which is marked and never captured",
     )
 
     @model_validator(mode="after")

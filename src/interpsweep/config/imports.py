@@ -13,7 +13,15 @@ from pydantic import field_validator, model_validator
 from interpsweep.config.base import Section, field
 from interpsweep.errors import nearest
 
-Format = Literal["auto", "saelens", "gemma_scope", "sparsify", "dictionary_learning"]
+Format = Literal[
+    "auto",
+    "saelens",
+    "gemma_scope",
+    "gemma_scope_2",
+    "llama_scope",
+    "sparsify",
+    "dictionary_learning",
+]
 KIND = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$"  # an architecture's name: it becomes part of file names
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 _TEMPLATES = ("path", "repo", "site", "d_sae", "sparsity", "seed")

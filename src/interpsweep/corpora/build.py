@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -14,8 +15,9 @@ from interpsweep.config.corpora import CorpusSettings, GeneratedCorpus, Language
 from interpsweep.context import Context
 from interpsweep.corpora.identity import parts
 from interpsweep.corpora.planted import write_world
+from interpsweep.corpora.shares import Shares
 from interpsweep.corpora.sources import docstrings, hub, templates, text
-from interpsweep.corpora.sources.document import Document
+from interpsweep.corpora.sources.document import Document, readable
 from interpsweep.corpora.spool import Spool
 from interpsweep.corpora.tokenizer import Encoded, Tokenizer, open_tokenizer
 from interpsweep.corpora.write import (
@@ -48,9 +50,7 @@ def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str
             tokens = n * settings.context_length
             return _summary(tokens, n, n, splits, len(made.vocabulary))
         return _generated(settings, LanguageSettings(**planted), out, ctx)
-    return _from_text(
-        settings, content, open_tokenizer(tokenizer, ctx, settings.prepend_bos), out, ctx
-    )
+    return _from_text(settings, content, open_tokenizer(tokenizer, ctx, settings), out, ctx)
 
 
 def _with_paths(given: dict[str, Any]) -> dict[str, Any]:
@@ -96,99 +96,136 @@ def _from_text(
 ) -> dict[str, Any]:
     sources = parts(settings)
     contents = content["parts"] if settings.source == "mix" else [content]
-    whole = sum(getattr(part, "share", 1.0) for part in sources)
     concepts: dict[str, dict] = {}
+    tally: Counter[str] = Counter()
+    for note in tokenizer.notes:
+        ctx.log(note)
     with Spool(out / "spool.partial") as spool:
         with ctx.bar(settings.n_tokens, "tokenising", unit="tok") as bar:
+            wanted = Shares.of_parts(settings, _least(tokenizer, settings.context_length))
             for i, (part, held) in enumerate(zip(sources, contents, strict=True)):
-                wanted = round(settings.n_tokens * getattr(part, "share", 1.0) / whole)
-                stream = documents(part, held, ctx, settings.seed + i)
-                before = spool.n_tokens
-                for size in _fill(spool, stream, tokenizer, settings.context_length, wanted):
+                stream = documents(part, held, ctx, settings.seed + i, tally)
+                for size in _fill(spool, stream, tokenizer, settings.context_length, wanted[i]):
                     bar.advance(size)
-                _check_size(part.source, spool.n_tokens - before, wanted)
+                wanted[i].check(part.source)
                 if part.source == "templates":
                     concepts |= templates.concepts(part.slots)
-        order, splits = order_spool(
-            spool, settings.seed, settings.analysis_share, settings.eval_share
-        )
-        marks = len(tokenizer.prefix), len(tokenizer.suffix)
+        order, splits = order_spool(spool, settings.seed)
+        _check_splits(splits, settings)
         with ctx.bar(spool.n_tokens, "writing", unit="tok") as bar:
-            for size in write_spool(spool, order, out, concepts, marks):
+            for size in write_spool(spool, order, out, concepts, tokenizer.is_special):
                 bar.advance(size)
         write_meta(out, splits, concepts, settings.context_length, tokenizer.vocabulary)
-        return _summary(
+        summary = _summary(
             spool.n_tokens, len(order), spool.n_documents, splits, len(tokenizer.vocabulary)
         )
+    return summary | _read(tokenizer, settings.special_tokens, tally, ctx)
 
 
-def documents(part: Any, content: dict[str, Any], ctx: Context, seed: int) -> Iterator[Document]:
-    """Documents of one source, in the order that `seed` gives."""
+def _read(tokenizer: Tokenizer, special: str, tally: Counter[str], ctx: Context) -> dict[str, Any]:
+    """What the manifest says about how texts became tokens; what was left out is logged."""
+    for what, says in (
+        ("null", "rows without a text (null) left out"),
+        ("blank", "blank texts left out"),
+        ("mended", "texts with characters that cannot be encoded: those became U+FFFD"),
+    ):
+        if tally[what]:
+            ctx.log(f"{tally[what]:,} {says}")
+    return {
+        "marks": tokenizer.marks,
+        "special_tokens_in_texts": special,
+        "rows": {what: tally[what] for what in ("null", "blank", "mended")},
+        "notes": tokenizer.notes,
+    }
+
+
+def documents(
+    part: Any, content: dict[str, Any], ctx: Context, seed: int, tally: Counter[str]
+) -> Iterator[Document]:
+    """Documents of one source, in the order that `seed` gives; `tally` counts what is left out."""
+    if part.source == "templates":
+        return templates.documents(part.slots, seed)
     if part.source == "text":
         files = [(ctx.external(f["digest"]), f["format"]) for f in content["files"]]
-        return text.documents(files, part.documents, part.field, seed)
+        return readable(text.texts(files, part.documents, part.field, seed), tally)
     if part.source == "docstrings":
         packages = {name: ctx.external(d) for name, d in content["packages"].items()}
-        return docstrings.documents(packages, part.min_characters, seed)
-    if part.source == "datasets":
-        return hub.documents(part.repo, content["commit"], part.config, part.split, part.field)
-    return templates.documents(part.slots, seed)
+        return readable(docstrings.texts(packages, part.min_characters, seed), tally)
+    found = hub.texts(part.repo, content["commit"], part.config, part.split, part.field)
+    return readable(found, tally)
 
 
-def _fill(
-    spool: Spool, stream: Iterator[Document], tokenizer: Tokenizer, length: int, wanted: int
-) -> Iterator[int]:
-    """Append documents until `wanted` tokens are there; yields the tokens of each document."""
-    goal = spool.n_tokens + wanted
+def _least(tokenizer: Tokenizer, length: int) -> int:
+    """Tokens of the shortest context, marks included."""
     marks = len(tokenizer.prefix) + len(tokenizer.suffix)
     if length - marks < _SHORTEST:
         raise UserError(f"corpus.context_length: {length} leaves no room beside {marks} marks")
-    while batch := list(islice(stream, _BATCH)):
+    return marks + _SHORTEST
+
+
+def _fill(
+    spool: Spool, stream: Iterator[Document], tokenizer: Tokenizer, length: int, wanted: Shares
+) -> Iterator[int]:
+    """Append documents until all splits have theirs; yields the tokens of each document."""
+    while not wanted.full and (batch := list(islice(stream, _BATCH))):
         encoded = tokenizer.encode([document.text for document in batch])
         for document, tokens in zip(batch, encoded, strict=True):
-            if spool.n_tokens >= goal:
+            if wanted.full:
                 return
-            contexts, labels = cut(document, tokens, length, tokenizer.prefix, tokenizer.suffix)
-            if contexts:
-                spool.add_document(contexts, labels)
-                yield sum(map(len, contexts))
+            split = wanted.draw()
+            contexts, labels = cut(
+                document, tokens, length, tokenizer.prefix, tokenizer.suffix, wanted.left[split]
+            )
+            size = sum(map(len, contexts))
+            wanted.take(split, size, len(tokens.ids))
+            if size:
+                spool.add_document(contexts, labels, split)
+                yield size
 
 
 def cut(
-    document: Document, encoded: Encoded, length: int, prefix: list[int], suffix: list[int]
+    document: Document,
+    encoded: Encoded,
+    length: int,
+    prefix: list[int],
+    suffix: list[int],
+    most: int,
 ) -> tuple[list[np.ndarray], list[tuple[str, int, int]]]:
     """A document as contexts of at most `length` tokens, marks included, without padding.
+
+    Together they have at most `most` tokens; the rest of the document is dropped.
 
     Returns the contexts and the labels as (concept, position in the concatenated contexts, value);
     a label sits on the last token that reaches into its span.
     """
-    room = length - len(prefix) - len(suffix)
-    n = len(encoded.ids)
+    marks = len(prefix) + len(suffix)
+    room = length - marks
+    whole, rest = divmod(most, length)
+    n = min(len(encoded.ids), whole * room + max(rest - marks, 0))
     head, tail = np.array(prefix, np.int32), np.array(suffix, np.int32)
     contexts = [
-        np.concatenate([head, encoded.ids[i : i + room], tail])
+        np.concatenate([head, encoded.ids[i : min(i + room, n)], tail])
         for i in range(0, n, room)
         if min(room, n - i) >= _SHORTEST
     ]
-    kept = sum(map(len, contexts)) - len(contexts) * (len(prefix) + len(suffix))
+    kept = sum(map(len, contexts)) - len(contexts) * marks
     labels = []
     for span in document.spans:
         inside = (encoded.offsets[:, 0] < span.stop) & (encoded.offsets[:, 1] > span.start)
         places = np.flatnonzero(inside)
         if len(places) and places[-1] < kept:
-            whole, within = divmod(int(places[-1]), room)
-            labels.append((span.concept, whole * length + len(prefix) + within, span.value))
+            before, within = divmod(int(places[-1]), room)
+            labels.append((span.concept, before * length + len(prefix) + within, span.value))
     return contexts, labels
 
 
-def _check_size(source: str, found: int, wanted: int) -> None:
-    if found == 0:
-        raise UserError(f"corpus: the source `{source}` holds no text")
-    if found < wanted:
-        raise UserError(
-            f"corpus: the source `{source}` holds {found:,} tokens, {wanted:,} were asked for. "
-            "Lower corpus.n_tokens (or the part's share), or give it more text"
-        )
+def _check_splits(splits: dict[str, list[int]], settings: Any) -> None:
+    for name, (first, last) in splits.items():
+        if first == last:
+            raise UserError(
+                f"corpus: no context for the split {name}: its share of {settings.n_tokens:,} "
+                "tokens is shorter than one. Raise corpus.n_tokens or the share"
+            )
 
 
 def _summary(

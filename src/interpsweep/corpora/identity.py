@@ -1,7 +1,9 @@
 """What a corpus takes from outside, and the content digests of it: used by `interpsweep lock`.
 
 No torch, no numpy. A *reference* is one outside input as a string: ``text:FILE``,
-``package:NAME`` or ``dataset:REPO@REVISION``.
+``package:NAME`` or ``dataset:REPO@REVISION``. A *listing* is what stands for several:
+``files:PATTERN``, or ``packages:`` for all that are installed. The lock keeps what a listing stood
+for, so that a sweep can be planned when its files are gone.
 """
 
 from __future__ import annotations
@@ -9,10 +11,12 @@ from __future__ import annotations
 import glob
 import hashlib
 import importlib.util
+import json
+import os
 import pkgutil
 import re
 import sysconfig
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +26,32 @@ from interpsweep.store.outside import hash_outside
 
 DATA = Path(__file__).parent / "data"  # the shipped template lists
 FRAME = "frame.yaml"  # what is around the sentences of all of them
-FORMATS = ("txt", "jsonl", "parquet")
+FORMATS = ("txt", "txt.gz", "txt.zst", "jsonl", "jsonl.gz", "jsonl.zst", "parquet")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
-def references(corpus: CorpusSettings) -> list[str]:
-    """Every outside input of a corpus, sorted; globs and "every package" written out."""
-    return sorted({name for part in parts(corpus) for name in _references(part)})
+def listings(corpus: CorpusSettings) -> list[str]:
+    """Every listing that a corpus has, sorted."""
+    return sorted({name for part in parts(corpus) for name in _listings(part)})
+
+
+def _listings(part: Any) -> list[str]:
+    if part.source == "text":
+        return [f"files:{pattern}" for pattern in part.files]
+    return ["packages:"] if part.source == "docstrings" and not part.packages else []
+
+
+def listed(listing: str) -> str:
+    """The references that a listing stands for now, as the lock keeps them."""
+    kind, _, pattern = listing.partition(":")
+    if kind == "packages":
+        return json.dumps([f"package:{name}" for name in installed_packages()])
+    return json.dumps([f"text:{path}" for path in text_files(pattern)])
+
+
+def references(corpus: CorpusSettings, lock: Mapping[str, str]) -> list[str]:
+    """Every outside input of a corpus, sorted; `lock` knows its listings."""
+    return sorted({name for part in parts(corpus) for name in _references(part, lock)})
 
 
 def parts(corpus: CorpusSettings) -> tuple[Any, ...]:
@@ -36,14 +59,13 @@ def parts(corpus: CorpusSettings) -> tuple[Any, ...]:
     return corpus.parts if corpus.source == "mix" else (corpus,)
 
 
-def _references(part: Any) -> list[str]:
-    if part.source == "text":
-        return [f"text:{path}" for path in text_files(part.files)]
+def _references(part: Any, lock: Mapping[str, str]) -> list[str]:
+    found = [name for listing in _listings(part) for name in json.loads(lock[listing])]
     if part.source == "docstrings":
-        return [f"package:{name}" for name in part.packages or installed_packages()]
+        found += [f"package:{name}" for name in part.packages]
     if part.source == "datasets":
-        return [f"dataset:{part.repo}@{part.revision}"]
-    return []
+        found.append(f"dataset:{part.repo}@{part.revision}")
+    return found
 
 
 def resolve(reference: str) -> str:
@@ -65,24 +87,24 @@ def locate(reference: str) -> Path:
     return package_path(name) if kind == "package" else Path(name)
 
 
-def content(corpus: CorpusSettings, digests: dict[str, str]) -> dict[str, Any]:
+def content(corpus: CorpusSettings, lock: Mapping[str, str]) -> dict[str, Any]:
     """What a spec says of a corpus's outside inputs: digests, never paths.
 
-    `digests`: reference -> digest, for every one of `references(corpus)`.
+    `lock`: listing -> references, and reference -> digest, for all of the corpus.
     """
     if corpus.source == "mix":
-        return {"parts": [_content(part, digests) for part in corpus.parts]}
-    return _content(corpus, digests)
+        return {"parts": [_content(part, lock) for part in corpus.parts]}
+    return _content(corpus, lock)
 
 
-def _content(part: Any, digests: dict[str, str]) -> dict[str, Any]:
+def _content(part: Any, lock: Mapping[str, str]) -> dict[str, Any]:
     if part.source == "text":
-        files = {(digests[r], r.rpartition(".")[2]) for r in _references(part)}
-        return {"files": [{"digest": d, "format": suffix} for d, suffix in sorted(files)]}
+        files = {(lock[r], format_of(Path(r))) for r in _references(part, lock)}
+        return {"files": [{"digest": d, "format": form} for d, form in sorted(files)]}
     if part.source == "docstrings":
-        return {"packages": {r.partition(":")[2]: digests[r] for r in _references(part)}}
+        return {"packages": {r.partition(":")[2]: lock[r] for r in _references(part, lock)}}
     if part.source == "datasets":
-        return {"commit": digests[_references(part)[0]]}
+        return {"commit": lock[_references(part, lock)[0]]}
     if part.source == "templates":
         slot_files(part.slots)  # a slot that is none is told before anything is made
         return {"lists": folder_digest(DATA, DATA.glob("*.yaml"))}
@@ -92,24 +114,33 @@ def _content(part: Any, digests: dict[str, str]) -> dict[str, Any]:
 # ---------------------------------------------------------------- files
 
 
-def text_files(patterns: Iterable[str]) -> list[Path]:
-    """The files that paths and globs (of the working directory) stand for, sorted, each once."""
-    found: set[Path] = set()
-    for pattern in patterns:
-        matches = [
-            Path(name) for name in glob.glob(str(Path(pattern).expanduser()), recursive=True)
-        ]
-        matches = [path for path in matches if path.is_file()]
-        if not matches:
-            raise UserError(f"corpus.files: no file matches {pattern!r}")
-        for path in matches:
-            if path.suffix.removeprefix(".") not in FORMATS:
-                raise UserError(
-                    f"corpus.files: {path} is not one of .txt, .jsonl, .parquet; rename it or "
-                    "narrow the pattern"
-                )
-        found.update(matches)
-    return sorted(found)
+def text_files(pattern: str) -> list[Path]:
+    """The files that a path or a glob (of the working directory) stands for, sorted.
+
+    A file that is called so is meant, whatever its name has of a glob.
+    """
+    pattern = os.path.expanduser(pattern)
+    if os.path.isfile(pattern):
+        matches = [Path(pattern)]
+    else:
+        matches = [Path(name) for name in glob.glob(pattern, recursive=True)]
+        matches = sorted(path for path in matches if path.is_file())
+    if not matches:
+        raise UserError(f"corpus.files: no file matches {pattern!r}")
+    for path in matches:
+        format_of(path)
+    return matches
+
+
+def format_of(path: Path) -> str:
+    """Which of `FORMATS` the name of a file says. Raises UserError for another one."""
+    for form in FORMATS:
+        if path.name.lower().endswith(f".{form}"):
+            return form
+    raise UserError(
+        f"corpus.files: {path} is not one of {', '.join(f'.{form}' for form in FORMATS)}; convert "
+        "or rename it, or narrow the pattern"
+    )
 
 
 def file_digest(path: Path) -> str:
@@ -117,14 +148,16 @@ def file_digest(path: Path) -> str:
     try:
         return "sha256:" + hash_outside(path)
     except OSError as error:
-        raise UserError(f"corpus.files: cannot read {path}: {error.strerror}") from error
+        raise UserError(f"corpus: cannot read {path}: {error.strerror}") from error
 
 
 def folder_digest(folder: Path, files: Iterable[Path]) -> str:
     """``sha256:...`` over the (relative name, SHA-256) of some files of a folder, sorted."""
     sha = hashlib.sha256()
     for path in sorted(files):
-        sha.update(f"{path.relative_to(folder).as_posix()}\0{hash_outside(path)}\n".encode())
+        digest = file_digest(path).removeprefix("sha256:")
+        name = os.fsencode(path.relative_to(folder).as_posix())  # which need not be UTF-8
+        sha.update(name + f"\0{digest}\n".encode())
     return "sha256:" + sha.hexdigest()
 
 
@@ -161,7 +194,8 @@ def package_path(name: str) -> Path:
 
 def package_modules(path: Path) -> Iterator[Path]:
     """Source files of a package, in a stable order."""
-    yield from sorted(path.rglob("*.py")) if path.is_dir() else [path]
+    found = sorted(path.rglob("*.py")) if path.is_dir() else [path]
+    yield from (module for module in found if module.is_file())  # a link may lead nowhere
 
 
 def package_digest(path: Path) -> str:

@@ -22,6 +22,7 @@ class Spool:
         self.n_documents = 0
         self._lengths = array("q")
         self._documents = array("q")
+        self._splits = array("b")
         self._labels: dict[str, tuple[array, array]] = {}
 
     def __enter__(self) -> Spool:
@@ -33,12 +34,18 @@ class Spool:
         self._file.close()
         self._path.unlink(missing_ok=True)
 
-    def add_document(self, contexts: list[np.ndarray], labels: list[tuple[str, int, int]]) -> None:
-        """Append a document's contexts (int32 ids); `labels` are (concept, token of it, value)."""
+    def add_document(
+        self, contexts: list[np.ndarray], labels: list[tuple[str, int, int]], split: int
+    ) -> None:
+        """Append a document's contexts (int32 ids) for a split, an index of `write.SPLITS`.
+
+        `labels` are (concept, token of it, value).
+        """
         for ids in contexts:
             self._file.write(ids.astype("<i4", copy=False).tobytes())
             self._lengths.append(len(ids))
             self._documents.append(self.n_documents)
+            self._splits.append(split)
         for concept, position, value in labels:
             positions, values = self._labels.setdefault(concept, (array("q"), array("h")))
             positions.append(self.n_tokens + position)
@@ -60,6 +67,11 @@ class Spool:
     def documents(self) -> np.ndarray:
         """int64 (contexts,): document of each."""
         return np.array(self._documents, np.int64)
+
+    @property
+    def splits(self) -> np.ndarray:
+        """int64 (contexts,): split of each, an index of `write.SPLITS`."""
+        return np.array(self._splits, np.int64)
 
     def labels(self, concept: str) -> tuple[np.ndarray, np.ndarray]:
         """Flat positions (ascending, int64) and values (int16) of a concept's labels."""

@@ -20,6 +20,7 @@ from interpsweep.corpora.spool import Spool
 from interpsweep.errors import UserError
 from interpsweep.tables import write_json
 
+SPLITS = ("train", "analysis", "eval")
 CHUNK = 1 << 20  # tokens per Zarr chunk, and per piece held in memory while writing
 
 
@@ -75,24 +76,6 @@ def write_meta(
     write_json(vocabulary, out / "vocabulary.json")
 
 
-def assign_splits(tokens_of: np.ndarray, analysis: float, held_out: float) -> np.ndarray:
-    """Split of each document: int64 (D,) of 0 train, 1 analysis, 2 eval, in this order.
-
-    tokens_of: int64 (D,), tokens of the documents in their final order. A document belongs where
-    its middle token falls; every split gets at least one document. Needs D >= 3.
-    """
-    middle = np.cumsum(tokens_of) - tokens_of / 2
-    total = tokens_of.sum()
-    d = len(tokens_of)
-    first = int(np.searchsorted(middle, total * (1 - analysis - held_out)))
-    first = min(max(first, 1), d - 2)
-    second = int(np.searchsorted(middle, total * (1 - held_out)))
-    second = min(max(second, first + 1), d - 1)
-    split = np.zeros(d, np.int64)
-    split[first:second], split[second:] = 1, 2
-    return split
-
-
 def independent_contexts(settings: GeneratedCorpus) -> tuple[int, dict[str, list[int]]]:
     """Number and splits of contexts that are independent draws: their order needs no shuffling."""
     length, n = settings.context_length, settings.n_tokens // settings.context_length
@@ -110,27 +93,15 @@ def independent_contexts(settings: GeneratedCorpus) -> tuple[int, dict[str, list
 def split_contexts(split_of_context: np.ndarray) -> dict[str, list[int]]:
     """{"train": [first, last + 1], ...} of contexts that are grouped by split."""
     bounds = np.searchsorted(split_of_context, [0, 1, 2, 3])
-    names = ("train", "analysis", "eval")
-    return {name: [int(bounds[i]), int(bounds[i + 1])] for i, name in enumerate(names)}
+    return {name: [int(bounds[i]), int(bounds[i + 1])] for i, name in enumerate(SPLITS)}
 
 
-def order_spool(
-    spool: Spool, seed: int, analysis: float, held_out: float
-) -> tuple[np.ndarray, dict[str, list[int]]]:
-    """The final order of the spool's contexts (documents permuted by `seed`), and their splits."""
-    lengths, documents = spool.lengths, spool.documents
-    if spool.n_documents < 3:
-        raise UserError(
-            f"corpus: only {spool.n_documents} documents; a corpus needs at least three, one for "
-            "each split. Give more text, or cut it finer with corpus.documents"
-        )
-    permuted = np.random.default_rng([seed, 4]).permutation(spool.n_documents)
-    rank = np.empty_like(permuted)
-    rank[permuted] = np.arange(len(permuted))
-    order = np.argsort(rank[documents], kind="stable")
-    tokens_of = np.bincount(documents, lengths, minlength=spool.n_documents)[permuted]
-    split = assign_splits(tokens_of, analysis, held_out)
-    return order, split_contexts(split[rank[documents[order]]])
+def order_spool(spool: Spool, seed: int) -> tuple[np.ndarray, dict[str, list[int]]]:
+    """The final order of the spool's contexts, by split, and within it documents permuted."""
+    rank = np.random.default_rng([seed, 4]).permutation(spool.n_documents)
+    splits = spool.splits
+    order = np.lexsort((rank[spool.documents], splits))  # stable: a document stays in order
+    return order, split_contexts(splits[order])
 
 
 def write_spool(
@@ -138,11 +109,11 @@ def write_spool(
     order: np.ndarray,
     out: Path,
     concepts: dict[str, Any],
-    marks: tuple[int, int],
+    is_special: np.ndarray,
 ) -> Iterator[int]:
     """Write the spool's contexts in `order`; yields the number of tokens after each piece.
 
-    `marks`: how many tokens at the start and at the end of every context are special.
+    `is_special`: bool (vocabulary,), the tokens that are special wherever they stand.
     """
     lengths = spool.lengths
     starts = np.cumsum(lengths) - lengths
@@ -154,9 +125,9 @@ def write_spool(
         begin, end = int(offsets[first]), int(offsets[last])
         sizes = lengths[order[first:last]]
         within = np.arange(end - begin) - np.repeat(offsets[first:last] - begin, sizes)
-        store.put("tokens", begin, flat[np.repeat(starts[order[first:last]], sizes) + within])
-        special = (within < marks[0]) | (np.repeat(sizes, sizes) - within <= marks[1])
-        store.put("special", begin, special.astype(np.uint8))
+        tokens = flat[np.repeat(starts[order[first:last]], sizes) + within]
+        store.put("tokens", begin, tokens)
+        store.put("special", begin, is_special[tokens].astype(np.uint8))
         for name, (positions, values) in labels.items():
             low, high = np.searchsorted(positions, [begin, end])
             piece = np.full(end - begin, -1, np.int16)

@@ -121,6 +121,17 @@ def hub_commit(repo: str, revision: str, only: str = "") -> str:
     return Path(folder).name
 
 
+def cached(repo: str, commit: str) -> Path | None:
+    """The folder of a hub repository in the local cache, whole or not; None without one."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(repo, revision=commit, local_files_only=True))
+    except LocalEntryNotFoundError:
+        return None
+
+
 def prefetch_command(repo: str, revision: str) -> str:
     """The command that puts a hub model into the local cache, for use in messages."""
     return shlex.join(["hf", "download", repo, "--revision", revision])

@@ -11,12 +11,20 @@ from interpsweep.config.imports import ImportSettings
 from interpsweep.context import Context
 from interpsweep.errors import UserError
 from interpsweep.saes.describe import describe
-from interpsweep.saes.formats import dictionary_learning, gemma_scope, saelens, sparsify
+from interpsweep.saes.formats import (
+    dictionary_learning,
+    gemma_scope,
+    llama_scope,
+    saelens,
+    sparsify,
+)
 from interpsweep.saes.formats import files as f
 
 READERS = {
     "saelens": saelens.read,
     "gemma_scope": gemma_scope.read,
+    "gemma_scope_2": gemma_scope.read_second,
+    "llama_scope": llama_scope.read,
     "sparsify": sparsify.read,
     "dictionary_learning": dictionary_learning.read,
 }
@@ -29,6 +37,8 @@ def run(spec: dict[str, Any], inputs: dict[str, Any], out: Path, ctx: Context) -
     files = _files(settings, ctx)
     _check_size(files, settings, activations.d_in)
     foreign = READERS[settings.format](files)
+    if foreign.doubt and settings.architecture != "relu":
+        raise UserError(foreign.doubt)
     rows = foreign.tensors["W_dec"].shape
     if len(rows) == 2 and rows[1] != activations.d_in:
         raise UserError(
@@ -46,7 +56,14 @@ def run(spec: dict[str, Any], inputs: dict[str, Any], out: Path, ctx: Context) -
         "imported_from": settings.format,
     }
     foreign.write(out, about)
-    return {"d_in": activations.d_in, "d_sae": settings.d_sae}
+    empty = int((~foreign.tensors["W_dec"].any(axis=1)).sum())
+    if empty:
+        ctx.log(
+            f"{foreign.name}: {empty} of {settings.d_sae} latents have a decoder row of zeros: "
+            "they may fire but decode nothing, and have no direction to compare"
+        )
+    made = {"d_in": activations.d_in, "d_sae": settings.d_sae}
+    return made | {"zero_decoder_rows": empty, "notes": [foreign.doubt] if foreign.doubt else []}
 
 
 def _files(settings: ImportSettings, ctx: Context) -> f.Files:

@@ -25,7 +25,8 @@ def load(path: Path | str, device: str = "cpu") -> LoadedSAE:
 class LoadedSAE(nn.Module):
     """An SAE for inference on activations (batch, d_in) float32, as they are stored."""
 
-    # buffers: those of the dictionary's architecture (see `saes.artifact`), and decoder norms
+    # buffers: those of the dictionary's architecture (see `saes.artifact`), decoder norms, and the
+    # same as a unit to measure activations in: 1 where a decoder row is zero
     W_enc: Tensor
     W_dec: Tensor
     b_enc: Tensor
@@ -35,6 +36,7 @@ class LoadedSAE(nn.Module):
     b_mag: Tensor
     r_mag: Tensor
     norms: Tensor
+    units: Tensor
 
     def __init__(self, dictionary: Dictionary) -> None:
         super().__init__()
@@ -53,6 +55,7 @@ class LoadedSAE(nn.Module):
         for name, array in dictionary.tensors.items():
             self.register_buffer(name, torch.from_numpy(array.copy()))
         self.register_buffer("norms", torch.from_numpy(dictionary.decoder_norms.copy()))
+        self.register_buffer("units", torch.where(self.norms > 0, self.norms, 1))
 
     @property
     def fixed(self) -> int | None:
@@ -73,7 +76,7 @@ class LoadedSAE(nn.Module):
         if folded and not (self.architecture == "topk" and self.rescale):
             return codes.with_values(codes.values * self.norms[codes.columns])
         if not folded and self.architecture == "topk" and self.rescale:
-            return codes.with_values(codes.values / self.norms[codes.columns])
+            return codes.with_values(codes.values / self.units[codes.columns])
         return codes
 
     def _topk(self, centred: Tensor) -> SparseCodes:

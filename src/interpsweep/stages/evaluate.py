@@ -31,7 +31,7 @@ def _wants(p: Place) -> Wanted:
 
 STAGE = Stage(
     name="evaluate",
-    version=2,
+    version=3,
     makes="reconstruction and recovered loss on held-out tokens",
     noun="evaluations",
     module="interpsweep.saes.evaluate",

@@ -1,4 +1,4 @@
-"""Stage ``import``: SAEs that somebody else trained, from four formats into ours."""
+"""Stage ``import``: SAEs that somebody else trained, from six formats into ours."""
 
 from interpsweep.stages.record import Sizes, Stage, Work
 
@@ -14,7 +14,7 @@ def _each(s: Sizes) -> float:
 STAGE = Stage(
     name="import",
     version=1,
-    makes="SAEs that somebody else trained, from four formats into ours",
+    makes="SAEs that somebody else trained, from six formats into ours",
     noun="imported SAEs",
     module="interpsweep.saes.imports",
     settings="interpsweep.config.imports:ImportSettings",

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from interpsweep.corpora.identity import package_modules
-from interpsweep.corpora.sources.document import Document
+from interpsweep.errors import UserError
 
 _LARGEST = 1 << 20  # bytes; longer modules are generated tables
 _PROSE = re.compile(r"[A-Za-z0-9 ,.;:'\"`()\-\n]")
@@ -26,7 +26,7 @@ _BLOCKS = ("body", "handlers", "orelse", "finalbody")
 _HOLDS_DOCSTRING = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
-def documents(packages: dict[str, Path], min_characters: int, seed: int) -> Iterator[Document]:
+def texts(packages: dict[str, Path], min_characters: int, seed: int) -> Iterator[str]:
     """Prose of the docstrings of `packages`; the order of the modules is shuffled by `seed`.
 
     Within a module the order is that of the lines; the shuffle starts from (package, module path)
@@ -39,7 +39,7 @@ def documents(packages: dict[str, Path], min_characters: int, seed: int) -> Iter
         for docstring in docstrings(modules[i]):
             new = [text for text in prose(docstring) if not _known(text, seen)]
             if sum(map(len, new)) >= min_characters:
-                yield Document("\n".join(new))
+                yield "\n".join(new)
 
 
 def _known(text: str, seen: set[bytes]) -> bool:
@@ -52,13 +52,15 @@ def _known(text: str, seen: set[bytes]) -> bool:
 
 def docstrings(path: Path) -> Iterator[str]:
     """Dedented docstrings of a module's source, by line; none if it is not plain Python."""
-    if path.stat().st_size > _LARGEST:
-        return
     try:
+        if path.stat().st_size > _LARGEST:
+            return
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", SyntaxWarning)
+            warnings.simplefilter("ignore")  # of what would be compiled
             tree = ast.parse(path.read_bytes())
-    except (SyntaxError, ValueError, RecursionError):
+    except OSError as error:
+        raise UserError(f"corpus.packages: cannot read {path}: {error.strerror}") from error
+    except (SyntaxError, ValueError, RecursionError, MemoryError):  # the last: nested too deep
         return
     yield from _within(tree)
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from interpsweep.config.imports import KIND, ImportedSAE, ImportSettings
@@ -29,25 +31,34 @@ _CLASSES = {
     "JumpReluAutoEncoder": "jumprelu",
     "MatryoshkaBatchTopKSAE": "matryoshka",
 }
+# what no configuration of sparsify has and one of SAELens from before version 6 does
+_SAELENS = frozenset({"hook_point", "hook_name", "architecture", "l1_coefficient", "model_name"})
 # Gemma Scope: what folders and repositories are called
 _HOOKS = {"res": "hook_resid_post", "mlp": "hook_mlp_out", "att": "attn.hook_z"}
+_HOOKS_2 = {  # places as configurations call them, and as folders do
+    "output": "hook_resid_post",
+    "self_attn.o_proj.input": "attn.hook_z",
+    "post_feedforward_layernorm.output": "hook_mlp_out",  # what the residual stream gets
+    "resid_post": "hook_resid_post",
+    "attn_out": "attn.hook_z",
+    "mlp_out": "hook_mlp_out",
+}
 
 
 def look(files: f.Files, wanted: str = "auto", name: str = "") -> About:
     """What the files say. `name` is the place as the user wrote it: Gemma Scope's speaks.
 
-    Raises UserError if they are of no known format, or of another than `wanted`.
+    What the user says in `wanted` is believed. Raises UserError if the files are of no known
+    format, or not those of the one that is wanted.
     """
-    found = _format(files, wanted, name)
+    found = _format(files, name) if wanted == "auto" else _wanted(files, wanted, name)
     if found is None:
-        raise UserError(
-            f"{files.name}: not an SAE of a known format (saelens, gemma_scope, sparsify, "
-            f"dictionary_learning): {files.remedy}"
-        )
-    if wanted not in ("auto", found):
-        raise UserError(f"{files.name}: the files are of format {found}, `format` says {wanted}")
-    readers = {
+        told = files.other() or f"not an SAE of a known format ({', '.join(f.WEIGHTS)})"
+        raise UserError(f"{files.name}: {told}: {files.remedy}")
+    readers: dict[str, Callable[[f.Files], About]] = {
         "saelens": _saelens,
+        "gemma_scope_2": partial(_gemma_scope_2, name=name),
+        "llama_scope": _llama_scope,
         "sparsify": _sparsify,
         "dictionary_learning": _dictionary_learning,
     }
@@ -55,15 +66,54 @@ def look(files: f.Files, wanted: str = "auto", name: str = "") -> About:
     return {"format": found, **{key: value for key, value in about.items() if value is not None}}
 
 
-def _format(files: f.Files, wanted: str, name: str) -> str | None:
-    if wanted == "gemma_scope" or name.endswith(".npz"):
+def _wanted(files: f.Files, wanted: str, name: str) -> str:
+    """The format that the user names, unless its weights are known not to be there."""
+    if files.has(f.WEIGHTS[wanted]) is False and (found := _format(files, name)) != wanted:
+        what = f"of format {found}" if found else "not those"
+        raise UserError(
+            f"{files.name}: the files are {what}, `format` says {wanted}, which has "
+            f"{f.WEIGHTS[wanted]}"
+        )
+    return wanted
+
+
+def _format(files: f.Files, name: str) -> str | None:
+    """The format whose weights and configuration are there.
+
+    Weights that nobody can see without fetching them (on a hub) are guessed by the configuration.
+    """
+    if name.endswith(".npz"):
         return "gemma_scope"  # its name says all, and on the hub a look would fetch the weights
+    seen = {form: files.has(weights) for form, weights in f.WEIGHTS.items()}
+    for form, there in seen.items():
+        if there and (form not in f.CONFIGS or files.find(f.CONFIGS[form]) is not None):
+            return form
+    return _by_configuration(files) if None in seen.values() else None
+
+
+def _by_configuration(files: f.Files) -> str | None:
     if files.find(f.CFG) is not None:
         cfg = files.json(f.CFG)
-        return "sparsify" if "expansion_factor" in cfg or "num_latents" in cfg else "saelens"
+        theirs = "num_latents" in cfg or ("expansion_factor" in cfg and "d_sae" not in cfg)
+        return "sparsify" if theirs and not _SAELENS.intersection(cfg) else "saelens"
+    if files.find(f.HYPERPARAMS) is not None:
+        return "llama_scope"
     if files.find(f.CONFIG) is not None:
-        return "dictionary_learning" if "trainer" in files.json(f.CONFIG) else None
-    return "gemma_scope" if files.find(f.GEMMA_SCOPE) is not None else None
+        cfg = files.json(f.CONFIG)
+        if "hf_hook_point_in" in cfg:
+            return "gemma_scope_2"
+        return "dictionary_learning" if "trainer" in cfg else None
+    return None
+
+
+def saelens_kind(cfg: dict[str, Any]) -> Any:
+    """The architecture at inference that a SAELens configuration of any version means.
+
+    Before version 6 topk was an activation function of the standard architecture.
+    """
+    function = cfg.get("activation_fn_str", cfg.get("activation_fn", "relu"))
+    kind = cfg.get("architecture") or "standard"
+    return "topk" if kind == "standard" and function == "topk" else kind
 
 
 def _saelens(files: f.Files) -> About:
@@ -71,8 +121,9 @@ def _saelens(files: f.Files) -> About:
     metadata = _mapping(cfg.get("metadata"))
     trained = _mapping(metadata.get("training_architecture_details"))
     kwargs = _mapping(cfg.get("activation_fn_kwargs"))
-    old = "topk" if cfg.get("activation_fn_str", cfg.get("activation_fn")) == "topk" else "standard"
-    kind = _text(metadata.get("training_architecture")) or _text(cfg.get("architecture")) or old
+    used, kind = _text(saelens_kind(cfg)), _text(metadata.get("training_architecture"))
+    if kind in (None, "standard"):  # it says nothing that how it is used does not
+        kind = used or "standard"
     hooks = (metadata.get("hook_name"), cfg.get("hook_name"), cfg.get("hook_point"))
     loaded = metadata.get("model_from_pretrained_kwargs") or cfg.get("model_from_pretrained_kwargs")
     counts = (cfg.get("k"), kwargs.get("k"), trained.get("k"), trained.get("sparsity"))
@@ -101,6 +152,46 @@ def _gemma_scope(name: str) -> About:
         "layer": int(layer[1]) if layer else None,
         "hook": hook,
     }
+
+
+def _gemma_scope_2(files: f.Files, name: str) -> About:
+    """What its configuration says; some have none, and their folders' names have to do."""
+    cfg = files.json(f.CONFIG) if files.find(f.CONFIG) is not None else {}
+    named = re.search(r"(resid_post|attn_out|mlp_out)[^/]*/layer_(\d+)_width_(\d+)([km]?)", name)
+    place = re.search(r"layers\.(\d+)\.(.*)", _text(cfg.get("hf_hook_point_in")) or "")
+    if place:
+        layer, hook = place[1], _HOOKS_2.get(place[2])
+    elif named and not cfg:
+        layer, hook = named[2], _HOOKS_2[named[1]]
+    else:
+        layer, hook = None, None
+    width = _width(int(named[3]), named[4]) if named and not cfg else None
+    return {
+        "architecture": "jumprelu",
+        "d_sae": _count(cfg.get("width")) or width,
+        "sparsity": _positive(cfg.get("l0")),
+        "layer": None if layer is None else int(layer),
+        "hook": f"blocks.{layer}.{hook}" if hook else None,
+    }
+
+
+def _llama_scope(files: f.Files) -> About:
+    cfg = files.json(f.HYPERPARAMS)
+    return {
+        "architecture": llama_scope_kind(cfg),
+        "d_in": _count(cfg.get("d_model")),
+        "d_sae": _count(cfg.get("d_sae")),
+        "sparsity": _positive(cfg.get("top_k")),
+        "hook": _text(cfg.get("hook_point_in")),
+    }
+
+
+def llama_scope_kind(cfg: dict[str, Any]) -> str | None:
+    """Architecture at inference: a top-k SAE that has a threshold is used with that."""
+    function, threshold = cfg.get("act_fn"), _positive(cfg.get("jump_relu_threshold"))
+    if function == "jumprelu" or (function == "topk" and threshold):
+        return "jumprelu"
+    return _text(function)
 
 
 def _width(number: int, unit: str) -> int:

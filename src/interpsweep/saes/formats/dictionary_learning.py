@@ -14,7 +14,15 @@ import torch
 
 from interpsweep.errors import UserError
 from interpsweep.saes.formats import files as f
-from interpsweep.saes.formats.foreign import Foreign, count, matrix, named, spread, vectors
+from interpsweep.saes.formats.foreign import (
+    Foreign,
+    count,
+    matrix,
+    named,
+    spread,
+    undecided,
+    vectors,
+)
 
 _LINEAR = {"encoder.weight": "W_enc", "encoder.bias": "b_enc", "decoder.weight": "W_dec"}
 _GATED = {
@@ -56,8 +64,10 @@ def read(files: f.Files) -> Foreign:
     if "encoder.weight" in names:  # torch's linear layers keep (out, in)
         matrix(name, tensors, "W_enc", "W_dec")
         tensors["W_enc"], tensors["W_dec"] = tensors["W_enc"].T, tensors["W_dec"].T
+    doubt = ""
     if kind in ("BatchTopKSAE", "MatryoshkaBatchTopKSAE"):
         matrix(name, tensors, "W_dec")
+        doubt = undecided(name, tensors["threshold"])
         tensors["threshold"] = spread(name, tensors["threshold"], tensors["W_dec"].shape[0])
     k = None
     if architecture == "topk":
@@ -66,7 +76,9 @@ def read(files: f.Files) -> Foreign:
     model = trainer.get("lm_name")
     metadata = {"model_name": model} if isinstance(model, str) and len(model) < 500 else {}
     subtract = kind not in _WITHOUT_BIAS
-    return Foreign(name, architecture, tensors, k=k, subtract=subtract, metadata=metadata)
+    return Foreign(
+        name, architecture, tensors, k=k, subtract=subtract, metadata=metadata, doubt=doubt
+    )
 
 
 def _one(value: np.ndarray | None) -> bool:

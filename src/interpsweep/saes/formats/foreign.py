@@ -34,6 +34,7 @@ class Foreign:
     reshape: str = "none"
     metadata: dict[str, Any] = field(default_factory=dict)
     factor: float | str | None = None  # on activations, to be folded; a text if it is not known
+    doubt: str = ""  # why it may not be what its name says; the user can say that it is a relu SAE
 
     def check(self, d_in: int, d_sae: int) -> None:
         """Raise UserError unless all tensors are there, of these sizes, and finite."""
@@ -140,6 +141,18 @@ def spread(name: str, threshold: np.ndarray, d_sae: int) -> np.ndarray:
     if threshold.size != 1:
         raise UserError(f"{name}: threshold has shape {threshold.shape}; it must be one number")
     return np.full(d_sae, max(float(threshold.reshape(())), 0.0), np.float32)
+
+
+def undecided(name: str, threshold: np.ndarray) -> str:
+    """Why a batch top-k SAE is none: its one threshold was never found out in training."""
+    if threshold.size == 1 and not float(threshold.reshape(())) > 0:
+        return (
+            f"{name}: its threshold is {float(threshold.reshape(())):g}: training ended before one "
+            "was estimated, so it fires wherever its pre-activations are above 0, on many more "
+            "latents than its k. Take a later checkpoint, or say `architecture: relu` to have it "
+            "as the plain relu SAE that it computes"
+        )
+    return ""
 
 
 def count(name: str, key: str, value: Any) -> int:

@@ -13,7 +13,16 @@ import numpy as np
 from interpsweep.errors import UserError
 from interpsweep.saes.artifact import read_tensors
 from interpsweep.saes.formats import files as f
-from interpsweep.saes.formats.foreign import Foreign, count, named, plain_facts, spread, vectors
+from interpsweep.saes.formats.about import saelens_kind
+from interpsweep.saes.formats.foreign import (
+    Foreign,
+    count,
+    named,
+    plain_facts,
+    spread,
+    undecided,
+    vectors,
+)
 
 INFERENCE = ("standard", "gated", "jumprelu", "topk")
 CHECKPOINTS = ("batchtopk", "matryoshka_batchtopk")
@@ -34,10 +43,11 @@ def read(files: f.Files) -> Foreign:
     kind = _kind(files.name, cfg)
     arrays = read_tensors(weights, name)
     rescale = bool(cfg.get("rescale_acts_by_decoder_norm", False))
-    k = None
+    k, doubt = None, ""
     if kind in CHECKPOINTS:
         names = {**vectors("topk"), "topk_threshold": "threshold"}
         tensors = named(name, arrays, names)
+        doubt = undecided(name, tensors["threshold"])
         tensors["threshold"] = spread(name, tensors["threshold"], tensors["W_dec"].shape[0])
         kind = "jumprelu"
     else:
@@ -59,15 +69,14 @@ def read(files: f.Files) -> Foreign:
         reshape="hook_z" if cfg.get("reshape_activations") == "hook_z" else "none",
         metadata=plain_facts(metadata, _FACTS),
         factor=factor,
+        doubt=doubt,
     )
 
 
 def _kind(name: str, cfg: dict[str, Any]) -> str:
-    """The architecture; configurations from before version 6 call topk an activation function."""
+    """The architecture, if it can be imported."""
     function = cfg.get("activation_fn_str", cfg.get("activation_fn", "relu"))
-    kind = cfg.get("architecture", "standard")
-    if kind == "standard" and function == "topk":
-        return "topk"
+    kind = saelens_kind(cfg)
     if function not in ("relu", "topk"):
         raise UserError(f"{name}/{f.CFG}: activation function {function!r} is not relu or topk")
     if kind not in (*INFERENCE, *CHECKPOINTS):
@@ -75,7 +84,7 @@ def _kind(name: str, cfg: dict[str, Any]) -> str:
             f"{name}/{f.CFG}: architecture {kind!r} is not one of "
             f"{', '.join((*INFERENCE, *CHECKPOINTS))}"
         )
-    return kind
+    return str(kind)
 
 
 def _inference(name: str, kind: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -103,9 +112,18 @@ def _normalisation(files: f.Files, cfg: dict[str, Any]) -> tuple[str, float | st
             f"{f.SCALER} states the factor. Give it as `scale`, or `scale: estimate` to take it "
             "from the activations of this sweep"
         )
+    if wanted == "constant_scalar_rescale":
+        stated = cfg.get("activation_normalization_factor")
+        if isinstance(stated, int | float) and not isinstance(stated, bool):
+            return "none", float(stated)
+        return "none", (
+            f"{files.name}/{f.CFG}: normalize_activations is {wanted}, and no "
+            "activation_normalization_factor states the factor. Give it as `scale`"
+        )
     if wanted not in KEPT:
         raise UserError(
             f"{files.name}/{f.CFG}: normalize_activations {wanted!r} cannot be imported; known are "
-            f"{', '.join(KEPT)} and expected_average_only_in. Fold it before the export"
+            f"{', '.join(KEPT)}, expected_average_only_in and constant_scalar_rescale. "
+            "Fold it before the export"
         )
     return str(wanted), None
