@@ -3,7 +3,8 @@ from snakemake.utils import min_version
 
 min_version("9.27")
 
-from interpsweep.workflow import open_workflow, shown_files
+from interpsweep.stages import STAGES
+from interpsweep.workflow import one_of, open_workflow, shown_files
 
 sweep = open_workflow(workflow, config)
 
@@ -19,7 +20,7 @@ wildcard_constraints:
     sweep=r"[A-Za-z0-9_.-]+",
     figure=r"[A-Za-z0-9._-]+",
     place=r"[A-Za-z0-9._/-]+",
-    target=r"[a-z]+",
+    target=one_of(stage.target for stage in STAGES.values()),
     shown=shown_files(),
 
 

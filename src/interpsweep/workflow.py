@@ -38,13 +38,14 @@ FULL_EDGES = os.environ.get("INTERPSWEEP_FULL_EDGES", "") not in ("", "0")
 def shown_files() -> str:
     """A pattern of the files below results/ that rules of a user may name: those in the records."""
     folders = [stage for stage in STAGES.values() if stage.shows == "folders"]
-    targets = "|".join(sorted({stage.target for stage in folders}))
-    files = _one_of(name for stage in folders for name in stage.files)
-    top = _one_of(name for s in STAGES.values() if s.shows == "files" for name in s.files)
+    targets = one_of(stage.target for stage in folders)
+    files = one_of(name for stage in folders for name in stage.files)
+    top = one_of(name for s in STAGES.values() if s.shows == "files" for name in s.files)
     return rf"[^/]+/(?:[^/]+/)*(?:{targets})/[^/]+/(?:{files})|[^/]+/(?:{top})"
 
 
-def _one_of(names: Iterable[str]) -> str:
+def one_of(names: Iterable[str]) -> str:
+    """A pattern of some names."""
     return "|".join(re.escape(name) for name in sorted(set(names)))
 
 
@@ -186,22 +187,22 @@ class SweepView:
         listing = self._listing(f"{path.parent.parent}.json")
         known, item = dict(listing.items), path.parent.name
         if item not in known:
-            raise UserError(f"{path}: {listing.path} has no {item!r}{nearest(item, known)}")
+            raise _told(UserError(f"{path}: {listing.path} has no {item!r}{nearest(item, known)}"))
         return listing, known[item], path.name
 
     def _listing(self, path: str) -> Listing:
         listing = self._plan.listing.get(path)
         if listing is None:
-            raise UserError(
-                f"{path}: this sweep has no such file{nearest(path, self._plan.listing)}"
-            )
+            near = nearest(path, self._plan.listing)
+            raise _told(UserError(f"{path}: this sweep has no such file{near}"))
         return listing
 
     def picture_needs(self, wildcards: Any) -> list[str]:
         """The job index behind a figure under results/."""
         item = self._picture(wildcards)
         if item is None:
-            raise UserError(f"{wildcards.figure}: this sweep has no such figure")
+            near = nearest(wildcards.figure, [Path(path).stem for path in self._plan.pictures])
+            raise _told(UserError(f"{wildcards.figure}: this sweep has no such figure{near}"))
         jobs = [self._plan.job_of[item.digest].index]
         path = f"results/{wildcards.sweep}/figures/{wildcards.figure}.svg"
         source = Path(self.picture_folder(wildcards), "figure.svg")
@@ -290,11 +291,16 @@ def open_workflow(snakemake_workflow: Any, config: Mapping[str, Any]) -> SweepVi
                 settle_leftovers(plan, Store(), plan.sweep.run.leftovers)
         there = driver.prepare(plan, dry=dry)
     except (UserError, OSError) as error:
-        print(f"interpsweep: {for_user(error)}", file=sys.stderr, flush=True)
-        raise SystemExit(2) from None
+        raise _told(for_user(error)) from None
     named = snakemake_workflow.modifier.modify_rulename  # `use rule * from ... as ..._*`
     on_gpu = gpu_stages(snakemake_workflow.resource_settings.overwrite_resources, named)
     return SweepView(plan, there, on_gpu, settled=not (dry or FULL_EDGES))
+
+
+def _told(error: UserError) -> SystemExit:
+    """The end of Snakemake after a message to the user; of an error it would show a traceback."""
+    print(f"interpsweep: {error}", file=sys.stderr, flush=True)
+    return SystemExit(2)
 
 
 def _all_exist(paths: list[str]) -> bool:

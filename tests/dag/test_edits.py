@@ -9,6 +9,7 @@ import sys
 from collections import Counter
 from copy import deepcopy
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -233,16 +234,21 @@ def test_results_forget_a_dropped_site_and_drafts(folder: Any, base: Any) -> Non
     assert mine.exists() and not draft.exists()
 
 
-def test_a_readable_file_that_the_sweep_lacks_is_refused(folder: Any, base: Any) -> None:
-    from types import SimpleNamespace
-
-    from interpsweep.errors import UserError
-    from interpsweep.workflow import SweepView
-
+def test_a_readable_file_that_the_sweep_lacks_is_refused(
+    folder: Any, base: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder.write(base)
-    wildcards = SimpleNamespace(place=f"tiny/won/{SITES[0]}", target="trees")
-    with pytest.raises(UserError, match=f"did you mean 'results/tiny/one/{SITES[0]}/trees.json'"):
-        SweepView(folder.plan()).shown(wildcards)
+    view = workflow.SweepView(folder.plan())
+    asked = {
+        f"'results/tiny/one/{SITES[0]}/trees.json'": lambda: view.shown(
+            SimpleNamespace(place=f"tiny/won/{SITES[0]}", target="trees")
+        ),
+        "'pareto'": lambda: view.picture_needs(SimpleNamespace(sweep="tiny", figure="paretto")),
+    }
+    for nearest, ask in asked.items():
+        with pytest.raises(SystemExit):
+            ask()
+        assert f"did you mean {nearest}?" in capsys.readouterr().err
 
 
 def test_layers_are_matched_hook_by_hook_and_names_never_collide(folder: Any, base: Any) -> None:

@@ -98,6 +98,16 @@ def test_the_example_of_the_page_follows_every_edit(place: Any, base: Any) -> No
     assert ran(snakemake("-n")) == chain
 
 
+def test_a_rule_may_write_files_of_its_own_under_results(place: Any) -> None:
+    mine = "results/tiny/one/mine.json"
+    text = Path("Snakefile").read_text()
+    Path("Snakefile").write_text(
+        f'{text}\nrule mine:\n    output: "{mine}"\n    shell: "echo 1 > {{output}}"\n'
+    )
+    finish(place, "split")
+    assert ran(snakemake(mine)) == {"mine"}
+
+
 def test_what_a_rule_writes_under_results_never_reaches_the_store(place: Any) -> None:
     """Also where an earlier version showed items as links to their folders."""
     plan = finish(place, "split")
@@ -124,7 +134,8 @@ def test_a_name_that_the_sweep_lacks_is_refused_with_the_nearest(place: Any) -> 
     finish(place, "split")
     text = Path("Snakefile").read_text()
     Path("Snakefile").write_text(text.replace("topk-sparsity4-seed0", "topk-sparsity4-seed9"))
-    said = snakemake(status=1)
+    said = snakemake(status=2)
+    assert "Traceback" not in said
     assert "has no 'topk-sparsity4-seed9'; did you mean 'topk-sparsity4-seed" in said
 
 

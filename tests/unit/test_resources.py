@@ -13,11 +13,11 @@ import pytest
 from ruamel.yaml import YAML
 
 from interpsweep import driver
+from interpsweep.commands.forecast import Forecast, forecast
 from interpsweep.commands.inspect import show_plan
 from interpsweep.config.landscape import LandscapeSettings
 from interpsweep.plan import Plan
 from interpsweep.plan.resources import Request, Requests
-from interpsweep.plan.schedule import Forecast, forecast
 from interpsweep.profiles import read_profile
 from interpsweep.stages import STAGES
 from interpsweep.stages.landscape import seconds as landscape_seconds

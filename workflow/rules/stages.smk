@@ -1,6 +1,4 @@
 # One rule for each stage, named as it is. What a stage reads and makes: README.md, beside this.
-from interpsweep.stages import STAGES
-
 for stage in STAGES.values():
 
     rule:

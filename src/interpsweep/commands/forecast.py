@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import getpass
+import heapq
 import os
 import shutil
 import subprocess
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
@@ -14,7 +17,6 @@ from rich.table import Table
 from interpsweep.plan import Plan
 from interpsweep.plan.jobs import Job
 from interpsweep.plan.resources import Request, Requests
-from interpsweep.plan.schedule import forecast
 from interpsweep.profiles import Profile, has_gpu
 from interpsweep.spec import input_digests
 from interpsweep.stages import STAGES
@@ -43,6 +45,41 @@ def show_costs(
             f"nodes: up to {expected.at_once} at once, {expected.gpus_at_once} of them with a GPU; "
             "what jobs wait in the queue comes on top"
         )
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """Of a set of jobs: how long they take together, and how many run at once at most."""
+
+    seconds: float
+    at_once: int
+    gpus_at_once: int
+
+
+def forecast(
+    seconds: Mapping[str, float],
+    needs: Mapping[str, Collection[str]],
+    slots: int,
+    on_gpu: Collection[str] = (),
+) -> Forecast:
+    """Start each of the jobs in `seconds`, in their order, as soon as its `needs` and a slot allow.
+
+    Needs that are no jobs here count as met. The queue of a cluster comes on top.
+    """
+    waiting = list(seconds)
+    running: list[tuple[float, str]] = []
+    done: set[str] = set()
+    now, most, gpus = 0.0, 0, 0
+    while waiting or running:
+        ready = [job for job in waiting if all(n in done or n not in seconds for n in needs[job])]
+        for job in ready[: slots - len(running)]:
+            heapq.heappush(running, (now + seconds[job], job))
+            waiting.remove(job)
+        most = max(most, len(running))
+        gpus = max(gpus, sum(job in on_gpu for _, job in running))
+        now, job = heapq.heappop(running)
+        done.add(job)
+    return Forecast(now, most, gpus)
 
 
 def _needs(plan: Plan, job: Job) -> set[str]:
