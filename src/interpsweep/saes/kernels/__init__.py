@@ -17,6 +17,7 @@ from interpsweep.saes.kernels.choose import (
 )
 from interpsweep.saes.kernels.codes import (
     ByColumn,
+    Fit,
     SparseCodes,
     decode,
     fixed_k,
@@ -24,10 +25,12 @@ from interpsweep.saes.kernels.codes import (
     from_mask,
     reconstruct,
     sampled_products,
+    sparse_gradients,
 )
 
 __all__ = [
     "ByColumn",
+    "Fit",
     "Precision",
     "SparseCodes",
     "above",
@@ -40,6 +43,7 @@ __all__ = [
     "reconstruct",
     "rounded",
     "sampled_products",
+    "sparse_gradients",
     "top_columns",
     "top_k",
 ]
