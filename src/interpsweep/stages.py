@@ -51,7 +51,7 @@ _ALL = (
     Stage("geometry", "geometries", "interpsweep.geometry.geometry", version=21, face="geometry"),
     Stage("landscape", "landscapes", "interpsweep.geometry.landscape", version=2, face="landscape"),
     Stage("probe", "probes", "interpsweep.saes.probed", version=3, bank=True, face="probes"),
-    Stage("meta", "metas", "interpsweep.saes.meta", version=2, face="metas"),
+    Stage("meta", "metas", "interpsweep.saes.meta", version=2, version=2, face="metas"),
     Stage("concepts", "concepts", "interpsweep.geometry.concepts", version=3, face="concepts"),
     Stage("claims", "claims", "interpsweep.claims.claims", version=26, face="claims"),
     Stage("figures", "figures", "interpsweep.figures.draw", version=23, face="figures"),

@@ -9,13 +9,14 @@ from hypothesis import strategies as st
 
 from interpsweep.saes.kernels import (
     ByColumn,
+    SparseCodes,
     above,
     choose,
     decode,
     dense,
     few_above,
     from_mask,
-    largest,
+    keep_largest,
     native,
     reconstruct,
     sampled_products,
@@ -167,7 +168,12 @@ def test_relu_keeps_nan():
 def test_largest_takes_the_first_of_equal_values(count):
     values = draw(50).round()
     order = sorted(range(50), key=lambda i: (-values[i].item(), i))
-    assert largest(values, count).tolist() == sorted(order[:count])
+    codes = SparseCodes(torch.tensor([0, 7, 7, 50]), torch.arange(50), values)
+    kept = keep_largest(codes, count)
+    places = sorted(order[:count])
+    assert kept.columns.tolist() == places and torch.equal(kept.values, values[places])
+    early = sum(p < 7 for p in places)
+    assert kept.offsets.tolist() == [0, early, early, len(places)]
 
 
 def test_adam_is_torchs_adam_with_clipped_gradients():

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from interpsweep.saes.architectures._base import Export
 from interpsweep.saes.architectures._sparse import SparseArchitecture
-from interpsweep.saes.kernels import SparseCodes, above, largest
+from interpsweep.saes.kernels import SparseCodes, above, keep_largest
 
 THRESHOLD_RATE, THRESHOLD_STEPS = 0.01, 20
 
@@ -29,7 +29,7 @@ class SAE(SparseArchitecture):
         """See `SparseArchitecture.choose`."""
         count = len(centred) * self.settings.k
         candidates = self._candidates(centred, count)
-        codes = candidates.keep(largest(candidates.values, count))
+        codes = keep_largest(candidates, count)
         self._follow(codes.values)
         return codes
 

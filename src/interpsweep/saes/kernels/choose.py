@@ -196,15 +196,19 @@ def few_above(
     return SparseCodes(cumulative(counts), columns, values)
 
 
-def largest(values: Tensor, count: int) -> Tensor:
-    """Indices of the `count` largest of a vector, ascending; of equal values the first."""
+def keep_largest(codes: SparseCodes, count: int) -> SparseCodes:
+    """The `count` largest entries; of equal ones the first."""
+    values = codes.values
     if count >= len(values):
-        return torch.arange(len(values), device=values.device)
-    if native.serves(values):
-        level = selection.nth_largest(values.numpy().copy(), len(values), count)
-    else:
+        return codes
+    if not native.serves(values):
         level = torch.topk(values, count, sorted=True).values[-1]
-    above_level = values > level
-    ties = (values == level).nonzero()[: count - int(above_level.sum()), 0]
-    above_level[ties] = True
-    return above_level.nonzero()[:, 0]
+        kept = values > level
+        kept[(values == level).nonzero()[: count - int(kept.sum()), 0]] = True
+        return codes.keep(kept)
+    arrays = [tensor.contiguous().numpy() for tensor in codes]
+    level = selection.nth_largest(arrays[2].copy(), len(values), count)
+    offsets = torch.empty_like(codes.offsets)
+    ties = count - int(np.count_nonzero(arrays[2] > level))
+    places = selection.keep_largest(*arrays, level, ties, offsets.numpy())
+    return SparseCodes(offsets, *map(torch.from_numpy, places))

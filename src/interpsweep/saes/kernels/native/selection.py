@@ -292,3 +292,20 @@ def _longer(
     longer = np.empty(2 * len(values), values.dtype)
     longer[:used] = values[:used]
     return longer
+
+
+@compiled
+def keep_largest(
+    offsets: Array, columns: Array, values: Array, level: float, ties: int, kept: Array
+) -> tuple[Array, Array]:
+    """Leave entries above `level`, and the first `ties` equal to it; `kept` gets their offsets."""
+    some, found, place = np.empty_like(columns), np.empty_like(values), 0
+    kept[0] = 0
+    for row in range(len(offsets) - 1):
+        for e in range(offsets[row], offsets[row + 1]):
+            equal = values[e] == level and ties > 0
+            some[place], found[place] = columns[e], values[e]
+            place += values[e] > level or equal
+            ties -= equal
+        kept[row + 1] = place
+    return some[:place], found[:place]
