@@ -9,16 +9,18 @@ from hypothesis import strategies as st
 
 from interpsweep.saes.kernels import (
     ByColumn,
+    SparseCodes,
     above,
+    choose,
     decode,
     dense,
     few_above,
-    fixed_k,
     from_mask,
-    largest,
+    keep_largest,
     native,
     reconstruct,
     sampled_products,
+    sparse_gradients,
     top_columns,
     top_k,
 )
@@ -51,17 +53,26 @@ def test_top_k_is_the_largest_of_each_row(n, width, data):
     assert all(len(set(row)) == k for row in columns.tolist())
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.fixture(params=["float32", "bfloat16"])
+def search(request, monkeypatch):
+    """What a search goes by, on a CPU of either kind: results must not show it."""
+    monkeypatch.setattr(choose, "_multiplies_bfloat16", lambda: request.param == "bfloat16")
+    monkeypatch.setattr(choose, "NARROW_PRODUCT", 0)
+
+
 @pytest.mark.parametrize("scale", [1.0, 100.0])
-def test_top_columns_of_rows_of_very_different_size(precision, scale):
+@pytest.mark.parametrize(("width", "k"), [(515, 7), (515, 70), (40, 30), (2100, 5)])
+def test_top_columns_are_the_largest_float32_ones(search, scale, width, k):
     centred = draw(300, 24) * torch.logspace(0, torch.tensor(scale).log10(), 300)[:, None]
-    encoder, bias = draw(515, 24, seed=1), draw(515, seed=2)
-    columns = top_columns(centred, encoder, bias, 7, precision)
-    pre = centred @ encoder.T
-    if precision == "bfloat16":
-        pre = (centred.bfloat16() @ encoder.bfloat16().T).float()
-    chosen = (pre + bias).gather(1, columns).sort(descending=True).values
-    torch.testing.assert_close(chosen, (pre + bias).topk(7).values, rtol=1e-5, atol=1e-4)
+    encoder, bias = draw(width, 24, seed=1), 3 * draw(width, seed=2)
+    encoder[3] *= 20  # its rounding errors are larger than the others'
+    found = top_columns(centred, encoder, bias, k)
+    pre = centred @ encoder.T + bias
+    assert found.offsets.tolist() == list(range(0, 300 * k + 1, k))
+    chosen = found.values.view(300, k).sort(descending=True).values
+    torch.testing.assert_close(chosen, pre.topk(k).values, rtol=1e-5, atol=1e-4)
+    torch.testing.assert_close(found.values, pre[found.rows, found.columns], rtol=1e-5, atol=1e-4)
+    assert all(len(set(row)) == k for row in found.columns.view(300, k).tolist())
 
 
 def test_a_row_of_nan_gives_valid_columns():
@@ -75,9 +86,9 @@ def test_a_row_of_nan_gives_valid_columns():
 
 
 @pytest.mark.parametrize("floor", [-1e9, 0.0, 2.0, 1e9])
-def test_above_finds_exactly_the_places_above(floor):
+def test_above_finds_exactly_the_places_above(search, floor):
     centred, encoder, bias = draw(130, 16), draw(77, 16, seed=1), draw(77, seed=2)
-    found = above(centred, encoder, bias, floor, "float32")
+    found = above(centred, encoder, bias, floor)
     pre = centred @ encoder.T + bias
     mask = torch.zeros_like(pre, dtype=torch.bool)
     mask[found.rows, found.columns] = True
@@ -85,11 +96,11 @@ def test_above_finds_exactly_the_places_above(floor):
     torch.testing.assert_close(found.values, pre[found.rows, found.columns])
 
 
-def test_few_above_gives_up_beyond_its_limit():
+def test_few_above_gives_up_beyond_its_limit(search):
     centred, encoder, bias = draw(130, 16), draw(77, 16, seed=1), torch.zeros(77)
-    count = len(above(centred, encoder, bias, 0.0, "float32").columns)
-    assert few_above(centred, encoder, bias, 0.0, "float32", count) is not None
-    assert few_above(centred, encoder, bias, 0.0, "float32", count - 1) is None
+    count = len(above(centred, encoder, bias, 0.0).columns)
+    assert few_above(centred, encoder, bias, 0.0, count) is not None
+    assert few_above(centred, encoder, bias, 0.0, count - 1) is None
 
 
 def codes_of(n: int, width: int, share: float):
@@ -109,12 +120,29 @@ def test_products_of_codes_equal_dense_ones(share):
     torch.testing.assert_close(
         sampled_products(x, decoder, codes, bias), (x @ decoder.T + bias)[places]
     )
-    error, products = reconstruct(codes, decoder, x)
-    torch.testing.assert_close(error, full @ decoder - x)
-    torch.testing.assert_close(products, ((full @ decoder - x) @ decoder.T)[places])
     by_column = ByColumn(codes, 90)
     torch.testing.assert_close(by_column.transposed_product(codes.values, x), full.T @ x)
     torch.testing.assert_close(by_column.column_sums(codes.values), full.sum(0))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.03, 0.6])
+@pytest.mark.parametrize("add", [False, True])
+def test_fit_and_its_gradients_are_those_of_dense_products(share, add):
+    codes, decoder, x = codes_of(150, 90, share), draw(90, 20, seed=5).double(), draw(150, 20)
+    x, acts, places = x.double(), codes.dense(90).relu(), (codes.rows, codes.columns)
+    fit = reconstruct(codes, decoder, x)
+    error, to_pre = acts @ decoder - x, ((acts @ decoder - x) @ decoder.T) * (acts > 0)
+    torch.testing.assert_close(fit.acts, acts[places])
+    torch.testing.assert_close(fit.error, error)
+    torch.testing.assert_close(fit.to_pre, to_pre[places])
+    torch.testing.assert_close(fit.squared, error.square().sum(1))
+    encoder_out, decoder_out = draw(90, 20, seed=7).double(), draw(90, 20, seed=8).double()
+    before = encoder_out.clone() * add, decoder_out.clone() * add
+    sums, fired = sparse_gradients(codes, fit, x, 0.3, encoder_out, decoder_out, add)
+    torch.testing.assert_close(encoder_out, before[0] + 0.3 * to_pre.T @ x)
+    torch.testing.assert_close(decoder_out, before[1] + 0.3 * acts.T @ error)
+    torch.testing.assert_close(sums, 0.3 * to_pre.sum(0))
+    assert torch.equal(fired, (acts > 0).sum(0))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
@@ -140,7 +168,12 @@ def test_relu_keeps_nan():
 def test_largest_takes_the_first_of_equal_values(count):
     values = draw(50).round()
     order = sorted(range(50), key=lambda i: (-values[i].item(), i))
-    assert largest(values, count).tolist() == sorted(order[:count])
+    codes = SparseCodes(torch.tensor([0, 7, 7, 50]), torch.arange(50), values)
+    kept = keep_largest(codes, count)
+    places = sorted(order[:count])
+    assert kept.columns.tolist() == places and torch.equal(kept.values, values[places])
+    early = sum(p < 7 for p in places)
+    assert kept.offsets.tolist() == [0, early, early, len(places)]
 
 
 def test_adam_is_torchs_adam_with_clipped_gradients():
@@ -173,19 +206,21 @@ def test_work_shared_among_threads_runs_in_the_callers_inference_mode():
     assert (product == 4).all()
 
 
-def test_threads_change_no_bit():
+def test_threads_change_no_bit(search, monkeypatch):
+    monkeypatch.setattr(native, "_SMALL_WORK", 0)  # all work is shared, however small
     centred, encoder, bias = draw(500, 16), draw(256, 16, seed=1), draw(256, seed=2)
 
     def everything() -> list[torch.Tensor]:
-        columns = top_columns(centred, encoder, bias, 5, "float32")
-        codes = fixed_k(columns, torch.empty(columns.shape))
-        codes = codes.with_values(sampled_products(centred, encoder, codes, bias))
-        by_column, weight = ByColumn(codes, 256), encoder.clone()
-        gradient = by_column.transposed_product(codes.values, centred)
-        Adam([weight]).step([gradient], 0.01, clip_factor([gradient], 1.0))
+        codes = top_columns(centred, encoder, bias, 5)
+        exact = sampled_products(centred, encoder, codes, bias)
+        fit, weight = reconstruct(codes, encoder, centred), encoder.clone()
+        gradients = torch.empty_like(encoder), torch.empty_like(encoder)
+        sums, fired = sparse_gradients(codes, fit, centred, 0.1, *gradients)
+        Adam([weight]).step(gradients[:1], 0.01, clip_factor(gradients, 1.0))
         normalise_rows(weight)
-        found = above(centred, encoder, bias, 1.0, "bfloat16")
-        return [columns, *reconstruct(codes, encoder, centred), gradient, weight, *found]
+        found = above(centred, encoder, bias, 1.0)
+        largest_ones = top_k(centred, 3)
+        return [*codes, exact, *fit, *gradients, sums, fired, weight, *found, *largest_ones]
 
     before, results = torch.get_num_threads(), []
     try:

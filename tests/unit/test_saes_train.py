@@ -17,7 +17,7 @@ from interpsweep.context import Context
 from interpsweep.saes.artifact import Dictionary
 from interpsweep.saes.bank import Member, train_bank
 from interpsweep.saes.checkpoints import Checkpoints
-from interpsweep.saes.kernels import largest, native, top_k
+from interpsweep.saes.kernels import fixed_k, keep_largest, native, top_k
 from interpsweep.saes.load import load
 from interpsweep.saes.trainer import Side, Trainer, learning_rate
 from interpsweep.store.layout import SCRATCH
@@ -248,7 +248,8 @@ def test_top_k_finds_the_largest(n, k):
 
 
 def test_largest_breaks_ties_by_order():
-    assert largest(torch.tensor([1.0, 2, 1, 3, 1]), 4).tolist() == [0, 1, 2, 3]
+    codes = fixed_k(torch.arange(5)[None], torch.tensor([[1.0, 2, 1, 3, 1]]))
+    assert keep_largest(codes, 4).columns.tolist() == [0, 1, 2, 3]
 
 
 def test_learning_rate_rises_and_falls():

@@ -14,6 +14,8 @@ class MetaSettings(Section):
     k: int = field(
         4, "Meta-latents that a decoder row is composed of, on average.", unit="latents", ge=1
     )
-    steps: int = field(1500, "Optimiser steps.", unit="steps", ge=1)
-    batch_size: int = field(512, "Decoder rows in one step.", unit="rows", ge=1)
+    steps: int = field(750, "Optimiser steps.", unit="steps", ge=1)
+    batch_size: int = field(
+        512, "Decoder rows in one step, at most all of them.", unit="rows", ge=1
+    )
     seed: int = field(0, "Seed of the initial weights, the order of rows and the null.", ge=0)

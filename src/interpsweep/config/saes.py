@@ -25,7 +25,7 @@ TOP_K = ("topk", "batchtopk", "matryoshka")  # their sparsity is a whole number 
 _AUXILIARY = ("auxiliary_coefficient", "auxiliary_k")
 _PENALTY = ("sparsity_warm_up", "sparsity_decay")
 _UNREAD = {
-    **dict.fromkeys(TOP_K, _PENALTY),
+    **dict.fromkeys(TOP_K, (*_PENALTY, "precision")),
     "relu": _AUXILIARY,
     "gated": _AUXILIARY,
 }
@@ -119,10 +119,11 @@ class TrainCommon(Section):
         1.0, "Largest norm of an SAE's gradient; null never clips.", gt=0
     )
     precision: Literal["float32", "bfloat16"] = field(
-        "bfloat16",
-        "Number format of the large matrix products: the encoder product that finds the active "
-        "latents and, while a relu, gated or jumprelu SAE has many of them, all products. "
-        "Activations of few latents, their gradients and the weights are float32 either way.",
+        "float32",
+        "Number format of the matrix products of a relu, gated or jumprelu SAE while many of its "
+        "latents are active. bfloat16 is faster where a CPU multiplies it (AMX, AVX-512 BF16) and "
+        "rounds differently on each kind of CPU. Everything else, and all of topk, batchtopk and "
+        "matryoshka, is float32 in any case.",
     )
     jumprelu_penalty: Literal["target", "l0", "tanh"] = field(
         "target",

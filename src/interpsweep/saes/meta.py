@@ -19,6 +19,7 @@ among rows, each by itself: spectrum and marginals stay, what a row has in commo
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -90,11 +91,11 @@ def compose(rows: Rows, settings: MetaSettings, out: Path, source: str, ctx: Con
     side = Side(scale, torch.from_numpy(centre * np.float32(scale)), variance * scale**2, source)
     trainer = Trainer(wanted, side, device=ctx.device)
     with ctx.bar(wanted.steps, "meta-SAE", unit="steps") as bar:
-        for step in range(wanted.steps):
+        scaled = torch.from_numpy(rows).to(ctx.device) * scale
+        for batch in shuffled(n, wanted.batch_size, wanted.steps, settings.seed):
             if ctx.stopping:
                 raise Stopped("meta: stopped; run the same command to train it again")
-            batch = rows[shuffled(n, wanted.batch_size, step, settings.seed)]
-            trainer.step(torch.from_numpy(batch).to(ctx.device) * scale)
+            trainer.step(scaled[torch.from_numpy(batch).to(ctx.device)])
             bar.advance()
     trainer.write(out, {"trained_on": "decoder rows", "source": source})
     sae = load(out, ctx.device)
@@ -107,22 +108,28 @@ def compose(rows: Rows, settings: MetaSettings, out: Path, source: str, ctx: Con
 
 def train_settings(settings: MetaSettings, latents: int) -> TrainSettings:
     """How the meta-SAE of so many latents is trained; at least k + 1 meta-latents."""
+    batch = min(settings.batch_size, latents)  # a row twice in a batch says nothing new
     return TrainSettings(
         architecture="batchtopk",
         d_sae=max(settings.k + 1, round(settings.share * latents)),
         sparsity=settings.k,
         seed=settings.seed,
-        batch_size=settings.batch_size,
-        tokens=settings.steps * settings.batch_size,
-        precision="float32",
+        batch_size=batch,
+        tokens=settings.steps * batch,
     )
 
 
-def shuffled(n: int, batch: int, step: int, seed: int) -> NDArray[np.int64]:
-    """Rows (batch,) of a step: row after row of permutations of all `n`, a new one each epoch."""
-    at = np.arange(step * batch, (step + 1) * batch)
-    order = {e: np.random.default_rng([seed, e]).permutation(n) for e in np.unique(at // n)}
-    return np.array([order[e][i] for e, i in zip(at // n, at % n, strict=True)])
+def shuffled(n: int, batch: int, steps: int, seed: int) -> Iterator[NDArray[np.int64]]:
+    """Rows (batch,) of each step: row after row of permutations of all `n`, one for each epoch."""
+    epoch, left = 0, np.empty(0, np.int64)
+    for _ in range(steps):
+        parts = [left]
+        while sum(map(len, parts)) < batch:
+            parts.append(np.random.default_rng([seed, epoch]).permutation(n))
+            epoch += 1
+        drawn = np.concatenate(parts)
+        left = drawn[batch:]
+        yield drawn[:batch]
 
 
 def permuted_components(rows: Rows, rng: np.random.Generator) -> Rows:

@@ -17,6 +17,7 @@ from interpsweep.saes.kernels.native import rows, spread
 
 BETAS = (0.9, 0.999)
 EPSILON = 1e-8
+_CONSTANTS = tuple(np.float32(number) for number in (*BETAS, EPSILON))
 
 
 class Adam:
@@ -31,6 +32,7 @@ class Adam:
         self.means = [torch.zeros_like(weight) for weight in weights]
         self.squares = [torch.zeros_like(weight) for weight in weights]
         self.steps = 0
+        self._held: list[list[np.ndarray]] = []  # the same memory, as compiled loops take it
 
     def step(self, gradients: Sequence[Tensor], rate: float, factor: Tensor | None = None) -> None:
         """One update by `gradients`, each multiplied by `factor` (), at learning rate `rate`."""
@@ -42,12 +44,13 @@ class Adam:
 
     def _compiled(self, gradients: Sequence[Tensor], rate: float, factor: float) -> None:
         mean_bias, square_bias = (1 - beta**self.steps for beta in BETAS)
-        each = zip(self.weights, gradients, self.means, self.squares, strict=True)
-        for arrays, faster in zip(each, self.factors, strict=True):
-            numbers = (factor, faster * rate / mean_bias, square_bias**-0.5, *BETAS, EPSILON)
-            scalars = [np.float32(number) for number in numbers]
-            views = [np.atleast_2d(array.contiguous().numpy()) for array in arrays]
-            spread(rows.adam_rows, len(views[0]), *views, *scalars)
+        if not self._held:
+            each = zip(self.weights, self.means, self.squares, strict=True)
+            self._held = [[_rows(tensor) for tensor in tensors] for tensors in each]
+        damping = np.float32(square_bias**-0.5)
+        for held, gradient, faster in zip(self._held, gradients, self.factors, strict=True):
+            numbers = np.float32(factor), np.float32(faster * rate / mean_bias), damping
+            spread(rows.adam_rows, len(held[0]), *held, _rows(gradient), *numbers, *_CONSTANTS)
 
     def _fused(self, gradients: Sequence[Tensor], rate: float, factor: Tensor | None) -> None:
         if factor is not None:
@@ -99,10 +102,16 @@ def clip_factor(gradients: Sequence[Tensor], largest: float) -> Tensor:
 
 
 def _square_sum(gradient: Tensor) -> float:
-    view = np.atleast_2d(gradient.contiguous().numpy())
+    view = _rows(gradient)
     sums = np.empty(len(view))
     spread(rows.square_sums, len(view), view, sums)
     return float(sums.sum())
+
+
+def _rows(tensor: Tensor) -> np.ndarray:
+    """A vector or a matrix as a matrix."""
+    array = tensor.contiguous().numpy()
+    return array if array.ndim == 2 else array[None]
 
 
 def normalise_rows(weight: Tensor) -> None:

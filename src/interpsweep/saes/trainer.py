@@ -26,7 +26,7 @@ from interpsweep.tables import write_parquet
 LOG = "training.parquet"
 LOG_COLUMNS = ("step", "tokens", "loss", "fvu", "l0", "dead_fraction", "learning_rate")
 RATE_SHARE = 0.1  # the firing rates that are exported come from this last share of the steps
-CHECK_EVERY = {"cpu": 1, "cuda": 64}  # steps between looks at the loss: on a GPU each one waits
+CHECK_EVERY = 64  # steps between looks at the loss on a GPU, where each one waits; else every one
 
 
 class Diverged(Exception):
@@ -111,8 +111,13 @@ class Trainer:
         return dead if bool(dead.any()) else None
 
     def _watch(self, loss: Tensor, number: int) -> None:
+        if self.device == "cpu":
+            if not math.isfinite(loss):
+                self.bad.fill_(number)
+                self.check()
+            return
         self.bad = torch.where((self.bad < 0) & ~loss.isfinite(), number, self.bad)
-        if number % CHECK_EVERY.get(self.device, 64) == 0:
+        if number % CHECK_EVERY == 0:
             self.check()
 
     def check(self) -> None:
@@ -121,9 +126,8 @@ class Trainer:
             raise Diverged(f"the loss at step {int(self.bad)} is not finite")
 
     def _count(self, loss: Tensor, squared: Tensor, fired: Tensor, batch: int) -> None:
-        self.sums += torch.stack([loss.double(), squared.double(), fired.sum().double() / batch])
-        self.silent += batch
-        self.silent[fired > 0] = 0
+        self.sums += torch.stack([loss, squared, fired.sum() / batch])
+        self.silent.add_(batch).masked_fill_(fired > 0, 0)
         if self.done >= self.settings.steps - self._recent_steps:
             self.recent += fired
 

@@ -22,7 +22,7 @@ def _wants(p: Place) -> Wanted:
 
 STAGE = Stage(
     name="meta",
-    version=1,
+    version=2,
     makes="an SAE of the decoder rows of each SAE, and its null",
     noun="meta-SAEs",
     module="interpsweep.saes.meta",

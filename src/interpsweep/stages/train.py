@@ -21,7 +21,7 @@ def _each(s: Sizes) -> float:
 
 STAGE = Stage(
     name="train",
-    version=3,
+    version=4,
     makes="SAEs in SAELens format, a bank of them on one stream",
     noun="SAEs",
     module="interpsweep.saes.train",

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from interpsweep.config.saes import TrainSettings
-from interpsweep.saes.kernels import top_k
+from interpsweep.saes.kernels import reconstruct, sparse_gradients, top_columns
 from interpsweep.saes.optimiser import normalise_rows
 
 
@@ -141,10 +141,9 @@ class Architecture(ABC):
         wanted = target - self.parameters["b_dec"]
         return (x, wanted) if self.transcodes else (wanted, wanted)
 
-    def bias_gradient(self, upstream: Tensor, to_pre: Tensor) -> Tensor:
-        """Gradient of b_dec from those of the output (batch, d_out) and, summed over the batch,
-        of the pre-activations (d_sae,)."""
-        direct = upstream.sum(0)
+    def bias_gradient(self, direct: Tensor, to_pre: Tensor) -> Tensor:
+        """Gradient of b_dec from those of the output (d_out,) and of the pre-activations (d_sae,),
+        both summed over the batch."""
         return direct if self.transcodes else direct - to_pre @ self.parameters["encoder"]
 
     def weight_gradients(
@@ -160,7 +159,7 @@ class Architecture(ABC):
             "encoder": entries.transposed_product(to_pre, centred, self.gradient_of("encoder")),
             "decoder": entries.transposed_product(acts, upstream, self.gradient_of("decoder")),
             "b_enc": b_enc,
-            "b_dec": self.bias_gradient(upstream, b_enc),
+            "b_dec": self.bias_gradient(upstream.sum(0), b_enc),
         }
 
     def unscaled(self, scale: float) -> dict[str, Tensor]:
@@ -190,21 +189,17 @@ class Architecture(ABC):
         (batch, d_in), residual (batch, d_out), dead (d_sae,) bool.
         """
         which = dead.nonzero()[:, 0]
-        encoder, decoder = (self.parameters[name][which] for name in ("encoder", "decoder"))
-        pre = torch.addmm(self.parameters["b_enc"][which], centred, encoder.T)
         s = self.settings
         usual = round(s.sparsity) if s.counts_latents else self.d_in // 2
         k = min(s.auxiliary_k or max(1, usual), len(which))
-        values, columns = top_k(pre, k)
-        acts = torch.zeros_like(pre).scatter_(1, columns, values.relu())
-        error = acts @ decoder - residual
+        encoder, bias = self.parameters["encoder"][which], self.parameters["b_enc"][which]
+        chosen = top_columns(centred, encoder, bias, k)
+        chosen = chosen._replace(columns=which[chosen.columns])
+        fit = reconstruct(chosen, self.parameters["decoder"], residual)
         factor = s.auxiliary_coefficient / len(centred)
-        upstream = (2 * factor) * error
-        to_pre = (upstream @ decoder.T) * (acts > 0)
-        gradients["decoder"].index_add_(0, which, acts.T @ upstream)
-        gradients["encoder"].index_add_(0, which, to_pre.T @ centred)
-        sums = to_pre.sum(0)
-        gradients["b_enc"].index_add_(0, which, sums)
+        outs = gradients["encoder"], gradients["decoder"]
+        sums, _ = sparse_gradients(chosen, fit, centred, 2 * factor, *outs, add=True)
+        gradients["b_enc"].add_(sums)
         if not self.transcodes:
-            gradients["b_dec"].sub_(sums @ encoder)
-        return factor * error.square().sum()
+            gradients["b_dec"].sub_(sums @ self.parameters["encoder"])
+        return factor * fit.squared.sum()

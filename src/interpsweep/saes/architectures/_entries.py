@@ -129,9 +129,9 @@ def entries_above(
     in the sparse form they are exact (float32), and with bfloat16 the comparison is approximate.
     """
     limit = int(SPARSE_BELOW[precision] * len(centred) * len(encoder))
-    codes = few_above(centred, encoder, bias - floor, 0.0, precision, limit)
+    codes = few_above(centred, encoder, bias - floor, 0.0, limit)
     if codes is None:
         pre = native.matmul(rounded(centred, precision), rounded(encoder.T, precision))
         return Dense(pre.add_(rounded(bias, precision)), precision)
-    exact = sampled_products(centred, encoder, codes, bias)
+    exact = sampled_products(centred, encoder, codes, bias)  # without the rounding of bias - floor
     return Sparse(codes.with_values(exact), len(encoder))

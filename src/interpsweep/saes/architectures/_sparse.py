@@ -7,11 +7,10 @@ product.
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from interpsweep.saes.architectures._base import Architecture, Step
-from interpsweep.saes.kernels import ByColumn, SparseCodes, reconstruct, sampled_products
+from interpsweep.saes.kernels import SparseCodes, reconstruct, sparse_gradients
 
 
 class SparseArchitecture(Architecture):
@@ -23,24 +22,16 @@ class SparseArchitecture(Architecture):
 
     def step(self, x: Tensor, target: Tensor, progress: float, dead: Tensor | None) -> Step:
         """See `Architecture.step`."""
-        p, batch = self.parameters, len(x)
-        centred, wanted = self.sides(x, target)
-        chosen = self.choose(centred)
-        codes = chosen.with_values(chosen.values.relu())
-        active = codes.values > 0
-        error, products = reconstruct(codes, p["decoder"], wanted)
-        squared = error.square().sum() / batch
-        upstream, to_pre = error * (2 / batch), products * active * (2 / batch)
-
-        by_column = ByColumn(codes, self.d_sae)
-        gradients = self.weight_gradients(by_column, codes.values, to_pre, centred, upstream)
-        loss = squared
+        batch, (centred, wanted) = len(x), self.sides(x, target)
+        codes = self.choose(centred)
+        fit = reconstruct(codes, self.parameters["decoder"], wanted)
+        gradients = {name: self.gradient_of(name) for name in ("encoder", "decoder")}
+        gradients["b_enc"], fired = sparse_gradients(
+            codes, fit, centred, 2 / batch, gradients["encoder"], gradients["decoder"]
+        )
+        direct = fit.error.sum(0).mul_(2 / batch)
+        gradients["b_dec"] = self.bias_gradient(direct, gradients["b_enc"])
+        loss = squared = fit.squared.sum() / batch
         if dead is not None:
-            loss = loss + self.auxiliary(centred, -error, dead, gradients)
-        fired = torch.bincount(codes.columns[active], minlength=self.d_sae)
+            loss = loss + self.auxiliary(centred, -fit.error, dead, gradients)
         return Step(loss, squared, fired, gradients)
-
-    def exact(self, centred: Tensor, codes: SparseCodes) -> SparseCodes:
-        """The same places with float32 pre-activations, however they were found."""
-        p = self.parameters
-        return codes.with_values(sampled_products(centred, p["encoder"], codes, p["b_enc"]))

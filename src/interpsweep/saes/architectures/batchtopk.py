@@ -13,7 +13,7 @@ from torch import Tensor
 
 from interpsweep.saes.architectures._base import Export
 from interpsweep.saes.architectures._sparse import SparseArchitecture
-from interpsweep.saes.kernels import SparseCodes, above, largest
+from interpsweep.saes.kernels import SparseCodes, above, keep_largest
 
 THRESHOLD_RATE, THRESHOLD_STEPS = 0.01, 20
 
@@ -29,7 +29,7 @@ class SAE(SparseArchitecture):
         """See `SparseArchitecture.choose`."""
         count = len(centred) * self.settings.k
         candidates = self._candidates(centred, count)
-        codes = self.exact(centred, candidates.keep(largest(candidates.values, count)))
+        codes = keep_largest(candidates, count)
         self._follow(codes.values)
         return codes
 
@@ -39,11 +39,11 @@ class SAE(SparseArchitecture):
         A first pass with a floor of half the running threshold keeps few entries; if they do not
         suffice, everything positive is kept. The floor changes the time, never the result.
         """
-        p, precision = self.parameters, self.settings.precision
+        p = self.parameters
         floor = 0.5 * float(self.buffers["threshold"])
-        found = above(centred, p["encoder"], p["b_enc"], floor, precision)
+        found = above(centred, p["encoder"], p["b_enc"], floor)
         if floor > 0 and len(found.values) < count:
-            found = above(centred, p["encoder"], p["b_enc"], 0.0, precision)
+            found = above(centred, p["encoder"], p["b_enc"], 0.0)
         return found
 
     def _follow(self, values: Tensor) -> None:

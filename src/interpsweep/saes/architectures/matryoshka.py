@@ -54,7 +54,7 @@ class SAE(BatchTopK):
             gradients["encoder"][first:last] = by_column.transposed_product(to_pre, centred)
             gradients["decoder"][first:last] = by_column.transposed_product(ring.values, upstream)
             gradients["b_enc"][first:last] = by_column.column_sums(to_pre)
-        gradients["b_dec"] = self.bias_gradient(upstream, gradients["b_enc"])
+        gradients["b_dec"] = self.bias_gradient(upstream.sum(0), gradients["b_enc"])
 
         loss = torch.stack([error.square().sum() for error in errors]).mean() / batch
         squared = errors[-1].square().sum() / batch

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from interpsweep.saes.architectures._base import Export
 from interpsweep.saes.architectures._sparse import SparseArchitecture
-from interpsweep.saes.kernels import SparseCodes, fixed_k, top_columns
+from interpsweep.saes.kernels import SparseCodes, top_columns
 
 
 class SAE(SparseArchitecture):
@@ -19,9 +19,8 @@ class SAE(SparseArchitecture):
 
     def choose(self, centred: Tensor) -> SparseCodes:
         """See `SparseArchitecture.choose`."""
-        p, s = self.parameters, self.settings
-        columns = top_columns(centred, p["encoder"], p["b_enc"], s.k, s.precision)
-        return self.exact(centred, fixed_k(columns, centred.new_empty(columns.shape)))
+        p = self.parameters
+        return top_columns(centred, p["encoder"], p["b_enc"], self.settings.k)
 
     def export(self, scale: float) -> Export:
         """See `Architecture.export`."""

@@ -10,13 +10,14 @@ from interpsweep.saes.kernels.choose import (
     Precision,
     above,
     few_above,
-    largest,
+    keep_largest,
     rounded,
     top_columns,
     top_k,
 )
 from interpsweep.saes.kernels.codes import (
     ByColumn,
+    Fit,
     SparseCodes,
     decode,
     fixed_k,
@@ -24,10 +25,12 @@ from interpsweep.saes.kernels.codes import (
     from_mask,
     reconstruct,
     sampled_products,
+    sparse_gradients,
 )
 
 __all__ = [
     "ByColumn",
+    "Fit",
     "Precision",
     "SparseCodes",
     "above",
@@ -36,10 +39,11 @@ __all__ = [
     "fixed_k",
     "from_coordinates",
     "from_mask",
-    "largest",
+    "keep_largest",
     "reconstruct",
     "rounded",
     "sampled_products",
+    "sparse_gradients",
     "top_columns",
     "top_k",
 ]

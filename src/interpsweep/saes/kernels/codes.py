@@ -83,19 +83,62 @@ def decode(codes: SparseCodes, decoder: Tensor) -> Tensor:
     return out
 
 
-def reconstruct(codes: SparseCodes, decoder: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """Error ``codes @ decoder - target`` (batch, d), and its products with the decoder rows.
+class Fit(NamedTuple):
+    """What codes of pre-activations reconstruct, and half the gradient of their squared error."""
 
-    The products (nnz,) are ``(error @ decoder.T)`` at the places of `codes`: half the gradient of
-    the squared error for each activation.
-    """
+    acts: Tensor  # (nnz,) the positive pre-activations, else zero
+    error: Tensor  # (batch, d) acts @ decoder - target
+    to_pre: Tensor  # (nnz,) half the gradient for each pre-activation
+    squared: Tensor  # (batch,) squared norms of the errors
+
+
+def reconstruct(codes: SparseCodes, decoder: Tensor, target: Tensor) -> Fit:
+    """How well ``relu(codes) @ decoder`` is `target` (batch, d), with decoder (d_sae, d)."""
     if not native.serves(decoder):
-        error = decode(codes, decoder) - target
-        return error, sampled_products(error, decoder, codes)
-    error, found = torch.empty_like(target), target.new_empty(len(codes.columns))
-    arrays = _arrays(*codes, decoder, target, error, found)
-    spread(products.reconstruct_rows, len(error), *arrays)
-    return error, found
+        acts = codes.values.relu()
+        error = decode(codes.with_values(acts), decoder) - target
+        to_pre = sampled_products(error, decoder, codes) * (acts > 0)
+        return Fit(acts, error, to_pre, error.square().sum(1))
+    fit = Fit(
+        torch.empty_like(codes.values),
+        torch.empty_like(target),
+        torch.empty_like(codes.values),
+        target.new_empty(len(target)),
+    )
+    spread(products.reconstruct_rows, len(target), *_arrays(*codes, decoder, target, *fit))
+    return fit
+
+
+def sparse_gradients(
+    codes: SparseCodes,
+    fit: Fit,
+    centred: Tensor,
+    weight: float,
+    encoder: Tensor,
+    decoder: Tensor,
+    add: bool = False,
+) -> tuple[Tensor, Tensor]:
+    """Gradients of ``weight / 2 * fit.squared.sum()``: into `encoder` (d_sae, d_in) and `decoder`.
+
+    They are added to what is there, or replace it. `centred` (batch, d_in) is what the encoder
+    reads. Returns the gradients of its bias (d_sae,), and in how many rows each latent is positive.
+    """
+    by_column = ByColumn(codes, len(encoder))
+    if not native.serves(encoder):
+        for out, values, right in (
+            (encoder, fit.to_pre, centred),
+            (decoder, fit.acts, fit.error),
+        ):
+            found = by_column.transposed_product(values, right).mul_(weight)
+            out.add_(found) if add else out.copy_(found)
+        fired = torch.bincount(codes.columns[fit.acts > 0], minlength=len(encoder))
+        return by_column.column_sums(fit.to_pre) * weight, fired
+    sums, fired = encoder.new_empty(len(encoder)), torch.empty(len(encoder), dtype=torch.int64)
+    places = _arrays(by_column.offsets, by_column.rows, by_column.order)
+    arrays = _arrays(fit.acts, fit.to_pre, fit.error, centred, encoder, decoder, sums, fired)
+    number = sums.numpy().dtype.type(weight)
+    spread(products.gradient_rows, len(encoder), number, add, *places, *arrays)
+    return sums, fired
 
 
 def sampled_products(
@@ -122,13 +165,14 @@ class ByColumn:
     """Codes sorted by latent (in row order within one), for products with their transpose."""
 
     def __init__(self, codes: SparseCodes, d_sae: int) -> None:
-        self.offsets = cumulative(torch.bincount(codes.columns, minlength=d_sae))
         self.batch = len(codes.offsets) - 1
         if native.serves(codes.columns):
+            self.offsets = torch.empty(d_sae + 1, dtype=torch.int64)
             self.rows, self.order = torch.empty_like(codes.columns), torch.empty_like(codes.columns)
             places = (codes.offsets, codes.columns, self.offsets, self.rows, self.order)
             products.sort_by_column(*_arrays(*places))
         else:
+            self.offsets = cumulative(torch.bincount(codes.columns, minlength=d_sae))
             self.order = torch.sort(codes.columns, stable=True).indices
             self.rows = codes.rows[self.order]
 

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 BLOCK_ROWS = 256  # of matrix products: part of the result
-_SMALL_WORK = 64  # rows or latents below which threads cost more than they save
+_SMALL_WORK = 1 << 20  # numbers in all arrays of a kernel below which threads cost more
 
 
 def serves(tensor: torch.Tensor) -> bool:
@@ -63,7 +63,9 @@ def share(work: Callable[[int], Any], count: int) -> list:
 
 def spread(kernel: Callable, count: int, *arguments: Any) -> list:
     """Results of ``kernel(start, stop, *arguments)`` over 0:count, one for each thread."""
-    parts = 1 if count < _SMALL_WORK else _threads
+    if _threads == 1 or sum(getattr(a, "size", 1) for a in arguments) < _SMALL_WORK:
+        return [kernel(0, count, *arguments)]
+    parts = min(_threads, count)
     cuts = [count * part // parts for part in range(parts + 1)]
     return share(lambda part: kernel(cuts[part], cuts[part + 1], *arguments), parts)
 

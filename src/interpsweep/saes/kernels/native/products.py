@@ -63,21 +63,22 @@ def reconstruct_rows(
     values: Array,
     decoder: Array,
     target: Array,
+    acts: Array,
     error: Array,
-    upstream: Array,
+    to_pre: Array,
+    squared: Array,
 ) -> None:
-    """error[row] = decoded row - target[row]; upstream[e] = error[row] . decoder[columns[e]].
-
-    The decoder rows are still in cache when they are needed for the second time.
-    """
+    """See `saes.kernels.codes.Fit`. The decoder rows are still in cache when needed again."""
     for row in range(start, stop):
         residual = error[row]
         for i in range(len(residual)):
             residual[i] = -target[row, i]
         for e in range(offsets[row], offsets[row + 1]):
-            add_scaled(residual, values[e], decoder[columns[e]])
+            acts[e] = 0 if values[e] <= 0 else values[e]
+            add_scaled(residual, acts[e], decoder[columns[e]])
         for e in range(offsets[row], offsets[row + 1]):
-            upstream[e] = dot(residual, decoder[columns[e]])
+            to_pre[e] = 0 if acts[e] == 0 else dot(residual, decoder[columns[e]])
+        squared[row] = dot(residual, residual)
 
 
 @compiled
@@ -89,6 +90,11 @@ def sort_by_column(
     order: Array,
 ) -> None:
     """Counting sort of the entries by column, in row order within one; not split over threads."""
+    column_offsets[:] = 0
+    for e in range(len(columns)):
+        column_offsets[columns[e] + 1] += 1
+    for column in range(1, len(column_offsets)):
+        column_offsets[column] += column_offsets[column - 1]
     place = column_offsets[:-1].copy()
     for row in range(len(offsets) - 1):
         for e in range(offsets[row], offsets[row + 1]):
@@ -115,3 +121,37 @@ def transposed_rows(
         target[:] = 0
         for e in range(offsets[column], offsets[column + 1]):
             add_scaled(target, values[order[e]], right[rows[e]])
+
+
+@compiled
+def gradient_rows(
+    start: int,
+    stop: int,
+    weight: float,
+    add: bool,
+    offsets: Array,
+    rows: Array,
+    order: Array,
+    acts: Array,
+    to_pre: Array,
+    error: Array,
+    centred: Array,
+    encoder: Array,
+    decoder: Array,
+    sums: Array,
+    fired: Array,
+) -> None:
+    """Gradients of each latent's weights; see `saes.kernels.codes.sparse_gradients`."""
+    for column in range(start, stop):
+        to_encoder, to_decoder, count = encoder[column], decoder[column], 0
+        if not add:
+            to_encoder[:] = 0
+            to_decoder[:] = 0
+        sums[column] = 0
+        for at in range(offsets[column], offsets[column + 1]):
+            row, pre, act = rows[at], weight * to_pre[order[at]], weight * acts[order[at]]
+            add_scaled(to_encoder, pre, centred[row])
+            add_scaled(to_decoder, act, error[row])
+            sums[column] += pre
+            count += act > 0
+        fired[column] = count

@@ -12,9 +12,9 @@ def adam_rows(
     start: int,
     stop: int,
     weight: Array,
-    gradient: Array,
     mean: Array,
     square: Array,
+    gradient: Array,
     factor: float,
     rate: float,
     damping: float,
@@ -55,3 +55,19 @@ def square_sums(
     """out[row] = squared norm of a row, (n,) float64."""
     for row in range(start, stop):
         out[row] = dot(values[row], values[row])
+
+
+@compiled
+def rounding_norms(
+    start: int, stop: int, matrix: Array, bits: Array, shift: int, norms: Array, errors: Array
+) -> None:
+    """Norms of rows, and of their difference from rounded ones: ``bits << shift`` is float32."""
+    row_bits = np.empty(matrix.shape[1], np.int32)
+    rounded = row_bits.view(np.float32)
+    for row in range(start, stop):
+        values, part = matrix[row], bits[row]
+        for i in range(len(values)):
+            row_bits[i] = np.int32(part[i]) << shift
+        for i in range(len(values)):
+            rounded[i] = values[i] - rounded[i]
+        norms[row], errors[row] = np.sqrt(dot(values, values)), np.sqrt(dot(rounded, rounded))
