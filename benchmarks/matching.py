@@ -2,7 +2,6 @@
 
     python benchmarks/matching.py cosines [--width 16384] [--d-in 384] [--faiss PYTHON]
     python benchmarks/matching.py firings [--width 65536] [--rows 100000] [--k 32]
-    python benchmarks/matching.py together [--width 65536] [--rows 100000] [--k 32]
     python benchmarks/matching.py complexes [--width 24576] [--rows 200000] [--simplex 3]
 
 `cosines` compares random unit directions with the 8 nearest both ways and all pairs from .3 up, in
@@ -10,9 +9,8 @@ units of the bare product of the same blocks (``np.matmul`` alone), and of faiss
 (`IndexFlatIP`, one way only) in an environment of its own, whose interpreter is given. `firings`
 counts everything about the candidate pairs of two synthetic TopK dictionaries, made up row by row
 so that no input is held, and prints CPU seconds by part and the peak of resident memory, of which
-mapped files are a part that the system may drop. `together` does the same for what encoding adds
-up: the codes of one such dictionary are stored, with statistics of its latents and joint counts of
-firings above `--level`. `complexes` takes a second layer each of whose latents fires wherever one
+mapped files are a part that the system may drop.
+`complexes` takes a second layer each of whose latents fires wherever one
 of a few random latents of the first does, finds these again, and measures the topology of the
 complex with a few draws of its null. Times are CPU seconds; set OMP_NUM_THREADS=1.
 """
@@ -29,21 +27,15 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from pyarrow.parquet import ParquetFile
 
 from interpsweep.claims.complexes import joined, measure
 from interpsweep.config.analysis import ClaimsSettings, MatchSettings
-from interpsweep.config.inference import EncodeSettings
 from interpsweep.matching.cosine import COLUMNS, compare, nearest, unit_rows
 from interpsweep.matching.match import match
 from interpsweep.matching.sides import Side
 from interpsweep.matching.vertices import vertices
-from interpsweep.saes.activity import Activity
-from interpsweep.saes.codes import Codes, CodesWriter
 from interpsweep.saes.firing import Firing, firing_statistics
 from interpsweep.saes.postings import Postings
-from interpsweep.saes.together import counted
-from interpsweep.tables import write_parquet_parts
 
 BLOCK = MatchSettings().block
 CHUNK = 8192
@@ -187,46 +179,6 @@ def firings(width: int, rows: int, k: int, d_in: int, draws: int) -> None:
     print({name: round(size) for name, size in memory().items()}, "MB", summary["mcc"] or "")
 
 
-def together(width: int, rows: int, k: int, level: float) -> None:
-    """Print what storing codes, statistics and joint counts of one dictionary costs."""
-    settings = EncodeSettings(cofiring_level=level)
-    made, ctx = Made(rows, width, k, 1), Timed()
-    with tempfile.TemporaryDirectory() as folder:
-        out, began = Path(folder), time.process_time()
-        blocks = made.chunks()
-        writer = CodesWriter(
-            out,
-            (0, rows),
-            width,
-            [k * (stop - start) for start, stop in blocks],
-            k,
-            {"level": settings.cofiring_level, "least": settings.cofiring_least},
-        )
-        activity = Activity(width)
-        for start, stop in blocks:
-            block = made.read(start, stop)
-            writer.append(block)
-            activity.add(
-                start, block.indptr.astype(np.int64), block.indices.astype(np.int32), block.data
-            )
-        writer.close()
-        print(f"{'stored':<16} {time.process_time() - began:8.1f} s", memory())
-        began = time.process_time()
-        parts = counted(
-            Codes.open(out),
-            activity.largest,
-            settings.cofiring_level,
-            settings.cofiring_least,
-            out / "firings",
-            ctx.block_map,
-        )
-        write_parquet_parts(parts, out / "together.parquet")
-        pairs = ParquetFile(out / "together.parquet").metadata.num_rows - width
-        print(f"{'joint counts':<16} {time.process_time() - began:8.1f} s")
-        print(f"{width:,} latents, {rows:,} rows, k {k}, {pairs:,} pairs kept")
-        print({name: round(size) for name, size in memory().items()}, "MB")
-
-
 class Joining:
     """Codes of a next layer whose latents each fire where one of `corners` random ones does."""
 
@@ -278,7 +230,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
         "what",
-        choices=("cosines", "firings", "together", "complexes"),
+        choices=("cosines", "firings", "complexes"),
         nargs="?",
         default="cosines",
     )
@@ -288,14 +240,10 @@ def main() -> None:
     parser.add_argument("--k", type=int, default=32)
     parser.add_argument("--null-draws", type=int, default=39)
     parser.add_argument("--simplex", type=int, default=ClaimsSettings().simplex)
-    level = EncodeSettings().cofiring_level
-    parser.add_argument("--level", type=float, default=level, help="of firings, in `together`")
     parser.add_argument("--faiss", help="an interpreter that has faiss-cpu")
     options = parser.parse_args()
     if options.what == "cosines":
         cosines(options.width, options.d_in, options.faiss)
-    elif options.what == "together":
-        together(options.width, options.rows, options.k, options.level)
     elif options.what == "complexes":
         layers(options.width, options.rows, options.k, options.simplex)
     else:

@@ -205,26 +205,6 @@ def test_codes_are_the_dense_encoding(world, trained, tmp_path, architecture, mo
     np.testing.assert_allclose(features["max"].fillna(0), dense.max(0), rtol=1e-5)
     assert metrics["l0"] == pytest.approx((dense > 0).sum() / 240)
     check_contexts(world, codes, dense)
-    check_together(codes, dense, settings)
-
-
-def check_together(codes, dense, settings):
-    """Joint counts against the product of the dense firings."""
-    on = (dense > settings.cofiring_level * codes.features["max"].fillna(0).to_numpy()).astype(int)
-    exact, found = on.T @ on, codes.together
-    assert (found.rows, found.level, found.least) == (240, 0.2, settings.cofiring_least)
-    np.testing.assert_array_equal(found.counts, np.diag(exact))
-    off = np.where(exact >= settings.cofiring_least, exact, 0)
-    np.fill_diagonal(off, np.diag(exact))
-    np.testing.assert_array_equal(found.joint.toarray(), off)
-    i, j = np.nonzero(np.triu(off, 1))
-    assert len(i)
-    jaccard, phi = found.jaccard(), found.phi()
-    for pair in zip(i, j, strict=True):
-        union = (on[:, pair[0]] | on[:, pair[1]]).sum()
-        assert jaccard[pair] == pytest.approx(exact[pair] / union)
-        if on[:, pair].mean(axis=0).max() < 1:
-            assert phi[pair] == pytest.approx(np.corrcoef(on[:, pair].T)[0, 1])
 
 
 def check_contexts(world, codes, dense):

@@ -53,15 +53,6 @@ class EncodeSettings(Section):
     top_contexts: int = field(
         20, "Contexts kept for each latent, strongest first.", unit="contexts", ge=1, le=1000
     )
-    cofiring_level: float = field(
-        0.2,
-        "Share of its largest activation above which a latent counts as firing in joint counts.",
-        ge=0,
-        lt=1,
-    )
-    cofiring_least: int = field(
-        5, "Fewest joint firings of two latents whose count is kept.", unit="tokens", ge=1
-    )
     window_before: int = field(
         12, "Tokens shown before the one where the latent fires.", unit="tokens", ge=0
     )

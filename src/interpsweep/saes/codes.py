@@ -1,8 +1,7 @@
 """Stored codes: which latents fire on which rows of the analysis split, and how strongly. No torch.
 
-``codes.zarr`` (attributes ``layout``, ``d_sae``, ``rows``: the rows [first, last) of the
-activations that are encoded, and ``together``: ``level`` and ``least`` of the joint counts), in
-chunks of whole blocks of rows:
+``codes.zarr`` (attributes ``layout``, ``d_sae`` and ``rows``: the rows [first, last) of the
+activations that are encoded), in chunks of whole blocks of rows:
 
 * layout ``fixed``: ``indices`` uint32 (N, k) and ``values`` float32 (N, k), latents ascending;
   places with value 0 are empty;
@@ -27,11 +26,9 @@ from zarr.codecs import Crc32cCodec
 
 from interpsweep.arrays import array_in, read
 from interpsweep.errors import UserError
-from interpsweep.saes.together import Together, from_table
 from interpsweep.tables import read_parquet
 
 CODES, FEATURES, CONTEXTS = "codes.zarr", "features.parquet", "contexts.parquet"
-TOGETHER = "together.parquet"
 BLOCK_ROWS = 8192  # rows encoded, written and read at once
 CSR_CHUNK = 1 << 20  # entries in a chunk of the csr layout
 
@@ -103,19 +100,6 @@ class Codes:
         return read_parquet(self.path / CONTEXTS)
 
     @cached_property
-    def together(self) -> Together:
-        """How often latents of this SAE fire together, as a sparse matrix; see `saes.together`.
-
-        Raises UserError for codes that were not made by the stage `encode`.
-        """
-        try:
-            about = self._attribute("together")
-        except KeyError:
-            raise UserError(f"{self.path}: no joint counts here; `encode` writes them") from None
-        table = read_parquet(self.path / TOGETHER)
-        return from_table(table, self.d_sae, self.n_rows, about["level"], about["least"])
-
-    @cached_property
     def _group(self) -> zarr.Group:
         return zarr.open_group(self.path / CODES, mode="r", zarr_format=3)
 
@@ -140,18 +124,11 @@ class CodesWriter:
         d_sae: int,
         counts: list[int],
         k: int,
-        together: dict[str, float] | None = None,
     ):
-        """`counts` are the entries of each block, `k` the width of the fixed layout, 0 for csr.
-
-        `together` says what the joint counts beside the codes are of, if there are: `level` and
-        `least`.
-        """
+        """`counts` are the entries of each block, `k` the width of the fixed layout, 0 for csr."""
         n = rows[1] - rows[0]
         layout = "fixed" if k else "csr"
         attributes: dict[str, Any] = {"layout": layout, "d_sae": d_sae, "rows": list(rows)}
-        if together is not None:
-            attributes["together"] = together
         self._group = zarr.open_group(path / CODES, mode="w", zarr_format=3, attributes=attributes)
         self._fixed, self._row, self._entry = k, 0, 0
         total = sum(counts)

@@ -10,9 +10,6 @@ Beside the codes (see `saes.codes`) it writes
     The contexts in which a latent fires most, one row each: ``feature``, ``rank`` (0 = strongest),
     ``row`` (of the activations), ``context``, ``position``, ``activation``, ``token``, ``text``
     (the token and its surroundings) and ``token_start`` (where in `text` the token begins).
-``together.parquet``
-    How often pairs of latents fire on one row: ``a``, ``b`` (a <= b) and ``n_ab``; read it as a
-    sparse matrix with ``Codes.open(folder).together`` (see `saes.together`).
 
 All activations are multiplied by the decoder norm.
 """
@@ -38,15 +35,13 @@ from interpsweep.config.inference import EncodeSettings
 from interpsweep.context import Context, Stopped
 from interpsweep.corpora.artifact import Corpus
 from interpsweep.errors import UserError
-from interpsweep.saes import together
 from interpsweep.saes.activity import Activity
-from interpsweep.saes.codes import BLOCK_ROWS, CONTEXTS, FEATURES, TOGETHER, Codes, CodesWriter
+from interpsweep.saes.codes import BLOCK_ROWS, CONTEXTS, FEATURES, CodesWriter
 from interpsweep.saes.kernels import native
 from interpsweep.saes.load import LoadedSAE, encode_parts, load
 from interpsweep.spec import Spec
-from interpsweep.tables import write_parquet, write_parquet_parts
+from interpsweep.tables import write_parquet
 
-FIRINGS = "firings"  # scratch folder: who fires where
 BLOCKS = "blocks"  # scratch folder: one file per encoded block, so a killed run resumes there
 QUANTILES = (0.1, 0.5, 0.9, 0.99)
 
@@ -91,13 +86,7 @@ def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str
         if ctx.stopping and len(counts) < len(blocks):
             raise Stopped("encode: stopped; finished blocks are kept, run the same command")
     gathered = _gather(out, scratch, blocks, counts, sae, settings)
-    joint = together.counted(
-        Codes.open(out), gathered.activity.largest, settings.cofiring_level,
-        settings.cofiring_least, out / FIRINGS, ctx.block_map,
-    )  # fmt: skip
-    write_parquet_parts(joint, out / TOGETHER)
-    for folder in (scratch, out / FIRINGS):
-        shutil.rmtree(folder)
+    shutil.rmtree(scratch)
     features = _feature_table(gathered, last - first, sae)
     write_parquet(features, out / FEATURES)
     corpus = Corpus.open(inputs["corpus"])
@@ -242,9 +231,8 @@ def _gather(
     settings: EncodeSettings,
 ) -> Gathered:
     """Write the codes in order and reduce the blocks' statistics."""
-    about = {"level": settings.cofiring_level, "least": settings.cofiring_least}
     rows, top = (blocks[0][0], blocks[-1][1]), settings.top_contexts
-    writer = CodesWriter(out, rows, sae.d_sae, counts, sae.fixed or 0, about)
+    writer = CodesWriter(out, rows, sae.d_sae, counts, sae.fixed or 0)
     activity, waiting = Activity(sae.d_sae), []
     for start, stop in blocks:
         held = load_file(scratch / f"{start}.safetensors")
