@@ -27,3 +27,8 @@ if ! cmp -s pyproject.toml .venv/pyproject.installed; then
     .venv/bin/python -m pip install --quiet --quiet --no-deps --editable .
     cp pyproject.toml .venv/pyproject.installed
 fi
+if [ ! -e .venv/compiled ]; then
+    echo "compiling loops (a minute, the first time)"
+    .venv/bin/interpsweep compile >.venv/compile.log 2>&1 || { tail -n 20 .venv/compile.log >&2; exit 1; }
+    touch .venv/compiled
+fi

@@ -178,6 +178,15 @@ def schema(
     raise typer.Exit(generate(Path(), check=check))
 
 
+@app.command("compile")
+def compile_() -> None:
+    """Compile all loops now, in a minute, so that the first jobs of a first sweep need not."""
+    _one_thread_for_libraries()
+    from interpsweep.commands.compile import compile_loops
+
+    compile_loops()
+
+
 def _version(wanted: bool) -> None:
     if wanted:
         print(__version__)

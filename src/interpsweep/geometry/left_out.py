@@ -55,11 +55,17 @@ def _rise(mean: Array, weight: Array) -> None:
     """Isotonic regression of the known values in place by pooling adjacent violators; unknown ones
     (NaN) are interpolated, beyond the ends they are the last known value.
     """
-    places = np.flatnonzero(weight > 0)
-    value, heavy = np.empty(len(places)), np.empty(len(places))
-    until = np.empty(len(places), np.int64)
+    groups = len(mean)
+    places = np.empty(groups, np.int64)
+    known = 0
+    for g in range(groups):
+        if weight[g] > 0:
+            places[known] = g
+            known += 1
+    value, heavy = np.empty(known), np.empty(known)
+    until = np.empty(known, np.int64)
     blocks = 0
-    for p in range(len(places)):
+    for p in range(known):
         value[blocks], heavy[blocks] = mean[places[p]], weight[places[p]]
         until[blocks] = p + 1
         blocks += 1
@@ -74,7 +80,16 @@ def _rise(mean: Array, weight: Array) -> None:
         for p in range(first, until[b]):
             mean[places[p]] = value[b]
         first = until[b]
-    if len(places):
-        known = mean[places]
-        for g in range(len(mean)):
-            mean[g] = np.interp(float(g), places.astype(np.float64), known)
+    if known == 0:
+        return
+    after = 0  # the first known place at or after g
+    for g in range(groups):
+        while after < known and places[after] < g:
+            after += 1
+        if after == known:
+            mean[g] = mean[places[known - 1]]
+        elif after == 0:
+            mean[g] = mean[places[0]]
+        elif places[after] > g:
+            low, high = places[after - 1], places[after]
+            mean[g] = mean[low] + (mean[high] - mean[low]) * (g - low) / (high - low)
