@@ -1,15 +1,16 @@
 """Where a training step spends its time, and how its cost grows with width, k and batch.
 
-Run as ``python benchmarks/operations.py [--precision bfloat16]``. The first table lists the kernels
-of a TopK step (d_in 384, width 8192, k 32, batch 2048) with what each must do at least: the
-arithmetic over the machine's measured matrix-product peak, and the bytes it reads and writes over
-the measured memory bandwidth. The second shows whole steps. Times are CPU seconds of one thread,
-the best of several rounds, so that other work on the machine says little.
+Run as ``python benchmarks/operations.py``. The first table lists the kernels of a TopK step (d_in
+384, width 8192, k 32, batch 2048) with what each must do at least: the arithmetic over the
+machine's measured matrix-product peak, and the bytes it reads and writes over the measured memory
+bandwidth. The second shows whole steps, narrow SAEs among them, without dead latents and with 30 %
+of them, beside their encoder product alone in float32 and in bfloat16. Times are CPU seconds of one
+thread, the best of several rounds, so that other work on the machine says little; ratios are of one
+run.
 """
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Callable
 
@@ -20,11 +21,10 @@ from interpsweep.config.saes import TrainSettings
 from interpsweep.saes.kernels import (
     ByColumn,
     Precision,
-    fixed_k,
     native,
     reconstruct,
     rounded,
-    sampled_products,
+    sparse_gradients,
     top_columns,
     top_k,
 )
@@ -40,7 +40,10 @@ GROWTH = [
     (384, 8192, 128, 2048),
     (384, 8192, 32, 512),
     (384, 8192, 32, 8192),
+    (64, 128, 4, 2048),
+    (64, 256, 4, 2048),
     (64, 512, 4, 2048),
+    (768, 8192, 32, 2048),
     (768, 24576, 32, 2048),
 ]
 
@@ -79,10 +82,13 @@ def step_parts(precision: Precision) -> None:
     x, encoder = activations(BATCH, D_IN), torch.randn(D_SAE, D_IN)
     normalise_rows(encoder)
     decoder, bias = encoder.clone(), torch.zeros(D_SAE)
-    columns = top_columns(x, encoder, bias, K, precision)
-    codes = fixed_k(columns, torch.rand(columns.shape))
-    by_column = ByColumn(codes, D_SAE)
-    gradient, adam = torch.empty_like(encoder), Adam([encoder, decoder])
+    codes = top_columns(x, encoder, bias, K)
+    fit = reconstruct(codes, decoder, x)
+    gradient, other, adam = (
+        torch.empty_like(encoder),
+        torch.empty_like(encoder),
+        Adam([encoder, decoder]),
+    )
     narrow, wide = rounded(x, precision), rounded(encoder, precision)
     out = narrow.new_empty(BATCH, D_SAE)
     pre = torch.randn(BATCH, D_SAE)
@@ -91,15 +97,13 @@ def step_parts(precision: Precision) -> None:
         ("encoder product", lambda: torch.mm(narrow, wide.T, out=out), 2 * BATCH * D_IN * D_SAE,
          narrow.nbytes + wide.nbytes + out.nbytes),
         ("top-k of stored pre-activations", lambda: top_k(pre, K), 0, pre.nbytes),
-        ("product and top-k in blocks", lambda: top_columns(x, encoder, bias, K, precision),
+        ("product and top-k in blocks", lambda: top_columns(x, encoder, bias, K),
          2 * BATCH * D_IN * D_SAE, matrix),
-        ("exact pre-activations", lambda: sampled_products(x, encoder, codes, bias), gathered,
-         matrix),
         ("decode, error, its products", lambda: reconstruct(codes, decoder, x), 2 * gathered,
          matrix),
         ("sort entries by latent", lambda: ByColumn(codes, D_SAE), 0, 5 * codes.columns.nbytes),
-        ("weight gradient (one of two)",
-         lambda: by_column.transposed_product(codes.values, x, gradient), gathered, matrix),
+        ("both weight gradients, with that sort",
+         lambda: sparse_gradients(codes, fit, x, 0.1, gradient, other), 2 * gathered, 2 * matrix),
         ("norm of both gradients", lambda: clip_factor([gradient, gradient], 1.0), 4 * size,
          2 * matrix),
         ("Adam on both matrices", lambda: adam.step([gradient, gradient], 0.0), 20 * size,
@@ -117,30 +121,44 @@ def step_parts(precision: Precision) -> None:
         print(f"{name:>34} {1e3 * took:>7.2f} {shares[0]:>11.0%} {shares[1]:>8.0%}")
 
 
-def whole_steps(precision: Precision) -> None:
+def whole_steps() -> None:
     """The table of sizes."""
-    print(f"\n{'d_in':>6} {'width':>6} {'k':>4} {'batch':>6} {'ms a step':>10} {'tokens/s':>10}")
+    print(
+        f"\n{'d_in':>6} {'width':>6} {'k':>4} {'batch':>6} {'ms a step':>10} {'with dead':>10}",
+        end="",
+    )
+    print(f"{'tokens/s':>10} {'float32':>9} {'bfloat16':>9}   step over the faster product")
     for d_in, d_sae, k, batch in GROWTH:
         settings = TrainSettings(
-            d_sae=d_sae, sparsity=k, tokens=batch * 10**6, batch_size=batch, precision=precision
+            d_sae=d_sae, sparsity=k, tokens=batch * 10**6, batch_size=batch, dead_after=10**9
         )
-        trainer = Trainer(settings, Side(1.0, torch.zeros(d_in), 1.0))
-        x = activations(batch, d_in)
-        took = seconds(lambda step=trainer.step, x=x: step(x))
+        x, took = activations(batch, d_in), []
+        for dead in (0.0, 0.3):
+            trainer = Trainer(settings, Side(1.0, torch.zeros(d_in), 1.0))
+            if dead:
+                mask = torch.arange(d_sae) < dead * d_sae
+                trainer._dead = lambda mask=mask: mask  # type: ignore[method-assign, misc]
+            took.append(seconds(lambda step=trainer.step, x=x: step(x)))
+        weights = torch.randn(d_sae, d_in)
+        products = []
+        for precision in ("float32", "bfloat16"):
+            left, right = rounded(x, precision), rounded(weights, precision).T
+            out = left.new_empty(batch, d_sae)
+            products.append(seconds(lambda a=left, b=right, c=out: torch.mm(a, b, out=c)))
         print(
-            f"{d_in:>6} {d_sae:>6} {k:>4} {batch:>6} {1e3 * took:>10.2f} {batch / took:>10,.0f}",
+            f"{d_in:>6} {d_sae:>6} {k:>4} {batch:>6} {1e3 * took[0]:>10.2f} {1e3 * took[1]:>10.2f}"
+            f"{batch / took[0]:>10,.0f} {1e3 * products[0]:>9.2f} {1e3 * products[1]:>9.2f}"
+            f"   {took[0] / min(products):>5.2f}",
             flush=True,
         )
 
 
 def main() -> None:
     """Print both tables."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--precision", choices=["float32", "bfloat16"], default="float32")
-    options = parser.parse_args()
     native.use_threads(1)
-    step_parts(options.precision)
-    whole_steps(options.precision)
+    for precision in ("float32", "bfloat16"):
+        step_parts(precision)
+    whole_steps()
 
 
 if __name__ == "__main__":

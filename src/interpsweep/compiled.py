@@ -6,6 +6,7 @@ All arrays of compiled loops are numpy and C-contiguous.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -17,8 +18,25 @@ FAST = {"reassoc", "contract", "nsz", "arcp"}
 
 
 def compiled(function: Callable) -> Callable:
-    """Compile at first use, keep the machine code beside the module, release the GIL."""
-    return njit(function, nogil=True, cache=True, fastmath=FAST, error_model="numpy")
+    """Compile at first use, keep the machine code beside the module, release the GIL.
+
+    Without a writable folder for the code (``NUMBA_CACHE_DIR`` names one) every process compiles.
+    """
+    options: Any = {"nogil": True, "fastmath": FAST, "error_model": "numpy"}
+    try:
+        return njit(function, cache=True, **options)
+    except RuntimeError:  # neither the module's folder nor the user's cache can be written
+        return njit(function, **options)
+
+
+@compiled
+def put(target: Array, source: Array) -> None:
+    """``target[:] = source`` for vectors of one length.
+
+    Compiling that assignment takes seconds: numba brings the text of its error message with it.
+    """
+    for i in range(len(target)):
+        target[i] = source[i]
 
 
 @compiled

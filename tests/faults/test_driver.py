@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from conftest import CONFIG, Undisturbed, copy, until_idle
 from injection import Fault, in_child
-from test_io_faults import points
+from test_io_faults import places
 
 from places import Place
 
@@ -31,6 +31,7 @@ WRITES = {
     "Snakemake's records of jobs": ".snakemake/",
     "logs of jobs": "logs/",
 }
+FEW = ("its lock", "index files")  # of these, in continuous integration
 
 
 def snakemake() -> None:
@@ -82,15 +83,16 @@ def indices(place: Place) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*.json")}
 
 
-@pytest.mark.parametrize("kind", WRITES)
+@pytest.mark.parametrize(
+    "kind", [kind if kind in FEW else pytest.param(kind, marks=pytest.mark.slow) for kind in WRITES]
+)
 def test_a_driver_that_is_killed_while_it_writes(
     undisturbed: Undisturbed, place: Place, kind: str
 ) -> None:
     where = WRITES[kind]
     counted = in_child(place.root, snakemake, Fault("count", place=where))
     assert counted.status == 0, counted.text
-    calls = len(counted.calls)
-    tried = points(calls, POINTS)
+    tried, calls = places(counted.calls, POINTS), len(counted.calls)
     for nth in tried:
         take_away(place)
         killed = in_child(place.root, snakemake, Fault("kill", nth, where))

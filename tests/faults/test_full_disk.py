@@ -61,6 +61,7 @@ def moments(items: int) -> list[tuple[int, int]]:
     return [(count, rooms[i % len(rooms)]) for i, count in enumerate(counts)]
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_up_under_a_sweep_harms_nothing(
     undisturbed: Undisturbed, disk: Path
 ) -> None:

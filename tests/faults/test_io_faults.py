@@ -32,14 +32,21 @@ def everything_imported() -> None:
 
 def points(calls: list[str], wanted: int, turn: int) -> list[tuple[int, Action]]:
     """At which calls (from 1) which fault is injected, see above."""
+    chosen = places(calls, wanted)
     if wanted:
-        spread = [1 + (2 * i + 1) * len(calls) // (2 * wanted) for i in range(wanted)]
-        return [(nth, FAULTS[(i + turn) % 3]) for i, nth in enumerate(spread)]
+        return [(nth, FAULTS[(i + turn) % 3]) for i, nth in enumerate(chosen)]
+    return [(nth, fault) for nth in chosen for fault in FAULTS]
+
+
+def places(calls: list[str], wanted: int) -> list[int]:
+    """`wanted` of the calls (numbers from 1), evenly spread; 0: all that differ."""
+    if wanted:
+        spread = (1 + (2 * i + 1) * len(calls) // (2 * wanted) for i in range(wanted))
+        return list(dict.fromkeys(spread))
     alike: dict[str, list[int]] = {}
     for nth, call in enumerate(calls, 1):
         alike.setdefault(re.sub(r"[0-9a-f]{8,}|[0-9]+", "#", call), []).append(nth)
-    chosen = sorted({nth for same in alike.values() for nth in (same[0], same[-1])})
-    return [(nth, fault) for nth in chosen for fault in FAULTS]
+    return sorted({nth for same in alike.values() for nth in (same[0], same[-1])})
 
 
 @pytest.mark.parametrize("bench", MADE, indirect=True)

@@ -17,7 +17,7 @@ from interpsweep.context import Context
 from interpsweep.saes.artifact import Dictionary
 from interpsweep.saes.bank import Member, train_bank
 from interpsweep.saes.checkpoints import Checkpoints
-from interpsweep.saes.kernels import fixed_k, keep_largest, native, top_k
+from interpsweep.saes.kernels import choose, fixed_k, keep_largest, native, top_k
 from interpsweep.saes.load import load
 from interpsweep.saes.trainer import Side, Trainer, learning_rate
 from interpsweep.store.layout import SCRATCH
@@ -151,6 +151,29 @@ def test_the_number_of_threads_changes_no_bit(kind, precision):
         native.use_threads(1)
         torch.set_num_threads(before)
     assert all(torch.equal(tensor, trained[1][name]) for name, tensor in trained[0].items())
+
+
+@pytest.mark.parametrize("kind", ["topk", "batchtopk", "matryoshka"])
+def test_the_arithmetic_of_the_search_is_no_part_of_the_result(kind, monkeypatch):
+    """A CPU with bfloat16 products and one without train the same SAE, to float32 rounding."""
+    monkeypatch.setattr(choose, "NARROW_PRODUCT", 0)
+    x, trained = torch.from_numpy(ToyStream(batch=600).batch(0)), []
+    for narrow in (False, True):
+        monkeypatch.setattr(choose, "_multiplies_bfloat16", lambda narrow=narrow: narrow)
+        own = settings(kind, 300, tokens=600 * 4, batch_size=600)
+        trainer = Trainer(own, Side(1.0, torch.zeros(D_IN), 1.0))
+        for _ in range(4):
+            trainer.step(x)
+        trained.append(trainer.sae.parameters)
+    for name, tensor in trained[0].items():
+        torch.testing.assert_close(tensor, trained[1][name], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["topk", "batchtopk", "matryoshka"])
+def test_precision_is_no_part_of_an_sae_that_does_not_read_it(kind):
+    one, other = (settings(kind, precision=precision) for precision in ("float32", "bfloat16"))
+    assert one.identity() == other.identity()
+    assert settings("relu").identity()["precision"] == "float32"
 
 
 def test_members_at_different_steps_catch_up(tmp_path):

@@ -7,7 +7,6 @@ import re
 import pandas as pd
 
 from interpsweep.figures.sources import PLACE, Sources, stacked
-from interpsweep.figures.style import plain
 
 TITLES = {
     "l0": "L0 (active features per token)",
@@ -40,6 +39,8 @@ def saes_table(sources: Sources, metrics: tuple[str, ...], required: str) -> pd.
 
 def recipe_title(recipe: tuple[str, float]) -> str:
     """Architecture and sparsity in words: ``topk 32``."""
+    from interpsweep.figures.style import plain  # seconds of imports that the report has no use for
+
     return plain(f"{recipe[0]} {recipe[1]:g}")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from interpsweep.compiled import compiled
+from interpsweep.compiled import compiled, put
 
 Array = np.ndarray
 
@@ -26,8 +26,8 @@ def errors(squared: Array, group: Array, instead: Array, rising: bool) -> tuple[
     left, n, mean, filled = np.empty(groups), np.empty(groups), np.empty(groups), np.empty(groups)
     wrong = base = 0.0
     for i in range(k):
-        left[:] = total
-        n[:] = count
+        put(left, total)
+        put(n, count)
         for j in range(k):
             if j != i:
                 left[group[i, j]] -= squared[i, j]

@@ -16,7 +16,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from interpsweep.compiled import compiled
+from interpsweep.compiled import compiled, put
 from interpsweep.saes.firing import Firing
 
 Ints = NDArray[np.int64]
@@ -133,5 +133,6 @@ def with_room(out: Ints, made: int, more: int) -> Ints:
     if made + more <= out.shape[1]:
         return out
     wider = np.empty((len(out), max(2 * out.shape[1], made + more)), np.int64)
-    wider[:, :made] = out[:, :made]
+    for row in range(len(out)):
+        put(wider[row, :made], out[row, :made])
     return wider

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from interpsweep.compiled import Array, compiled
+from interpsweep.compiled import Array, compiled, put
 
 
 @compiled
@@ -42,7 +42,7 @@ def column_sums(start: int, stop: int, bits: Array, shift: int, out: Array) -> N
             row_bits[j] = np.int32(part[j]) << shift
         for j in range(width):
             total[j] += values[j]
-    out[start:stop] = total
+    put(out[start:stop], total)
 
 
 @compiled
@@ -53,4 +53,4 @@ def column_counts(start: int, stop: int, mask: Array, out: Array) -> None:
         part = mask[row, start:stop]
         for j in range(len(total)):
             total[j] += np.int32(part[j])
-    out[start:stop] = total
+    put(out[start:stop], total)

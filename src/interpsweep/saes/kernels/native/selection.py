@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from interpsweep.compiled import Array, compiled, dot
+from interpsweep.compiled import Array, compiled, dot, put
 
 LANES = 16
 SIZES = (8, 2)  # values that share a maximum
@@ -53,7 +53,7 @@ def nth_largest(
 def _level(values: Array, count: int, n: int, scratch: Array) -> np.floating:
     """The n-th largest of values[:count], which stay; NaN are passed over."""
     if count > RANKED:
-        scratch[:count] = values[:count]
+        put(scratch[:count], values[:count])
         return nth_largest(scratch, count, n)
     level = np.float32(np.inf)
     for j in range(count):
@@ -92,7 +92,7 @@ def _floor(maxima: Array, k: int, coarse: Array, scratch: Array) -> np.floating:
         return np.float32(-np.inf)
     if groups <= few:
         return _level(maxima, groups, k, scratch)
-    coarse[:] = maxima[:few]
+    put(coarse, maxima[:few])
     for first in range(few, groups - few + 1, few):
         part = maxima[first : first + few]
         for g in range(few):
@@ -290,7 +290,7 @@ def _longer(
     used: int,
 ) -> Array:
     longer = np.empty(2 * len(values), values.dtype)
-    longer[:used] = values[:used]
+    put(longer[:used], values[:used])
     return longer
 
 
