@@ -46,11 +46,14 @@ def plan_sweep(paths: Iterable[Path]) -> Plan:
     return build_plan(sweep, completed)
 
 
-def prepare(plan: Plan, store: Store | None = None, *, dry: bool = False) -> set[str]:
+def prepare(
+    plan: Plan, store: Store | None = None, *, dry: bool = False, as_it_is: bool = False
+) -> set[str]:
     """Write the plan's specs and make every index file tell the truth about the store.
 
     Returns the digests of the items that are there and stay. With `dry`, no item and nothing under
-    results/ is touched.
+    results/ is touched; with `as_it_is`, no index file either: what could not be made is not asked
+    for again.
     """
     store = store or Store()
     write_specs(plan, store)
@@ -60,7 +63,8 @@ def prepare(plan: Plan, store: Store | None = None, *, dry: bool = False) -> set
         for item in forgotten:
             (store.find(item) / MANIFEST).unlink()
     there -= forgotten
-    settle(plan, store, there)
+    if not as_it_is:
+        settle(plan, store, there)
     if not dry:
         register(plan, store)
         refresh_results(plan, store, there)

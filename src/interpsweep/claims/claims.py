@@ -142,6 +142,8 @@ def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str
     ):
         write_parquet(table, out / f"{name}.parquet")
     summary = summarise(claims, recovered)
+    if "missing" in spec["settings"]:
+        summary["missing"] = spec["settings"]["missing"]
     write_json(summary, out / "summary.json")
     return summary
 
