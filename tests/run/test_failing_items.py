@@ -12,18 +12,21 @@ from places import Place
 pytestmark = pytest.mark.quick
 
 CONFIG = ("config/config.yaml", "config/overlays/quick.yaml", "one_bad.yaml")
-BAD = "{sparsity: 5, learning_rate: 1.0e+38, gradient_clip: null}"
 SWEEP = """
-train: {widths: [32], sparsities: [4, %s], seeds: [0], tokens: 50_000}
+train:
+  widths: [32]
+  sparsities: [4, {sparsity: 5, learning_rate: 1.0e+38, gradient_clip: null}]
+  seeds: [0]
+  tokens: 50_000
 match: {directions: [width]}
-figures: {draw: [pareto, training]}
+figures: {draw: [pareto]}
 """
 
 
 def test_one_sae_that_diverges(tmp_path: Path) -> None:
     place = Place(tmp_path)
     overlay = place.root / "one_bad.yaml"
-    overlay.write_text(SWEEP % BAD)
+    overlay.write_text(SWEEP)
     said = place.run("run", *CONFIG, status=1)
     assert "incomplete: 1 item could not be made" in said
     assert "is not finite" in said and "Sweep quick is not complete" in said
@@ -44,8 +47,3 @@ def test_one_sae_that_diverges(tmp_path: Path) -> None:
     before = place.items()
     place.run("run", *CONFIG, status=1)  # tried again; nothing else is made anew
     assert place.items() == before
-
-    overlay.write_text(SWEEP % "5")
-    said = place.run("run", *CONFIG)
-    assert "Sweep quick is complete" in said
-    assert "What is missing" not in (shown / "index.html").read_text()
