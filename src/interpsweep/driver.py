@@ -13,7 +13,7 @@ import os
 import shutil
 import socket
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
@@ -29,14 +29,15 @@ from interpsweep.store import Store
 from interpsweep.store.layout import MANIFEST, is_draft, write_atomic, write_quick
 
 
-def plan_sweep(paths: Iterable[Path]) -> Plan:
-    """Load, lock and plan the sweep that `paths` configure (later files over earlier ones).
+def plan_sweep(paths: Iterable[Path], given: Mapping[str, str] | None = None) -> Plan:
+    """Load, lock and plan the sweep that `paths` configure (later files over earlier ones), with
+    what is `given` on a command line over them.
 
     New outside inputs are locked on first sight, known ones never again. Raises UserError for a
     bad configuration.
     """
     paths = list(paths)
-    sweep = load_sweep(paths)
+    sweep = load_sweep(paths, given)
     place = lock_path(paths[0])
     lock = read_lock(place)
     completed = complete(sweep, lock)

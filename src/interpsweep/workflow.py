@@ -8,6 +8,7 @@ from the configuration but a digest.
 from __future__ import annotations
 
 import atexit
+import json
 import os
 import re
 import sys
@@ -284,8 +285,8 @@ def open_workflow(snakemake_workflow: Any, config: Mapping[str, Any]) -> SweepVi
     """What the Snakefile's rules need, for the Snakemake process that parses them.
 
     The sweep is what `--configfile` names, or `config["configfiles"]`, which is how a workflow that
-    loads this one as a module says it. A bad configuration ends the process with status 2 and its
-    mistakes, one a line.
+    loads this one as a module says it; `--config train="{seeds: [0]}"` is laid over it. A bad
+    configuration ends the process with status 2 and its mistakes, one a line.
     """
     # rules call `python`: it must be the one that runs this, activated or not
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
@@ -298,11 +299,11 @@ def open_workflow(snakemake_workflow: Any, config: Mapping[str, Any]) -> SweepVi
     from interpsweep.slurm import settle_leftovers
 
     dry, reports = only_looks(sys.argv[1:]), "--report" in sys.argv
-    given = config.get("configfiles") or snakemake_workflow.overwrite_configfiles
-    given = [given] if isinstance(given, str) else given or [DEFAULT_CONFIG]
-    paths = [Path(path) for path in given]
+    files = config.get("configfiles") or config.get("configfile")
+    files = files or snakemake_workflow.overwrite_configfiles or [DEFAULT_CONFIG]
+    paths = [Path(path) for path in ([files] if isinstance(files, str) else files)]
     try:
-        plan = driver.plan_sweep(paths)
+        plan = driver.plan_sweep(paths, _given(snakemake_workflow, config))
         if not dry:
             lock = driver.DriverLock(plan.sweep.sweep, Store()).acquire()
             atexit.register(lock.release)
@@ -319,6 +320,17 @@ def open_workflow(snakemake_workflow: Any, config: Mapping[str, Any]) -> SweepVi
     named = snakemake_workflow.modifier.modify_rulename  # `use rule * from ... as ..._*`
     on_gpu = gpu_stages(snakemake_workflow.resource_settings.overwrite_resources, named)
     return SweepView(plan, there, on_gpu, settled=not (dry or FULL_EDGES), as_it_is=reports)
+
+
+def _given(snakemake_workflow: Any, config: Mapping[str, Any]) -> dict[str, str]:
+    """Sections of the configuration that `--config` gives, or whoever loads this as a module."""
+    if snakemake_workflow.modifier.is_main_snakefile():
+        # Snakemake's own reading makes every number within `train={widths: [32]}` a text
+        entries = snakemake_workflow.config_settings.config_args or []
+        found = dict(entry.split("=", 1) for entry in entries)
+    else:
+        found = {key: json.dumps(value) for key, value in config.items()}
+    return {key: value for key, value in found.items() if key not in ("configfiles", "configfile")}
 
 
 def _end_incomplete(lines: list[str]) -> None:

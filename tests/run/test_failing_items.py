@@ -1,4 +1,4 @@
-"""One SAE that diverges: everything that does not need it is made, and all say what is missing."""
+"""One SAE diverges, the other has nothing for a census: everything that does not need it is made, and all say what is missing."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ train:
   seeds: [0]
   tokens: 50_000
 match: {directions: [width]}
+geometry: {min_firings: 1_000_000}  # nothing fires so often
 figures: {draw: [pareto]}
 """
 
@@ -43,6 +44,9 @@ def test_one_sae_that_diverges(tmp_path: Path) -> None:
     listed = json.loads((shown / "calendar/blocks.0.hook_resid_post/saes.json").read_text())
     assert len(listed["items"]) == len(listed["missing"]) == 1
     assert "is not finite" in place.run("status", *CONFIG)
+    (geometry,) = (place.root / "store/geometries").iterdir()
+    said = json.loads((geometry / "summary.json").read_text())
+    assert said["alive"] == said["clusters"] == 0 and "geometry.min_cluster" in said["reason"]
 
     before = place.items()
     place.run("run", *CONFIG, status=1)  # tried again; nothing else is made anew

@@ -216,7 +216,10 @@ def recover_all(
             best_cofiring(below, ctx),
             [step.holding for step in below],
             item.table("clusters"),
-            census[census["sae"] == one.source.digest] if len(census) else item.table("census"),
+            # without any cluster in the sweep there is no q either
+            census[census["sae"] == one.source.digest]
+            if len(census)
+            else item.table("census").assign(q=np.nan),
         )
         ladder = [step.holding for step in ladders[family]]
         here = capture.read(None if weights.transcodes else planes.get(one.source.key(SITE)))
