@@ -126,11 +126,14 @@ def gc(
 def reclaim(
     activations: Annotated[str, typer.Argument(help="Digest of the activations.")],
     record: Annotated[Path, typer.Option(help="File to write when done.")],
+    reader: Annotated[
+        list[Path] | None, typer.Argument(help="Index files of the jobs that read them.")
+    ] = None,
 ) -> None:
     """Free the disk space of activations, keeping what is known about them."""
     from interpsweep.commands.care import reclaim_activations
 
-    reclaim_activations(activations, record)
+    reclaim_activations(activations, record, readers=reader or [])
 
 
 @app.command()

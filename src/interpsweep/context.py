@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 from interpsweep.blockmap import block_map, dask_client
 from interpsweep.errors import UserError
 from interpsweep.spec import Spec
-from interpsweep.store import Store
+from interpsweep.store import Store, failures
 from interpsweep.store.attempt import publish
 from interpsweep.store.layout import write_quick
 from interpsweep.store.lease import Lease, me
@@ -192,6 +192,7 @@ class Item:
     _store: Store
     _lease: Lease
     _context: Context
+    failed: str = ""  # why it cannot be made
     _began: float = field(default_factory=time.monotonic)
 
     def publish(self, metrics: dict[str, Any]) -> None:
@@ -207,6 +208,13 @@ class Item:
         place = publish(self._store, self.spec, self.digest, self.out, metrics, record)
         self._lease.release()
         self._context.log(f"made {place}")
+
+    def fail(self, reason: str) -> None:
+        """Write down that this item cannot be made, and why; the job goes on with the others."""
+        self.failed = reason
+        failures.write(self._store, failures.Failure(self.digest, reason, self.digest))
+        self._context.log(f"cannot make {self._store.path(self.spec, self.digest)}: {reason}")
+        self._lease.release()
 
     def abandon(self) -> None:
         """Give the lease back; the attempt folder stays for the next try."""

@@ -13,7 +13,7 @@ import os
 import shutil
 import socket
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
@@ -29,14 +29,15 @@ from interpsweep.store import Store
 from interpsweep.store.layout import MANIFEST, is_draft, write_atomic, write_quick
 
 
-def plan_sweep(paths: Iterable[Path]) -> Plan:
-    """Load, lock and plan the sweep that `paths` configure (later files over earlier ones).
+def plan_sweep(paths: Iterable[Path], given: Mapping[str, str] | None = None) -> Plan:
+    """Load, lock and plan the sweep that `paths` configure (later files over earlier ones), with
+    what is `given` on a command line over them.
 
     New outside inputs are locked on first sight, known ones never again. Raises UserError for a
     bad configuration.
     """
     paths = list(paths)
-    sweep = load_sweep(paths)
+    sweep = load_sweep(paths, given)
     place = lock_path(paths[0])
     lock = read_lock(place)
     completed = complete(sweep, lock)
@@ -46,11 +47,14 @@ def plan_sweep(paths: Iterable[Path]) -> Plan:
     return build_plan(sweep, completed)
 
 
-def prepare(plan: Plan, store: Store | None = None, *, dry: bool = False) -> set[str]:
+def prepare(
+    plan: Plan, store: Store | None = None, *, dry: bool = False, as_it_is: bool = False
+) -> set[str]:
     """Write the plan's specs and make every index file tell the truth about the store.
 
     Returns the digests of the items that are there and stay. With `dry`, no item and nothing under
-    results/ is touched.
+    results/ is touched; with `as_it_is`, no index file either: what could not be made is not asked
+    for again.
     """
     store = store or Store()
     write_specs(plan, store)
@@ -60,7 +64,8 @@ def prepare(plan: Plan, store: Store | None = None, *, dry: bool = False) -> set
         for item in forgotten:
             (store.find(item) / MANIFEST).unlink()
     there -= forgotten
-    settle(plan, store, there)
+    if not as_it_is:
+        settle(plan, store, there)
     if not dry:
         register(plan, store)
         refresh_results(plan, store, there)

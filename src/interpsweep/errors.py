@@ -73,6 +73,20 @@ def for_user(error: UserError | OSError) -> UserError:
     raise error
 
 
+def of_the_machine(error: BaseException) -> bool:
+    """Whether an error is of the machine and not of what was being made: trying again may help.
+
+    Disks, memory, networks, a GPU, worker processes that were killed.
+    """
+    if isinstance(error, OSError) or disk_full(error) or out_of_memory(error):
+        return True
+    return type(error).__name__ in _WORKERS or "CUDA error" in str(error)
+
+
+# by name: the libraries that raise these may not be imported
+_WORKERS = ("BrokenProcessPool", "KilledWorker", "AcceleratorError", "CommClosedError")
+
+
 def out_of_memory(error: BaseException) -> bool:
     """Whether an allocation failed, of main memory (numpy, torch) or of a GPU's."""
     # torch's own error, by name: torch may not be imported

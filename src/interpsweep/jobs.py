@@ -1,7 +1,9 @@
 """Running a job: the items of it that are missing, each under a lease, each published when done.
 
 A job file (``store/.specs/<digest>.json``) names a stage and item digests; `run_job` is what every
-rule of the workflow calls, and what a user calls by hand to repeat one.
+rule of the workflow calls, and what a user calls by hand to repeat one. An item that cannot be made
+costs the job nothing but that item (`store/failures.py`); what is of the machine (its disk, its
+memory, a signal) ends the job, which is then to be run again.
 """
 
 from __future__ import annotations
@@ -9,15 +11,17 @@ from __future__ import annotations
 import importlib
 import json
 import time
+import traceback
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from interpsweep.context import Context, Inputs, Item, Stopped
-from interpsweep.errors import UserError, disk_full, no_room, out_of_memory
+from interpsweep.errors import UserError, disk_full, no_room, of_the_machine, out_of_memory
 from interpsweep.spec import Spec, canonical_json
 from interpsweep.stages import STAGES, Stage
-from interpsweep.store import Store
+from interpsweep.store import Store, failures
 from interpsweep.store.attempt import open_attempt
 from interpsweep.store.history import Record
 from interpsweep.store.layout import write_atomic
@@ -29,6 +33,7 @@ POLL = 2.0  # seconds between looks at an item that another job is making
 def run_job(store: Store, job_file: Path, index: Path | None = None, stage: str = "") -> None:
     """Make the missing items of a job, then write its index file.
 
+    The index names the items that could not be made as well; without one they are a UserError.
     Raises UserError for anything the user can fix (also if the job is not of `stage`, when that
     is given) and `Stopped` after a SIGTERM that a stage answered with a checkpoint.
     """
@@ -45,13 +50,21 @@ def run_job(store: Store, job_file: Path, index: Path | None = None, stage: str 
     context = _context(job.get("run", {}), store.progress_path(digest), digest)
     record = Record(store, digest)
     context.stop_on_signals(record.told_to_stop)
-    missing = to_make = [item for item in job["items"] if not store.exists(item)]
+    planned = [item for item in job["items"] if not store.exists(item)]
+    missing = planned
     failure: BaseException | None = None
+    failed: dict[str, str] = {}  # item -> why it cannot be made
     try:
-        while missing := [item for item in job["items"] if not store.exists(item)]:
-            _work_through(store, kind, missing, context)
+        to_make = _to_make(store, planned, failed, context)
+        while missing := [m for m in to_make.values() if not (m in failed or store.exists(m))]:
+            _work_through(store, kind, missing, failed, context)
             if context.stopping:
                 raise Stopped(f"{kind.name}: stopped on request; run the same command to continue")
+        for item, made in to_make.items():
+            if made != item:  # it stands in, or has failed in its place
+                failures.write(store, failures.Failure(item, failed.get(made, ""), item, made))
+        if failed:
+            failure = UserError("; ".join(dict.fromkeys(failed.values())))
     except BaseException as error:
         failure = error
         making = ", ".join(str(store.find(item)) for item in missing[:3])
@@ -66,9 +79,27 @@ def run_job(store: Store, job_file: Path, index: Path | None = None, stage: str 
         raise
     finally:
         context.finish()
-        record.ended(failure, [item for item in to_make if store.exists(item)])
+        record.ended(failure, [item for item in planned if store.exists(item)])
     if index is not None:
         write_atomic(index, canonical_json(job_index(store, digest)) + "\n")
+    elif failure is not None:
+        raise failure
+
+
+def _to_make(
+    store: Store, planned: list[str], failed: dict[str, str], context: Context
+) -> dict[str, str]:
+    """Planned item -> the item to make of it; what lacks an input that failed goes to `failed`."""
+    found: dict[str, str] = {}
+    for item in planned:
+        made = failures.resolve(store, item)
+        if isinstance(made, failures.Failure):
+            failures.write(store, made)
+            failed[item] = made.reason
+            context.log(f"cannot make {store.find(item)}: it needs what failed: {made.reason}")
+        else:
+            found[item] = made
+    return found
 
 
 def _context(run: dict[str, Any], progress: Path, job: str) -> Context:
@@ -82,38 +113,72 @@ def _context(run: dict[str, Any], progress: Path, job: str) -> Context:
     return Context(**run, outside=outside, progress=progress, job=job)
 
 
-def _work_through(store: Store, stage: Stage, missing: list[str], context: Context) -> None:
+def _work_through(
+    store: Store, stage: Stage, missing: list[str], failed: dict[str, str], context: Context
+) -> None:
     """Make what can be leased of `missing`; if all of it is in other hands, wait a little."""
     run = importlib.import_module(stage.module).run
-    if stage.bank:
-        items: list[Item] = []
-        try:
-            for digest in missing:
-                item = _claim(store, digest, context)
-                items += [] if item is None else [item]
-            if items:
-                run(items, context)
-                if not context.stopping:  # else it would be called again and again
-                    left = [item.digest for item in items if not store.exists(item.digest)]
-                    assert not left, f"{stage.name} returned without publishing {left}"
-        finally:
-            for item in items:
-                item.abandon()
-    else:
-        items = []
+    items: list[Item] = []
+    try:
         for digest in missing:
             item = _claim(store, digest, context)
-            if item is None:
-                continue
-            items.append(item)
-            try:
-                item.publish(run(item.spec, item.inputs, item.out, context))
-            finally:
+            items += [] if item is None else [item]
+            if item is not None and not stage.bank:
+                _try(item, partial(_make, run, item, context), context)
                 item.abandon()
             if context.stopping:
                 break
+        if items and stage.bank:
+            _make_bank(store, run, items, context)
+            if not context.stopping:  # else it would be called again and again
+                left = [i.digest for i in items if not (i.failed or store.exists(i.digest))]
+                assert not left, f"{stage.name} returned without publishing {left}"
+    finally:
+        for item in items:
+            item.abandon()
+    failed |= {item.digest: item.failed for item in items if item.failed}
     if not items:
         time.sleep(POLL)
+
+
+def _make(run: Callable[..., dict[str, Any]], item: Item, context: Context) -> None:
+    item.publish(run(item.spec, item.inputs, item.out, context))
+
+
+def _make_bank(store: Store, run: Callable[..., None], items: list[Item], context: Context) -> None:
+    """Make items together; if that goes wrong for one of them, those that are left one by one."""
+    left = items
+    if len(items) > 1:
+        try:
+            return run(items, context)
+        except Exception as error:
+            left = [item for item in items if not (item.failed or store.exists(item.digest))]
+            if not left or _ends_the_job(error):
+                raise
+            context.log(f"{error}: the items that are left are made one by one")
+    for item in left:
+        _try(item, partial(run, [item], context), context)
+        if context.stopping:
+            break
+    return None
+
+
+def _try(item: Item, make: Callable[[], None], context: Context) -> None:
+    """Make an item; what goes wrong with it is written down and costs no other."""
+    try:
+        make()
+    except Exception as error:
+        if _ends_the_job(error):
+            raise
+        if isinstance(error, UserError):
+            item.fail(str(error))
+        else:
+            context.log(traceback.format_exc())
+            item.fail(f"{type(error).__name__}: {error}")
+
+
+def _ends_the_job(error: Exception) -> bool:
+    return isinstance(error, Stopped) or of_the_machine(error)
 
 
 def _claim(store: Store, digest: str, context: Context) -> Item | None:
@@ -156,8 +221,15 @@ def find_inputs(store: Store, spec: Spec) -> Inputs:
 def job_index(store: Store, digest: str) -> dict[str, Any]:
     """What Snakemake sees of a finished job: a small file that names its items."""
     job = store.read_spec(digest)
-    items = []
-    for item in job["items"]:
-        place = store.find(item).relative_to(store.root).as_posix()
-        items.append({"digest": item, "path": place, "metrics": store.manifest(item)["metrics"]})
-    return {"job": digest, "stage": job["stage"], "items": items}
+    return {"job": digest, "stage": job["stage"], "items": [_said(store, i) for i in job["items"]]}
+
+
+def _said(store: Store, item: str) -> dict[str, Any]:
+    """What there is of an item: folder and metrics, of what stands in if it does; or why not."""
+    found = failures.present(store, item)
+    if not found:
+        failure = failures.read(store, item)
+        return {"digest": item, "failed": failure.reason if failure else "not made"}
+    place = store.find(found).relative_to(store.root).as_posix()
+    said = {"digest": item, "path": place, "metrics": store.manifest(found)["metrics"]}
+    return said if found == item else {**said, "instead": found}

@@ -1,7 +1,7 @@
 """The readable results of a sweep: plain names under results/ for items of the store.
 
-Run as ``python -m interpsweep.results DIGEST OUTPUT``; the standard library is all it needs, so a
-sweep's many small files cost almost nothing.
+Run as ``python -m interpsweep.results DIGEST OUTPUT`` (a listing, or a figure's SVG); the standard
+library is all it needs, so a sweep's many small files cost almost nothing.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+from interpsweep.errors import UserError
 from interpsweep.stages import STAGES
-from interpsweep.store import Store
+from interpsweep.store import Store, failures
 from interpsweep.store.layout import RUN_RECORD, write_atomic
 
 _HOW = {stage.target: stage for stage in STAGES.values()}
@@ -26,20 +27,25 @@ def show(store: Store, digest: str, output: Path) -> None:
     """Write the readable file `output` for the spec of a listing, and what it shows beside it.
 
     A stage shows each of its items as a folder of links, or the files of its one item as links. A
-    file that a rule copied from the item stays (see `workflow/rules/results.smk`).
+    file that a rule copied from the item stays (see `workflow/rules/results.smk`). Items that could
+    not be made are named with the reason.
     """
     spec = store.read_spec(digest)
-    items = [_entry(store, name, item) for name, item in spec["items"]]
+    there = {item: failures.present(store, item) for _, item in spec["items"]}
+    items = [_entry(store, name, item, there[item]) for name, item in spec["items"] if there[item]]
+    missing = [_reason(store, name, item) for name, item in spec["items"] if not there[item]]
     output.unlink(missing_ok=True)  # it vouches for the links, so it comes after them
     stage = _HOW[spec["listing"]]
     if stage.shows == "folders":
         _drop_others(output.with_suffix(""), {item["name"] for item in items})
         for item in items:
             _show_folder(store.root / item["path"], output.with_suffix("") / item["name"])
-    elif stage.shows == "files":
+    elif stage.shows == "files" and items:
         for name in stage.files:
             _link(store.root / items[0]["path"] / name, output.parent / name)
     shown = {"listing": digest, "stage": spec["listing"], "items": items}
+    if missing or any(there[item] != item for item in there):  # never taken for the whole
+        shown |= {"listing": f"incomplete {digest}", "missing": missing}
     write_atomic(output, json.dumps(shown, sort_keys=True, indent=2) + "\n")
 
 
@@ -78,9 +84,25 @@ def same_bytes(a: Path, b: Path) -> bool:
     return a.is_file() and b.is_file() and filecmp.cmp(a, b, shallow=False)
 
 
-def _entry(store: Store, name: str, item: str) -> dict[str, Any]:
-    path = store.find(item).relative_to(store.root).as_posix()
-    return {"name": name, "digest": item, "path": path, "metrics": store.manifest(item)["metrics"]}
+def show_picture(store: Store, digest: str, svg: Path) -> None:
+    """Copy a figure to `svg` and the PNG beside it. Raises UserError if it could not be drawn."""
+    found = failures.present(store, digest)
+    if not found:
+        raise UserError(f"{svg}: {_reason(store, svg.stem, digest)['reason']}")
+    for picture in (svg, svg.with_suffix(".png")):
+        shutil.copyfile(store.find(found) / f"figure{picture.suffix}", picture)
+
+
+def _entry(store: Store, name: str, item: str, found: str) -> dict[str, Any]:
+    path = store.find(found).relative_to(store.root).as_posix()
+    entry = {"name": name, "digest": item, "path": path}
+    instead = {} if found == item else {"instead": found}
+    return {**entry, **instead, "metrics": store.manifest(found)["metrics"]}
+
+
+def _reason(store: Store, name: str, item: str) -> dict[str, str]:
+    failure = failures.read(store, item)
+    return {"name": name, "digest": item, "reason": failure.reason if failure else "not made"}
 
 
 def _show_folder(item: Path, folder: Path) -> None:
@@ -114,4 +136,8 @@ def _link(source: Path, link: Path) -> None:
 
 
 if __name__ == "__main__":
-    show(Store(), sys.argv[1], Path(sys.argv[2]))
+    wanted, place = sys.argv[1], Path(sys.argv[2])
+    try:
+        (show_picture if place.suffix == ".svg" else show)(Store(), wanted, place)
+    except UserError as error:
+        sys.exit(str(error))

@@ -8,6 +8,7 @@ from the configuration but a digest.
 from __future__ import annotations
 
 import atexit
+import json
 import os
 import re
 import sys
@@ -21,6 +22,7 @@ from interpsweep.errors import UserError, for_user, nearest
 from interpsweep.results import current, same_bytes
 from interpsweep.stages import STAGES
 from interpsweep.store import Store
+from interpsweep.store.failures import present
 
 if TYPE_CHECKING:
     from interpsweep.plan import Plan
@@ -66,7 +68,7 @@ class WorkerView:
         return []
 
     everything = target = doing = shown = listing_digest = copy_needs = original = needs
-    picture_needs = picture_folder = caption = labels = category = readers = needs
+    picture_needs = picture_item = caption = labels = category = readers = needs
 
 
 class SweepView:
@@ -78,14 +80,17 @@ class SweepView:
         there: Collection[str] = (),
         on_gpu: Collection[str] = (),
         settled: bool = False,
+        as_it_is: bool = False,
     ) -> None:
         """`there` are the digests of finished items, `on_gpu` the stages that get a GPU.
 
-        `settled` says that all files that Snakemake sees of finished items are as they should be.
+        `settled` says that all files that Snakemake sees of finished items are as they should be,
+        `as_it_is` that what could not be made is not asked for.
         """
         from interpsweep.plan.resources import Requests  # heavy, and workers need none of it
 
         self._plan, self._there, self._settled = plan, there, settled
+        self._as_it_is = as_it_is
         run = plan.sweep.run
         # workers that are jobs of their own take nothing from this one
         self.threads = run.threads * (1 if run.engine in ("serial", "dask-slurm") else run.workers)
@@ -123,7 +128,10 @@ class SweepView:
         return [path for path in paths if self._open(item for _, item in listing[path].items)]
 
     def _open_pictures(self) -> list[str]:
-        return [path for path, item in self._plan.pictures.items() if self._open([item])]
+        shown = self._plan.pictures.items()
+        if self._as_it_is:
+            return [path for path, _ in shown if Path(path).exists()]
+        return [path for path, item in shown if self._open([item])]
 
     def needs(self, wildcards: Any) -> dict[str, list[str]]:
         """Index files a job waits for, by stage; none once its own index exists.
@@ -175,7 +183,14 @@ class SweepView:
     def original(self, wildcards: Any) -> str:
         """The file of the store that an item's file under results/ shows."""
         _, item, name = self._shown(wildcards)
-        return str(Store().root / self._plan.items.by_digest[item].place / name)
+        return f"{self._folder(item)}/{name}"
+
+    def _folder(self, item: str) -> str:
+        """The store folder of an item, or of what stands in for it."""
+        found = present(Store(), item)
+        if found and found != item:
+            return str(Store().find(found))
+        return str(Store().root / self._plan.items.by_digest[item].place)
 
     def _shown(self, wildcards: Any) -> tuple[Listing, str, str]:
         """The readable file that lists the item of a file under results/, the item, its file."""
@@ -205,18 +220,23 @@ class SweepView:
             raise _told(UserError(f"{wildcards.figure}: this sweep has no such figure{near}"))
         jobs = [self._plan.job_of[item.digest].index]
         path = f"results/{wildcards.sweep}/figures/{wildcards.figure}.svg"
-        source = Path(self.picture_folder(wildcards), "figure.svg")
+        source = Path(self._picture_folder(wildcards), "figure.svg")
         fresh = _all_exist([*jobs, path]) and same_bytes(source, Path(path))
         return [] if fresh and not FULL_EDGES else jobs
 
-    def picture_folder(self, wildcards: Any) -> str:
+    def picture_item(self, wildcards: Any) -> str:
+        """The digest of a figure under results/."""
+        item = self._picture(wildcards)
+        return "" if item is None else item.digest
+
+    def _picture_folder(self, wildcards: Any) -> str:
         """The store folder of a figure under results/."""
         item = self._picture(wildcards)
-        return "" if item is None else str(Store().root / item.place)
+        return "" if item is None else self._folder(item.digest)
 
     def caption(self, wildcards: Any) -> str:
         """The caption of a figure that is drawn, for Snakemake's report."""
-        path = Path(self.picture_folder(wildcards), "caption.md")
+        path = Path(self._picture_folder(wildcards), "caption.md")
         return path.read_text(encoding="utf-8").strip() if path.exists() else ""
 
     def labels(self, wildcards: Any) -> dict[str, str]:
@@ -265,36 +285,60 @@ def open_workflow(snakemake_workflow: Any, config: Mapping[str, Any]) -> SweepVi
     """What the Snakefile's rules need, for the Snakemake process that parses them.
 
     The sweep is what `--configfile` names, or `config["configfiles"]`, which is how a workflow that
-    loads this one as a module says it. A bad configuration ends the process with status 2 and its
-    mistakes, one a line.
+    loads this one as a module says it; `--config train="{seeds: [0]}"` is laid over it. A bad
+    configuration ends the process with status 2 and its mistakes, one a line.
     """
     # rules call `python`: it must be the one that runs this, activated or not
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     if not snakemake_workflow.is_main_process:
         return WorkerView()
     from interpsweep import driver
+    from interpsweep.commands.incomplete import incomplete
     from interpsweep.commands.preflight import preflight
     from interpsweep.profiles import gpu_stages
     from interpsweep.slurm import settle_leftovers
 
-    dry = only_looks(sys.argv[1:])
-    given = config.get("configfiles") or snakemake_workflow.overwrite_configfiles
-    given = [given] if isinstance(given, str) else given or [DEFAULT_CONFIG]
-    paths = [Path(path) for path in given]
+    dry, reports = only_looks(sys.argv[1:]), "--report" in sys.argv
+    files = config.get("configfiles") or config.get("configfile")
+    files = files or snakemake_workflow.overwrite_configfiles or [DEFAULT_CONFIG]
+    paths = [Path(path) for path in ([files] if isinstance(files, str) else files)]
     try:
-        plan = driver.plan_sweep(paths)
+        plan = driver.plan_sweep(paths, _given(snakemake_workflow, config))
         if not dry:
             lock = driver.DriverLock(plan.sweep.sweep, Store()).acquire()
             atexit.register(lock.release)
             preflight(plan, Store())
             if not lock.others():  # else jobs in the queue can be theirs; leases suffice
                 settle_leftovers(plan, Store(), plan.sweep.run.leftovers)
-        there = driver.prepare(plan, dry=dry)
+        there = driver.prepare(plan, dry=dry, as_it_is=reports)
     except (UserError, OSError) as error:
         raise _told(for_user(error)) from None
+    # jobs end well without what they could not make. Not the directives, which count in the main
+    # Snakefile only: this workflow may be a module
+    snakemake_workflow._onsuccess = lambda _log: _end_incomplete(incomplete(plan, Store()))
+    snakemake_workflow._onerror = lambda _log: print(*incomplete(plan, Store()), sep="\n")
     named = snakemake_workflow.modifier.modify_rulename  # `use rule * from ... as ..._*`
     on_gpu = gpu_stages(snakemake_workflow.resource_settings.overwrite_resources, named)
-    return SweepView(plan, there, on_gpu, settled=not (dry or FULL_EDGES))
+    return SweepView(plan, there, on_gpu, settled=not (dry or FULL_EDGES), as_it_is=reports)
+
+
+def _given(snakemake_workflow: Any, config: Mapping[str, Any]) -> dict[str, str]:
+    """Sections of the configuration that `--config` gives, or whoever loads this as a module."""
+    if snakemake_workflow.modifier.is_main_snakefile():
+        # Snakemake's own reading makes every number within `train={widths: [32]}` a text
+        entries = snakemake_workflow.config_settings.config_args or []
+        found = dict(entry.split("=", 1) for entry in entries)
+    else:
+        found = {key: json.dumps(value) for key, value in config.items()}
+    return {key: value for key, value in found.items() if key not in ("configfiles", "configfile")}
+
+
+def _end_incomplete(lines: list[str]) -> None:
+    """End Snakemake with status 1 if something could not be made."""
+    if lines:
+        from snakemake.exceptions import WorkflowError  # Snakemake says it and ends
+
+        raise WorkflowError("\n".join(lines))
 
 
 def _told(error: UserError) -> SystemExit:

@@ -152,7 +152,7 @@ def test_a_bank_that_does_not_fit_is_trained_in_halves(
     """Memory runs out in the middle of the training of more than `fits` SAEs."""
     real = bank_module.train_bank
 
-    def train_bank(members: list, *arguments: object) -> list[str]:
+    def train_bank(members: list, *arguments: object) -> None:
         if len(members) > fits:
             raise_at = members[-1].trainer.step
 
@@ -162,7 +162,7 @@ def test_a_bank_that_does_not_fit_is_trained_in_halves(
                 raise_at(*inputs)
 
             members[-1].trainer.step = step
-        return real(members, *arguments)
+        real(members, *arguments)
 
     monkeypatch.setattr(train, "train_bank", train_bank)
     store, items = make_store(tmp_path, world)

@@ -63,11 +63,11 @@ def test_a_job_skips_what_is_there(sweep: Any) -> None:
     def run(spec: dict, inputs: dict, out: Path, ctx: Context) -> dict[str, Any]:
         made.append(spec["settings"]["seed"])
         if made == [0, 1]:
-            raise RuntimeError("the machine went away")
+            raise OSError("the machine went away")
         return write_seed(spec, inputs, out, ctx)
 
     store, job = sweep(run, bank=False)
-    with pytest.raises(RuntimeError):
+    with pytest.raises(OSError):
         run_job(store, job)
     run_job(store, job)
     run_job(store, job)
@@ -79,12 +79,12 @@ def test_a_bank_publishes_each_item_when_it_is_done(sweep: Any) -> None:
         for item in items[:2]:
             item.publish(write_seed(item.spec, item.inputs, item.out, ctx))
         if len(items) == 3:
-            raise RuntimeError("killed")
+            raise OSError("killed")
         for item in items[2:]:
             item.publish({})
 
     store, job = sweep(run, bank=True)
-    with pytest.raises(RuntimeError):
+    with pytest.raises(OSError):
         run_job(store, job)
     specs = json.loads(job.read_text())["items"]
     assert [store.exists(item) for item in specs] == [True, True, False]

@@ -48,10 +48,14 @@ class ToyItem:
     out: Path
     digest: str
     published: list = field(default_factory=list)
+    failed: str = ""
 
     def publish(self, metrics: dict) -> None:
         self.published.append(metrics)
         shutil.rmtree(self.out / SCRATCH, ignore_errors=True)  # as the store does
+
+    def fail(self, reason: str) -> None:
+        self.failed = reason
 
 
 def member(out: Path, settings: TrainSettings, d_in: int = D_IN, scale: float = 1.7) -> Member:
@@ -89,7 +93,8 @@ BANK = [
 
 def test_an_sae_in_a_bank_is_the_sae_alone(tmp_path):
     together = [member(tmp_path / f"bank{i}", s) for i, s in enumerate(BANK)]
-    assert train_bank(together, ToyStream(), Context()) == []
+    train_bank(together, ToyStream(), Context())
+    assert not any(m.item.failed for m in together)
     for i, s in enumerate(BANK):
         alone = member(tmp_path / f"alone{i}", s)
         train_bank([alone], ToyStream(), Context())
@@ -127,7 +132,8 @@ def test_a_stopped_bank_goes_on_bit_identically(tmp_path, stops):
         stream = ToyStream()
         context = Context() if stop is None else StopAt(stream, stop - done)
         done = stop
-        assert train_bank(parts, stream, context) == []
+        train_bank(parts, stream, context)
+        assert not any(m.item.failed for m in parts)
         if stop is not None:
             assert any(m.checkpoints.latest(print) for m in parts)
     for i in range(len(BANK)):
@@ -234,9 +240,9 @@ class Faulty(ToyStream):
 
 def test_saes_with_an_infinite_row_stop_at_its_step(tmp_path):
     members = [member(tmp_path / f"{i}", s) for i, s in enumerate(BANK)]
-    messages = train_bank(members, Faulty(), Context(checkpoint_seconds=0))
-    assert len(messages) == len(BANK)
-    for m, message in zip(members, messages, strict=True):
+    train_bank(members, Faulty(), Context(checkpoint_seconds=0))
+    for m in members:
+        message = m.item.failed
         assert "step 9" in message and f"d_sae={m.trainer.settings.d_sae}" in message
         assert m.item.published == []
         assert [int(p.stem) for p in checkpoints_of(m)] == [8, 9]  # steps done before it
@@ -246,7 +252,9 @@ def test_saes_with_an_infinite_row_stop_at_its_step(tmp_path):
 def test_an_sae_that_diverges_stops_and_its_mates_go_on(tmp_path, s):
     wild = s.model_copy(update={"learning_rate": 1e30, "gradient_clip": None})
     bad, good = member(tmp_path / "bad", wild), member(tmp_path / "good", BANK[1])
-    (message,) = train_bank([bad, good], ToyStream(), Context(checkpoint_seconds=0))
+    train_bank([bad, good], ToyStream(), Context(checkpoint_seconds=0))
+    message = bad.item.failed
+    assert not good.item.failed
     assert "not finite" in message and s.architecture in message and "learning_rate" in message
     # stopped at once, with what is left sound
     assert bad.trainer.done <= 3

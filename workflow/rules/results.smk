@@ -42,10 +42,10 @@ rule picture:
         png="results/{sweep}/figures/{figure}.png",
     localrule: True
     params:
-        item=sweep.picture_folder,
+        item=sweep.picture_item,
         caption=sweep.caption,
     shell:
-        "cp {params.item}/figure.svg {output.svg} && cp {params.item}/figure.png {output.png}"
+        "python -m interpsweep.results {params.item} {output.svg}"
 
 
 # Only with `keep: {activations: until_trained}`: everything that reads the activations is done.
@@ -56,7 +56,7 @@ rule reclaim:
         "store/.jobs/reclaim/{activations}-{readers}.json",
     localrule: True
     shell:
-        "python -m interpsweep reclaim {wildcards.activations} --record {output}"
+        "python -m interpsweep reclaim {wildcards.activations} --record {output} {input}"
 
 
 # What a user types: `snakemake all_saes`, `snakemake all_figures`, ...

@@ -142,6 +142,8 @@ def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str
     ):
         write_parquet(table, out / f"{name}.parquet")
     summary = summarise(claims, recovered)
+    if "missing" in spec["settings"]:
+        summary["missing"] = spec["settings"]["missing"]
     write_json(summary, out / "summary.json")
     return summary
 
@@ -214,7 +216,10 @@ def recover_all(
             best_cofiring(below, ctx),
             [step.holding for step in below],
             item.table("clusters"),
-            census[census["sae"] == one.source.digest] if len(census) else item.table("census"),
+            # without any cluster in the sweep there is no q either
+            census[census["sae"] == one.source.digest]
+            if len(census)
+            else item.table("census").assign(q=np.nan),
         )
         ladder = [step.holding for step in ladders[family]]
         here = capture.read(None if weights.transcodes else planes.get(one.source.key(SITE)))

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from interpsweep.config.load import load_sweep
 from interpsweep.errors import UserError
 from interpsweep.lock import complete, lock_path, read_lock, write_lock
-from interpsweep.store import Store
+from interpsweep.store import Store, failures
 from interpsweep.store import lease as leases
 from interpsweep.store.check import check_item, check_specs, item_folders
 from interpsweep.store.layout import MANIFEST, RUN_RECORD, write_atomic
@@ -60,10 +60,20 @@ def condemn(folder: Path) -> None:
     shutil.rmtree(folder)
 
 
-def reclaim_activations(digest: str, record: Path, store: Store | None = None) -> None:
-    """Delete the data of activations; the manifest stays and says so (reclaimed, not missing)."""
+def reclaim_activations(
+    digest: str, record: Path, store: Store | None = None, readers: Collection[Path] = ()
+) -> None:
+    """Delete the data of activations; the manifest stays and says so (reclaimed, not missing).
+
+    Raises UserError if the index file of a job that reads them, one of `readers`, has items that
+    could not be made: the next run would have to capture the activations again.
+    """
     store = store or Store()
     folder, manifest = store.find(digest), store.manifest(digest)
+    for index in readers:
+        for item in json.loads(index.read_text(encoding="utf-8"))["items"]:
+            if "failed" in item:
+                raise UserError(f"{folder}: kept for {item['digest']}, which is to be tried again")
     if not manifest.get("reclaimed"):
         manifest["reclaimed"] = True
         write_atomic(folder / MANIFEST, sealed(manifest))
@@ -141,4 +151,5 @@ def _wanted(store: Store) -> set[str]:
             wanted |= set(json.loads(root.read_text(encoding="utf-8"))["items"])
         except (json.JSONDecodeError, KeyError):
             raise UserError(f"{root}: damaged; run its sweep again before collecting") from None
-    return wanted
+    stand_ins = [failure.instead for item in wanted if (failure := failures.read(store, item))]
+    return wanted.union(filter(None, stand_ins))

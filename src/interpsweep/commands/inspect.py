@@ -12,6 +12,7 @@ from rich.table import Table
 
 from interpsweep import driver
 from interpsweep.commands.forecast import quota, show_costs
+from interpsweep.commands.incomplete import incomplete
 from interpsweep.commands.progress import running_jobs
 from interpsweep.errors import UserError
 from interpsweep.lock import model_folder
@@ -22,7 +23,7 @@ from interpsweep.plan.jobs import readable_name
 from interpsweep.profiles import Profile
 from interpsweep.spec import DIGEST_IN_NAME, Spec, difference
 from interpsweep.stages import STAGES
-from interpsweep.store import Store
+from interpsweep.store import Store, failures
 from interpsweep.store.layout import MANIFEST
 
 
@@ -95,6 +96,8 @@ def show_status(configs: list[Path]) -> None:
                 stage, str(done), str(len(items) - done), "; ".join(running.get(stage, []))
             )
     console.print(table)
+    for line in incomplete(plan, store):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
     stale = _stale(plan, store)
     if stale:
         console.print(f"{len(stale)} items in the store are of earlier settings of this sweep")
@@ -123,6 +126,9 @@ def explain_item(name: str, configs: list[Path]) -> None:
     if (path / MANIFEST).exists():
         print("exists; nothing would be redone")
         return
+    failure = failures.read(store, item.digest)
+    if failure is not None and failure.reason:
+        print(f"could not be made: {failure.reason}")
     near = _nearest(item, store, plan)
     if near is None:
         print(f"missing; the store has no other item of stage {item.stage} to compare it with")

@@ -16,6 +16,7 @@ from rich.live import Live
 from rich.table import Table
 
 from interpsweep import driver
+from interpsweep.commands.incomplete import incomplete
 from interpsweep.commands.preflight import preflight
 from interpsweep.commands.progress import running_jobs
 from interpsweep.plan import Plan
@@ -46,9 +47,14 @@ def run_sweep(
         os.environ.setdefault("DASK_CONFIG", str(workers.absolute()))
     began = time.monotonic()
     status = _plainly(command) if plain else _watched(command, plan)
-    if status == 0 and target == "all":
-        _write_snakemake_report(plan, configs)
-        _where_to_look(plan, time.monotonic() - began)
+    lacks = incomplete(plan, Store())
+    if lacks and not plain:
+        print("\n".join(lacks))
+    told = all(Path(job.index).exists() for job in plan.jobs)  # each item is there, or why not
+    if target == "all" and (status == 0 or (lacks and told)):
+        _write_snakemake_report(plan, configs, "" if lacks else plan.digest)
+        how = "is not complete" if lacks else "is complete"
+        _where_to_look(plan, time.monotonic() - began, how)
     return status
 
 
@@ -114,7 +120,7 @@ def _watched(command: list[str], plan: Plan) -> int:
             console.print("stopping: running jobs save what they have; the same command continues")
             process.wait()
     if process.returncode:
-        console.print(f"[bold red]failed[/]; Snakemake's log is {log}", highlight=False)
+        console.print(f"[bold red]not complete[/]; Snakemake's log is {log}", highlight=False)
         console.print(_last_errors(log), highlight=False, markup=False, soft_wrap=True)
     return process.returncode
 
@@ -178,14 +184,16 @@ def _last_errors(log: Path, lines: int = 12) -> str:
     for job in failed:
         tail = job.read_text(errors="replace").splitlines()[-lines:]
         found += [f"{job}:", *(f"  {line}" for line in tail)]
+    if not found and "\nincomplete: " in text:
+        return "every job has ended"  # what they could not make is said elsewhere
     return "\n".join(found or text.splitlines()[-2 * lines :])
 
 
-def _write_snakemake_report(plan: Plan, configs: list[Path]) -> None:
-    """Snakemake's own report, beside the atlas; made again when the sweep's items change."""
+def _write_snakemake_report(plan: Plan, configs: list[Path], of: str) -> None:
+    """Snakemake's own report, beside the atlas; made again unless it is `of` the same items."""
     place = Path("results") / plan.sweep.sweep / "snakemake-report.zip"
     stamp = Store().root / ".reports" / f"{plan.sweep.sweep}.json"
-    if place.exists() and stamp.exists() and json.loads(stamp.read_text()) == plan.digest:
+    if of and place.exists() and stamp.exists() and json.loads(stamp.read_text()) == of:
         return
     place.unlink(missing_ok=True)
     environment = {**os.environ, "INTERPSWEEP_FULL_EDGES": "1"}
@@ -196,12 +204,12 @@ def _write_snakemake_report(plan: Plan, configs: list[Path]) -> None:
         print(f"Snakemake's report could not be made:\n{result.stderr[-2000:]}", file=sys.stderr)
         return
     stamp.parent.mkdir(parents=True, exist_ok=True)
-    stamp.write_text(json.dumps(plan.digest))
+    stamp.write_text(json.dumps(of))
 
 
-def _where_to_look(plan: Plan, seconds: float) -> None:
+def _where_to_look(plan: Plan, seconds: float, how: str) -> None:
     place = Path("results") / plan.sweep.sweep
-    print(f"\nSweep {plan.sweep.sweep} is complete ({seconds:.0f} s). Where to look:")
+    print(f"\nSweep {plan.sweep.sweep} {how} ({seconds:.0f} s). Where to look:")
     for name, what in (
         ("index.html", "the atlas: findings, figures, tables, provenance"),
         ("figures/", "every figure as SVG and PNG"),

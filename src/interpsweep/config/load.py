@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +21,17 @@ Lines = dict[Key, str]  # where each key was last set, as "file:line"
 _DOTTED = re.compile(r"([a-z_]+(?:\.[a-z_]+|\[\d+\])*): ")
 
 
-def load_sweep(paths: Iterable[Path | str]) -> Sweep:
+def load_sweep(paths: Iterable[Path | str], given: Mapping[str, str] | None = None) -> Sweep:
     """Read one or more YAML files, later ones over earlier ones, and validate the result.
 
-    Mappings merge key by key; anything else replaces. Raises UserError listing every mistake with
-    file, line, dotted key, and the nearest valid name of an unknown key.
+    Mappings merge key by key; anything else replaces. `given` are sections given on the command
+    line, as YAML, over the files. Raises UserError listing every mistake with file, line, dotted
+    key, and the nearest valid name of an unknown key.
     """
     merged, lines = merge_files([Path(path) for path in paths])
+    for key, value in (given or {}).items():
+        place = Path(f"--config {key}")
+        _merge(merged, _parse(f"{key}: {value}", place), lines, (), place)
     return validate(merged, lines)
 
 
@@ -54,6 +58,10 @@ def _read(path: Path) -> CommentedMap:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot read this configuration: {error}") from None
+    return _parse(text, path)
+
+
+def _parse(text: str, path: Path) -> CommentedMap:
     try:
         data = YAML(typ="rt").load(text)  # YAML 1.2: `1e-3` is a number, `no` is a word
     except MarkedYAMLError as error:

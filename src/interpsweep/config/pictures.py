@@ -60,31 +60,33 @@ class ReportSection(Section):
     )
 
 
-class DrawSettings(Section):
+class Gathered(Section):
+    """What the spec says of the inputs of an item that gathers them."""
+
+    index: dict[str, dict[str, object]] = field(
+        dict, "Digest of every input -> its coordinates in the sweep"
+    )
+    missing: tuple[dict[str, object], ...] = field(
+        (), "What could not be made and is gone without: item, stage, coordinates, reason"
+    )
+
+
+class DrawSettings(Gathered):
     """Settings of one item of stage ``figures``."""
 
     figure: str = field(description="Name of the figure in the registry")
     style: FigureStyle = field(FigureStyle, "House style")
-    index: dict[str, dict[str, object]] = field(
-        dict, "Digest of every input -> its coordinates in the sweep"
-    )
 
 
-class ReportSettings(ReportSection):
+class ReportSettings(ReportSection, Gathered):
     """Settings of the one item of stage ``report``."""
 
     sweep: str = field(description="Name of the sweep")
-    index: dict[str, dict[str, object]] = field(
-        dict, "Digest of every input -> its coordinates in the sweep"
-    )
 
 
-class BundleSettings(Section):
+class BundleSettings(Gathered):
     """Settings of the one item of stage ``bundle``."""
 
     sweep: str = field(description="Name of the sweep")
     config: dict[str, object] = field(description="The configuration that determines the results")
     lock: dict[str, object] = field(dict, "Digests of everything that comes from outside")
-    index: dict[str, dict[str, object]] = field(
-        dict, "Digest of every input -> its coordinates in the sweep"
-    )

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import importlib
 import io
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from interpsweep.config.pictures import DrawSettings, FigureStyle
 from interpsweep.errors import UserError, nearest
 from interpsweep.figures import style as house_style
 from interpsweep.figures.sources import Sources, gather
+from interpsweep.stages import STAGES
 from interpsweep.tables import write_parquet
 
 CAPTIONS = Path(__file__).parent / "captions"
@@ -41,7 +44,7 @@ def run(spec: dict[str, Any], inputs: dict[str, Any], out: Path, ctx: Any) -> di
         save(drawing, out)
     write_parquet(table, out / "data.parquet")
     (out / "data.csv").write_text(as_csv(table), encoding="utf-8", newline="")
-    text = caption(figure, table, settings.style, where(sources))
+    text = caption(figure, table, settings.style, where(sources)) + without(settings.missing)
     (out / "caption.md").write_text(text, encoding="utf-8")
     return {"figure": figure.name, "rows": len(table)}
 
@@ -88,6 +91,15 @@ def where(sources: Sources) -> str:
     return ", ".join(
         f"{key} {next(iter(values))}" for key, values in shared.items() if len(values) == 1
     )
+
+
+def without(missing: Sequence[Mapping[str, Any]]) -> str:
+    """The paragraph of a caption that says what the figure lacks; "" if nothing."""
+    if not missing:
+        return ""
+    counts = Counter(str(one["stage"]) for one in missing)
+    what = ", ".join(f"{counts[s]} {STAGES[s].noun}" for s in STAGES if counts[s])
+    return f"\nNot in it, since they could not be made: {what}. The atlas says why.\n"
 
 
 def caption(figure: Figure, table: pd.DataFrame, style: FigureStyle, place: str) -> str:

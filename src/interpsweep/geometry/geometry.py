@@ -14,7 +14,6 @@ from interpsweep.config.analysis import GeometrySettings
 from interpsweep.config.base import own_fields
 from interpsweep.context import Context
 from interpsweep.corpora.artifact import Corpus
-from interpsweep.errors import UserError
 from interpsweep.geometry import census, cloud, homology, panels, spectrum, tegum
 from interpsweep.geometry.groups import SOURCES, Group
 from interpsweep.geometry.shapes import SHAPES
@@ -44,6 +43,9 @@ MEMBER_COLUMNS = {
     "label": str,
 }
 
+# numbers that a dictionary without a latent that fires does not have
+NO_SPECTRUM = ("participation_ratio", "slope", "mean_dimensionality", "sum_dimensionality")
+
 
 def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str, Any]:
     """Cluster, test, map and picture one SAE; see docs/tables.md for what is written."""
@@ -55,21 +57,28 @@ def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str
     directions = unit_rows(np.asarray(Dictionary.open(inputs["sae"]).W_dec))
     count, mean = firing_statistics(codes, ctx.block_map)
     alive = np.flatnonzero(count >= max(settings.min_firings, 1))
-    if len(alive) < settings.min_cluster:
-        raise UserError(
-            f"{inputs['sae']}: only {len(alive)} latents fire at least {settings.min_firings} "
-            "times on the analysis split; train longer or lower geometry.min_firings"
+    unit, few = directions[alive], len(alive) < settings.min_cluster
+    survey = (
+        nothing(unit, alive, settings, ctx)
+        if few
+        else census.survey(
+            unit, settings, ctx, codes=codes, context=tokens.context, ids=tokens.ids(), alive=alive
         )
-    unit = directions[alive]
-    survey = census.survey(
-        unit, settings, ctx, codes=codes, context=tokens.context, ids=tokens.ids(), alive=alive
     )
     table, pictures, bars = with_clouds(survey, unit, alive, codes, tokens, settings, ctx)
     density = count / codes.n_rows
     members = member_table(unit, alive, survey, tokens, density)
     map_ = embedding_table(unit, alive, members, table, count, mean, density, settings)
-    ranks = spectrum.table(unit, activations.statistics.covariance, settings.seed)
+    covariance = activations.statistics.covariance
+    ranks = spectrum.table(unit if len(unit) else directions, covariance, settings.seed)
+    ranks = ranks if len(unit) else ranks.head(0)
     made = summarise(directions, map_, ranks, survey, table, settings)
+    if few:
+        made["reason"] = (
+            f"{len(alive)} latents fire at least {settings.min_firings} times on the analysis "
+            f"split, fewer than a cluster has (geometry.min_cluster: {settings.min_cluster})"
+        )
+        ctx.log(f"{inputs['sae']}: no census: {made['reason']}")
     for name, frame in (
         ("clusters", members),
         ("census", table),
@@ -81,6 +90,14 @@ def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str
         write_parquet(frame, out / f"{name}.parquet")
     write_json(made, out / "summary.json")
     return {key: made[key] for key in ("alive", "clusters", "clusters_null", "models")}
+
+
+def nothing(
+    unit: Unit, alive: NDArray[np.int64], settings: GeometrySettings, ctx: Any
+) -> census.Survey:
+    """The census of fewer latents than a cluster has: its table without rows."""
+    none = census.Searched([], {})
+    return census.Survey(census.take(unit, alive, [], None, none, settings, ctx), [], None, {})
 
 
 def with_clouds(
@@ -242,7 +259,9 @@ def embedding_table(
 ) -> pd.DataFrame:
     """`embedding.parquet`: the 2-D map of all latents that fire, with their clusters by cosine."""
     members = members[members["source"] == "cosine"]
-    place = spectrum.embed(unit, settings.embedding, settings.seed)
+    place = np.zeros((0, 2))
+    if len(unit):
+        place = spectrum.embed(unit, settings.embedding, settings.seed)
     cluster = dict(zip(members["feature"], members["cluster"], strict=True))
     shape = dict(zip(table["cluster"], table["best_model"], strict=True))
     mine = [int(cluster.get(feature, -1)) for feature in alive]
@@ -281,7 +300,7 @@ def summarise(
         "clusters": len(found),
         "sources": {name: int(sources.get(name, 0)) for name in SOURCES},
         "clusters_null": survey.null_clusters,
-        "clustered_share": float((map_["cluster"] >= 0).mean()),
+        "clustered_share": float((map_["cluster"] >= 0).mean()) if len(map_) else 0.0,
         "tests": {
             name: {
                 "passing": int(tests.get(name, 0)),
@@ -291,5 +310,9 @@ def summarise(
             for name in SHAPES
         },
         "models": {str(name): int(n) for name, n in sorted(per_cluster.items())},
-        **spectrum.summary(ranks["eigenvalue"].to_numpy(), map_["dimensionality"].to_numpy()),
+        **(
+            spectrum.summary(ranks["eigenvalue"].to_numpy(), map_["dimensionality"].to_numpy())
+            if len(map_)
+            else dict.fromkeys(NO_SPECTRUM)
+        ),
     }

@@ -7,6 +7,7 @@ corpora is escaped.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from interpsweep.report.listing import listings
 from interpsweep.report.provenance import ancestry
 from interpsweep.report.text import listing, number, paragraphs, plural
 from interpsweep.stages import STAGES
+from interpsweep.stages.record import sae_label
 from interpsweep.tables import read_parquet
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -54,6 +56,7 @@ def run(spec: dict[str, Any], inputs: dict[str, Any], out: Path, ctx: Any) -> di
             stages=behind(manifests),
             versions=versions(manifests),
             claims_digest=claims.digest,
+            missing=missing(claims.json("summary.json").get("missing", ()), settings.missing),
             plural=plural,
         )
     )
@@ -103,6 +106,26 @@ def swept(saes: pd.DataFrame, manifests: dict[str, dict[str, Any]]) -> list[tupl
     if tokens:
         axes.append(("tokens", listing([number(n) for n in tokens])))
     return axes
+
+
+def missing(*told: Iterable[Mapping[str, Any]]) -> list[tuple[str, list[str]]]:
+    """What could not be made, in the order of the pipeline: each reason with the items that are
+    missing for it.
+    """
+    order, every = list(STAGES), (one for some in told for one in some)
+    lacks = sorted(every, key=lambda one: order.index(one["stage"]))
+    reasons: dict[str, list[str]] = {}
+    for one in lacks:
+        reasons.setdefault(one["reason"], []).append(_lacking(one["stage"], one["at"]))
+    return list(reasons.items())
+
+
+def _lacking(stage: str, at: Mapping[str, Any]) -> str:
+    """A missing item in words: its stage, place and coordinates."""
+    keys = ("figure", "direction", "model", "site", "architecture", "d_sae", "sparsity", "seed")
+    own = [f"{key} {at[key]}" for key in keys if at.get(key) not in (None, "")]
+    ends = [sae_label(at[side]) for side in ("a", "b") if isinstance(at.get(side), Mapping)]
+    return f"{stage}: " + ", ".join([*own, " with ".join(ends)] if ends else own)
 
 
 def grouped(shown: list[Picture]) -> list[tuple[str, list[tuple[str, list[Picture]]]]]:

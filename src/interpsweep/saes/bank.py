@@ -53,10 +53,9 @@ class Member:
         self.item.publish(self.trainer.write(self.item.out, self.about))
 
 
-def train_bank(members: Sequence[Member], stream: Batches, ctx: Context) -> list[str]:
-    """Train in lock-step, those that are behind first; return a message for each that failed."""
+def train_bank(members: Sequence[Member], stream: Batches, ctx: Context) -> None:
+    """Train in lock-step, those that are behind first. An SAE that diverges is told to its item."""
     running = list(members)
-    failures: list[str] = []
     began, steps = time.monotonic(), 0
     left = sum(m.trainer.settings.steps - m.trainer.done for m in running)
     batch = members[0].trainer.settings.batch_size
@@ -65,7 +64,7 @@ def train_bank(members: Sequence[Member], stream: Batches, ctx: Context) -> list
         while running and not ctx.stopping:
             number = min(m.trainer.done for m in running)
             now = [m for m in running if m.trainer.done == number and not m.trainer.finished]
-            running = _sound(running, _one_step(now, stream, number, ctx.device), failures)
+            running = _sound(running, _one_step(now, stream, number, ctx.device))
             steps += len(now)
             bar.advance(len(now) * batch)
             for member in [m for m in running if m.trainer.finished]:
@@ -75,18 +74,19 @@ def train_bank(members: Sequence[Member], stream: Batches, ctx: Context) -> list
                 member.finish()
                 running.remove(member)
             if clock.due():
-                running = _sound(running, clock.save(running), failures)
+                running = _sound(running, clock.save(running))
     if ctx.stopping:
-        _sound(running, clock.save(running), failures)
-    return failures
+        _sound(running, clock.save(running))
 
 
 Failed = dict[str, str]  # an item's digest -> what went wrong
 
 
-def _sound(running: list[Member], failed: Failed, failures: list[str]) -> list[Member]:
-    """Those that have not failed; the messages of the others are added to `failures`."""
-    failures += failed.values()
+def _sound(running: list[Member], failed: Failed) -> list[Member]:
+    """Those that have not failed; the others are given up."""
+    for member in running:
+        if member.item.digest in failed:
+            member.item.fail(failed[member.item.digest])
     return [member for member in running if member.item.digest not in failed]
 
 

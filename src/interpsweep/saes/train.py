@@ -18,7 +18,7 @@ from interpsweep.activations.artifact import Activations, Statistics
 from interpsweep.activations.reader import Stream, check_paired
 from interpsweep.config.saes import TrainSettings
 from interpsweep.context import Context, Item
-from interpsweep.errors import UserError, out_of_memory
+from interpsweep.errors import out_of_memory
 from interpsweep.saes.bank import Batches, Member, train_bank
 from interpsweep.saes.checkpoints import Checkpoints
 from interpsweep.saes.describe import describe, site_of
@@ -30,15 +30,12 @@ MEDIAN_ROUNDS = 50
 
 
 def run(items: list[Item], ctx: Context) -> None:
-    """Train the missing SAEs of a site. Raises UserError after the others are done if any fails."""
+    """Train the missing SAEs of a site; one that diverges costs none of the others."""
     native.use_threads(ctx.threads)
-    failures: list[str] = []
     for shared in _by_stream(items):
         if ctx.stopping:
             return
-        failures += _train_shared(shared, ctx)
-    if failures:
-        raise UserError("; ".join(failures))
+        _train_shared(shared, ctx)
 
 
 def _stream(activations: Activations, settings: TrainSettings) -> Stream:
@@ -46,16 +43,16 @@ def _stream(activations: Activations, settings: TrainSettings) -> Stream:
     return Stream(activations, "train", s.batch_size, s.stream_seed, s.block_chunks)
 
 
-def _train_shared(items: list[Item], ctx: Context) -> list[str]:
+def _train_shared(items: list[Item], ctx: Context) -> None:
     """Train items that read one stream, in halves if not all fit into memory at once.
 
-    Returns a message for each that failed. What shares a bank changes no result, so neither does
-    halving it; it is recorded all the same.
+    What shares a bank changes no result, so neither does halving it; it is recorded all the same.
     """
     try:
         return _train_together(items, ctx)
     except (RuntimeError, MemoryError) as error:
-        left = [item for item in items if item.out.exists()]  # the others are published
+        # the others are published, or have failed
+        left = [item for item in items if item.out.exists() and not item.failed]
         if not out_of_memory(error) or len(left) < 2:
             raise
     # out of the handler, whose error holds on to the tensors of the failed attempt
@@ -64,11 +61,12 @@ def _train_shared(items: list[Item], ctx: Context) -> list[str]:
     ctx.record(bank_halvings=ctx.record_.get("bank_halvings", 0) + 1)
     ctx.log(f"out of memory: the {len(left)} SAEs of this bank are trained in two halves")
     half = (len(left) + 1) // 2
-    return _train_shared(left[:half], ctx) + _train_shared(left[half:], ctx)
+    _train_shared(left[:half], ctx)
+    _train_shared(left[half:], ctx)
 
 
-def _train_together(items: list[Item], ctx: Context) -> list[str]:
-    """Train items that read one stream in lock-step; return a message for each that failed."""
+def _train_together(items: list[Item], ctx: Context) -> None:
+    """Train items that read one stream in lock-step."""
     settings = TrainSettings(**items[0].spec["settings"])
     activations = Activations.open(items[0].inputs["activations"])
     with ExitStack() as streams:
@@ -79,7 +77,7 @@ def _train_together(items: list[Item], ctx: Context) -> list[str]:
             check_paired(activations, predicted)
             targets[path] = streams.enter_context(_stream(predicted, settings))
         members = [_member(item, stream, targets, ctx) for item in items]
-        return train_bank(members, stream, ctx)
+        train_bank(members, stream, ctx)
 
 
 def _by_stream(items: Iterable[Item]) -> list[list[Item]]:

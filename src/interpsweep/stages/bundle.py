@@ -14,6 +14,7 @@ STAGE = Stage(
     reads=("claims", "figures", "report"),
     files=("bundle.zip",),
     together=(),
+    gathers=True,
     shows="files",
     opens_outside=False,  # it names all of it
 )

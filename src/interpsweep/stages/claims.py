@@ -44,5 +44,6 @@ STAGE = Stage(
         *("relations.parquet", "concept_relations.parquet", "summary.json"),
     ),
     together=(),
+    gathers=True,
     work=_work,
 )

@@ -26,6 +26,7 @@ STAGE = Stage(
     ),
     files=("figure.svg", "figure.png", "data.parquet", "data.csv", "caption.md"),
     together=(),
+    gathers=True,
     shows="pictures",
     label=_label,
 )

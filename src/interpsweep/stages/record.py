@@ -90,6 +90,7 @@ class Stage:
     packed: bool = False  # `run.pack` cuts its jobs; what they hold is on the GPU at once
     bank: bool = False  # `run` gets all items of a job: one pass over what they share
     label: Callable[[dict[str, Any]], str] | None = None  # readable name, by coordinates
+    gathers: bool = False  # goes without inputs that could not be made, and says so
     opens_outside: bool = True  # what its settings name by content is opened by its jobs
 
     engine: Literal["torch", "numpy"] = "numpy"

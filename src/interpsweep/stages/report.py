@@ -14,5 +14,6 @@ STAGE = Stage(
     reads=("claims", "figures"),
     files=("index.html",),
     together=(),
+    gathers=True,
     shows="files",
 )

@@ -58,6 +58,7 @@ def publish(
             raise
         shutil.rmtree(attempt)
     shutil.rmtree(store.work(item), ignore_errors=True)
+    store.failure_path(item).unlink(missing_ok=True)
     sync_folder(target.parent)
     return target
 

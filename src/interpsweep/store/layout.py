@@ -34,6 +34,7 @@ class Store:
     ``.roots/``                   what each sweep still wants (garbage collection)
     ``.progress/``                how far running jobs are
     ``.history/``                 how the attempts at each job ended
+    ``.failures/<digest>.json``   why an item could not be made, and what stands in for it
     ``.hashes/``                  content of large files outside the store
     ============================  ==================================================
     """
@@ -88,6 +89,10 @@ class Store:
     def registered(self, sweep: str) -> Path:
         """Where the items that a sweep wants are written down, anew at every run."""
         return self.root / ".roots" / f"{sweep}.json"
+
+    def failure_path(self, item: str) -> Path:
+        """Where it is written why an item could not be made."""
+        return self.root / ".failures" / f"{item[:DIGEST_IN_NAME]}.json"
 
     def history_path(self, job: str) -> Path:
         """Where it is written how the attempts at a job ended."""

@@ -1,0 +1,115 @@
+"""Items that could not be made, and why: one small file for each, ``.failures/<digest>.json``.
+
+One bad item must not cost a sweep. A job that cannot make an item writes that down, makes the
+others and ends well. A stage that needs the item leaves its own out, for the same reason; one that
+gathers what a sweep has (``gathers`` in its record) goes without it: what it makes then is another
+item, whose spec names fewer inputs and says what is missing. It stands in for the planned one until
+that can be made. Whether an item exists never depends on these files.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from interpsweep.spec import Spec, input_digests
+from interpsweep.stages import STAGES
+from interpsweep.store.layout import Store, write_atomic
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why an item is not there, and what is there instead."""
+
+    item: str
+    reason: str = ""
+    root: str = ""  # the item that failed by itself, if this one only needs it
+    instead: str = ""  # the item that stands in
+
+    @property
+    def own(self) -> bool:
+        """Whether the item failed by itself."""
+        return self.root == self.item
+
+
+def write(store: Store, failure: Failure) -> None:
+    """Write down that an item could not be made."""
+    text = json.dumps(asdict(failure), sort_keys=True, ensure_ascii=False)
+    write_atomic(store.failure_path(failure.item), text + "\n")
+
+
+def read(store: Store, item: str) -> Failure | None:
+    """What is known of an item that the last job could not make; None if nothing is."""
+    try:
+        failure = Failure(**json.loads(store.failure_path(item).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+    return failure if failure.item == item else None
+
+
+def present(store: Store, item: str) -> str:
+    """The digest of what there is of a planned item: its own, of what stands in, or ""."""
+    if store.exists(item):
+        return item
+    failure = read(store, item)
+    instead = "" if failure is None else failure.instead
+    return instead if instead and store.exists(instead) else ""
+
+
+def resolve(store: Store, item: str) -> str | Failure:
+    """What to make of a planned item: itself, what stands in for it, or nothing, and why not.
+
+    An input that is neither there nor known to have failed is left for the job to complain about.
+    """
+    spec = store.read_spec(item)
+    lost: dict[str, Failure] = {}
+    instead: dict[str, str] = {}
+    for wanted in input_digests(spec):
+        found, failure = present(store, wanted), read(store, wanted)
+        if found and found != wanted:
+            instead[wanted] = found
+        elif not found and failure is not None and failure.reason:
+            lost[wanted] = failure
+    if not lost and not instead:
+        return item
+    reduced = _without(spec, lost, instead) if STAGES[spec["stage"]].gathers else None
+    if reduced is None:
+        cause = next(iter(lost.values()))
+        return Failure(item, cause.reason, cause.root)
+    return store.write_spec(_saying(store, reduced, spec, lost))
+
+
+def _without(spec: Spec, lost: dict[str, Failure], instead: dict[str, str]) -> Spec | None:
+    """A spec that goes without inputs that are lost; None if it cannot, or nothing is left."""
+    inputs: dict[str, Any] = {}
+    for role, wanted in spec["inputs"].items():
+        if isinstance(wanted, list):
+            inputs[role] = [instead.get(one, one) for one in wanted if one not in lost]
+        elif wanted in lost:
+            return None
+        else:
+            inputs[role] = instead.get(wanted, wanted)
+    reduced = {**spec, "inputs": inputs}
+    return reduced if any(input_digests(reduced)) else None
+
+
+def _saying(store: Store, reduced: Spec, spec: Spec, lost: dict[str, Failure]) -> Spec:
+    """The reduced spec with the places of its inputs, and of what is missing, in its settings."""
+    places = spec["settings"]["index"]
+    settings = {**spec["settings"], "index": {}}
+    kept = [wanted for wanted in input_digests(spec) if wanted not in lost]
+    for old, new in zip(kept, input_digests(reduced), strict=True):
+        if old in places:
+            settings["index"][new] = places[old]
+    if lost:
+        settings["missing"] = [
+            {
+                "item": item,
+                "stage": store.read_spec(item)["stage"],
+                "at": places.get(item, {}),
+                "reason": failure.reason,
+            }
+            for item, failure in lost.items()
+        ]
+    return {**reduced, "settings": settings}
