@@ -210,17 +210,20 @@ _Index = Annotated[Path | None, typer.Option(help="Index file to write when ever
 _STAGES_PANEL = "Stages (what the workflow's rules call)"
 
 
-def _run_stage(name: str, spec: Path, index: Path | None) -> None:
+_Threads = Annotated[int, typer.Option(help="Threads to use; 0: those of the job.", min=0)]
+
+
+def _run_stage(name: str, spec: Path, index: Path | None, threads: int) -> None:
     from interpsweep.jobs import run_job
     from interpsweep.store import Store
 
     _one_thread_for_libraries()
-    run_job(Store(), spec, index, stage=name)
+    run_job(Store(), spec, index, stage=name, threads=threads)
 
 
 def _stage_command(name: str) -> Any:
-    def command(spec: _Job, index: _Index = None) -> None:
-        _run_stage(name, spec, index)
+    def command(spec: _Job, index: _Index = None, threads: _Threads = 0) -> None:
+        _run_stage(name, spec, index, threads)
 
     command.__doc__ = f"Stage: make the items of a `{name}` job that the store lacks."
     return command
@@ -246,6 +249,7 @@ def _tree_stage(
     context: typer.Context,
     spec: Annotated[Path | None, typer.Option(help="The job: store/.specs/<digest>.json.")] = None,
     index: _Index = None,
+    threads: _Threads = 0,
 ) -> None:
     if context.invoked_subcommand is None:
         if spec is None:
@@ -253,7 +257,7 @@ def _tree_stage(
                 "tree: `interpsweep tree show SITE FEATURE` prints a lineage; the stage itself "
                 "needs --spec"
             )
-        _run_stage("tree", spec, index)
+        _run_stage("tree", spec, index, threads)
 
 
 @_tree.command("show")

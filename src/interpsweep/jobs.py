@@ -30,10 +30,13 @@ from interpsweep.store.lease import Lease, describe
 POLL = 2.0  # seconds between looks at an item that another job is making
 
 
-def run_job(store: Store, job_file: Path, index: Path | None = None, stage: str = "") -> None:
+def run_job(
+    store: Store, job_file: Path, index: Path | None = None, stage: str = "", threads: int = 0
+) -> None:
     """Make the missing items of a job, then write its index file.
 
     The index names the items that could not be made as well; without one they are a UserError.
+    `threads` are those that Snakemake granted, if it did: they are shared by the workers.
     Raises UserError for anything the user can fix (also if the job is not of `stage`, when that
     is given) and `Stopped` after a SIGTERM that a stage answered with a checkpoint.
     """
@@ -47,7 +50,7 @@ def run_job(store: Store, job_file: Path, index: Path | None = None, stage: str 
         raise UserError(f"{job_file}: this is a {job['stage']} job, not a {stage} job")
     digest = job_file.stem
     kind = STAGES[job["stage"]]
-    context = _context(job.get("run", {}), store.progress_path(digest), digest)
+    context = _context(_granted(job.get("run", {}), threads), store.progress_path(digest), digest)
     record = Record(store, digest)
     context.stop_on_signals(record.told_to_stop)
     planned = [item for item in job["items"] if not store.exists(item)]
@@ -100,6 +103,16 @@ def _to_make(
         else:
             found[item] = made
     return found
+
+
+def _granted(run: dict[str, Any], threads: int) -> dict[str, Any]:
+    """`run` with the threads and workers that fit into `threads`, if it is not 0."""
+    if not threads:
+        return run
+    if run.get("engine") in ("serial", "dask-slurm"):  # its workers, if any, are no threads of ours
+        return {**run, "threads": threads}
+    workers = min(run.get("workers", 1), threads)
+    return {**run, "workers": workers, "threads": threads // workers}
 
 
 def _context(run: dict[str, Any], progress: Path, job: str) -> Context:

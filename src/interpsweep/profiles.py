@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import builtins
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,13 +44,52 @@ def read_profile(folder: str) -> Profile:
         raise UserError(f"{path}: {error}") from None
     if not isinstance(said, dict):
         raise UserError(f"{path}: a profile is a mapping of Snakemake's options")
+    for where in ("set-resources", "default-resources"):
+        _check_words(path, where, said.get(where))
     jobs = said.get("jobs")
     return Profile(
         path,
         executor=said.get("executor", "local"),
         jobs=jobs if isinstance(jobs, int) else None,
-        gpu_stages=gpu_stages(said.get("set-resources") or {}),
+        gpu_stages=gpu_stages(_resources(said.get("set-resources"))),
     )
+
+
+def _resources(said: Any) -> dict[str, dict[str, Any]]:
+    """A profile's `set-resources`, in any form that Snakemake takes: rule -> resource -> value.
+
+    The resources of a rule are a mapping, or a text `gpu=1`, or several; instead of a mapping of
+    rules there may be a list of `train:gpu=1`.
+    """
+    entries = said.items() if isinstance(said, Mapping) else _split(said, ":")
+    found: dict[str, dict[str, Any]] = {}
+    for rule, given in entries:
+        found.setdefault(str(rule), {}).update(_pairs(given))
+    return found
+
+
+def _split(said: Any, mark: str) -> Iterator[tuple[str, Any]]:
+    """The two sides of each of some texts, one text alone or a list of them."""
+    for text in said if isinstance(said, list) else str(said or "").split():
+        left, _, right = str(text).partition(mark)
+        yield left, right
+
+
+def _check_words(path: Path, where: str, said: Any) -> None:
+    """Raise UserError for a value that Snakemake would take for a function of Python's."""
+    named = _resources(said) if where == "set-resources" else {"": dict(_pairs(said))}
+    for rule, given in named.items():
+        for resource, value in given.items():
+            if isinstance(value, str) and callable(getattr(builtins, value, None)):
+                key = ".".join(filter(None, (where, rule, resource)))
+                raise UserError(
+                    f"{path}: {key}: {value} is a word of Python's, which Snakemake evaluates; "
+                    f"""write "'{value}'", with both kinds of quotes"""
+                )
+
+
+def _pairs(said: Any) -> Iterator[tuple[str, Any]]:
+    yield from said.items() if isinstance(said, Mapping) else _split(said, "=")
 
 
 def has_gpu() -> bool:

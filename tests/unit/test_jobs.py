@@ -168,3 +168,28 @@ def fail_at_three(x: int) -> int:
 def test_a_block_that_fails_is_raised(engine: Any) -> None:
     with pytest.raises(ValueError, match="block three"):
         list(block_map(fail_at_three, range(6), engine=engine, workers=2))
+
+
+@pytest.mark.parametrize(
+    ("run", "granted", "expected"),
+    [
+        ({"threads": 4, "workers": 1, "engine": "threads"}, 1, (1, 1)),
+        ({"threads": 2, "workers": 4, "engine": "threads"}, 2, (1, 2)),
+        ({"threads": 2, "workers": 2, "engine": "dask"}, 8, (4, 2)),
+        ({"threads": 2, "workers": 9, "engine": "dask-slurm"}, 1, (1, 9)),
+        ({"threads": 2, "workers": 2, "engine": "threads"}, 0, (2, 2)),
+    ],
+)
+def test_a_job_uses_the_threads_that_it_is_granted(
+    sweep: Any, run: dict, granted: int, expected: tuple[int, int]
+) -> None:
+    seen = []
+
+    def note(spec: dict, inputs: dict, out: Path, ctx: Context) -> dict[str, Any]:
+        seen.append((ctx.threads, ctx.workers))
+        return {}
+
+    store, job = sweep(note, bank=False, items=1)
+    job.write_text(json.dumps({**json.loads(job.read_text()), "run": run}))
+    run_job(store, job, threads=granted)
+    assert seen == [expected]

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from interpsweep.commands.run import snakemake_command
 from interpsweep.errors import UserError
 from interpsweep.profiles import Profile, gpu_stages, read_profile
 from interpsweep.stages import STAGES
@@ -88,3 +89,38 @@ def test_a_damaged_profile_is_named(text: str, tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text(text)
     with pytest.raises(UserError, match=r"config\.yaml"):
         read_profile(str(tmp_path))
+
+
+FORMS = {
+    "mapping": "set-resources: {train: {gpu: 1}}",
+    "text of a rule": "set-resources: {train: gpu=1}",
+    "texts of a rule": "set-resources: {train: [gpu=1, mem_mb=4000]}",
+    "list": "set-resources: ['train:gpu=1', 'claims:mem_mb=100']",
+    "text": "set-resources: train:gpu=1",
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_resources_are_read_in_every_form_that_snakemake_takes(tmp_path: Path, form: str) -> None:
+    (tmp_path / "config.yaml").write_text(FORMS[form] + "\n")
+    assert read_profile(str(tmp_path)).gpu_stages == {"train"}
+
+
+@pytest.mark.parametrize("word", ["all", "max"])
+@pytest.mark.parametrize(
+    "text",
+    ["default-resources: {slurm_partition: %s}", "set-resources: {train: slurm_partition=%s}"],
+)
+def test_a_partition_that_is_a_word_of_python_is_named(
+    tmp_path: Path, text: str, word: str
+) -> None:
+    (tmp_path / "config.yaml").write_text(text % word)
+    with pytest.raises(UserError, match=f"slurm_partition: {word} is a word of Python"):
+        read_profile(str(tmp_path))
+    (tmp_path / "config.yaml").write_text(text % f"\"'{word}'\"" if "{slurm" in text else "jobs: 3")
+    read_profile(str(tmp_path))
+
+
+def test_the_profile_of_the_shell_is_not_read() -> None:
+    command = snakemake_command([Path("a.yaml")], 1, "all", str(ROOT / "profiles/default"))
+    assert command[command.index("--profile") + 1] == "none"

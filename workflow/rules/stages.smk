@@ -26,4 +26,4 @@ for stage in STAGES.values():
         # no shell stays between SLURM and the worker: it would die of the SIGTERM that lets it save
         shell:
             "exec python -m interpsweep {params.stage}"
-            " --spec {params.spec} --index {output.index} > {log} 2>&1"
+            " --spec {params.spec} --index {output.index} --threads {threads} > {log} 2>&1"

@@ -45,6 +45,8 @@ def run_sweep(
     workers = Path(profile, "dask.yaml")
     if workers.exists():  # for engine dask-slurm; jobs inherit the environment
         os.environ.setdefault("DASK_CONFIG", str(workers.absolute()))
+    if os.environ.get("SNAKEMAKE_PROFILE"):
+        print(f"SNAKEMAKE_PROFILE is not read; the profile is {profile} (--profile)", flush=True)
     began = time.monotonic()
     status = _plainly(command) if plain else _watched(command, plan)
     lacks = incomplete(plan, Store())
@@ -87,7 +89,8 @@ def snakemake_command(configs: list[Path], cores: int, target: str, profile: str
     """The Snakemake call behind `interpsweep run`."""
     rule = f"all_{target}" if target in {stage.target for stage in STAGES.values()} else target
     command = [sys.executable, "-m", "snakemake", rule, "--workflow-profile", profile]
-    command += ["--configfile", *map(str, configs)]
+    # what runs is said in one place: not by the SNAKEMAKE_PROFILE of somebody's shell as well
+    command += ["--profile", "none", "--configfile", *map(str, configs)]
     local = not read_profile(profile).cluster
     if cores or local:
         command += ["--cores", str(cores) if cores else "all"]
