@@ -169,7 +169,7 @@ def test_the_bundle_holds_figures_tables_config_and_manifests(
 
 
 def test_a_bundle_without_the_origin_of_a_figure_is_refused(tmp_path: Path) -> None:
-    sweep = with_figures(tmp_path / "store", ["pareto"])
+    sweep = with_figures(tmp_path / "store", ["latents"])
     gone = sweep.items[sweep.of("evaluate")["evaluate"][0]][0]
     shutil.rmtree(gone)
     with pytest.raises(UserError, match=f"item {gone.name[5:]}, is no longer in the store"):
