@@ -17,6 +17,7 @@ from foreign_saes import D_SAE, SITE, K, agrees, bring, x_of
 from interpsweep.config.imports import ImportedSAE
 from interpsweep.context import Context
 from interpsweep.errors import UserError
+from interpsweep.lock import openers
 from interpsweep.saes import imports
 from interpsweep.saes.formats import about, files
 from interpsweep.saes.load import load
@@ -365,7 +366,7 @@ def test_latents_that_decode_nothing_are_counted_and_fire(world, tmp_path, kind:
     sae = ImportedSAE(path=str(tmp_path / "a"), site=SITE, sparsity=5)
     content = files.content_digest(tmp_path / "a")
     settings = about.settings(sae, content, look(tmp_path / "a"))
-    ctx = Context(device="cpu", externals={content: f"sae:{tmp_path / 'a'}"})
+    ctx = Context(device="cpu", outside=openers({content: f"sae:{tmp_path / 'a'}"}))
     inputs = {"activations": world["activations"], "corpus": world["corpus"]}
     said = imports.run({"settings": settings.identity()}, inputs, tmp_path / "o", ctx)
     assert said["zero_decoder_rows"] == 2
