@@ -53,7 +53,15 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     model = YAML(typ="safe").load(place.root / QUICK[1])["models"][0]
     model["saes"] = [{"path": "given/w{width}", "site": SITE, "each": {"width": [32, 64]}}]
     with mine.open("w") as file:
-        YAML().dump({"sweep": "given", "models": [model], "train": {"widths": []}}, file)
+        YAML().dump(
+            {
+                "sweep": "given",
+                "models": [model],
+                "train": {"widths": []},
+                "figures": {"draw": ["pareto", "edges", "forest"]},
+            },
+            file,
+        )
     place.run("run", *QUICK)
     return place
 

@@ -18,7 +18,8 @@ QUICK = ("config/config.yaml", "config/overlays/quick.yaml", "frugal.yaml")
 def test_activations_are_reclaimed_and_come_back_and_edits_make_what_is_new(tmp_path: Path) -> None:
     place = Place(tmp_path)
     overlay = place.root / "frugal.yaml"
-    overlay.write_text("keep: {activations: until_trained}\n")
+    few = "figures: {draw: [pareto, edges, forest]}\n"
+    overlay.write_text("keep: {activations: until_trained}\n" + few)
     place.run("run", *QUICK)
     (acts,) = (place.root / "store/activations").iterdir()
     assert sorted(path.name for path in acts.iterdir()) == ["manifest.json", "run.json"]
@@ -26,7 +27,7 @@ def test_activations_are_reclaimed_and_come_back_and_edits_make_what_is_new(tmp_
     assert manifest["reclaimed"] and manifest["files"]
     assert "nothing to do" in place.run("run", *QUICK, "--dry-run")
 
-    overlay.write_text("keep: {activations: always}\ntrain: {widths: [32, 48, 64]}\n")
+    overlay.write_text("keep: {activations: always}\ntrain: {widths: [32, 48, 64]}\n" + few)
     before = place.items()
     place.run("run", *QUICK)
     again = json.loads((acts / "manifest.json").read_text())
@@ -50,7 +51,7 @@ def test_activations_are_reclaimed_and_come_back_and_edits_make_what_is_new(tmp_
     assert {stage: made.count(stage) for stage in counts} == counts
     assert not {"model", "corpus", "concepts"} & set(made)
 
-    overlay.write_text(overlay.read_text() + "figures: {style: {dpi: 90}, draw: [pareto, edges]}\n")
+    overlay.write_text(overlay.read_text().replace("{draw", "{style: {dpi: 90}, draw"))
     before = place.items()
     place.run("run", *QUICK)
     made = place.stages(set(place.items()) - set(before))
