@@ -10,7 +10,7 @@ tier "make test" scripts/test.sh
 tier "slow unit tests" $bin/pytest -n 2 tests/unit tests/dag -m slow
 INTERPSWEEP_EDITS=120 tier "any edits" $bin/pytest tests/dag/test_any_edits.py
 tier "default sweep" $bin/pytest tests/run/test_default_sweep.py
-tier "quick sweeps" $bin/pytest -n 2 --dist loadfile tests/run tests/dag -m quick
+tier "quick sweeps" $bin/pytest -n 2 --dist loadfile tests/run tests/dag/test_own_rules.py -m quick
 tier "worlds" $bin/pytest -n 2 --dist loadfile tests/science
 tier "other CPUs" scripts/other-cpus.sh
 INTERPSWEEP_KILLS=20 INTERPSWEEP_POINTS=0 INTERPSWEEP_ITEMS=1000 \
