@@ -128,6 +128,8 @@ def rejecting_z(
         for share in PIECES:
             last = round(share * draws)
             which = np.flatnonzero(np.any(list(alive.values()), axis=0))
+            if not len(which):
+                break
             placed = sets.draws(null, frames[first:last], which)
             for name in names:
                 mine = alive[name][which]
