@@ -43,8 +43,12 @@ def _configs(paths: list[Path] | None) -> list[Path]:
     return paths or [DEFAULT_CONFIG]
 
 
-@app.command()
+@app.command(
+    epilog="Options of Snakemake's own follow after `--`: "
+    "interpsweep run mine.yaml -- --until train. docs/snakemake.md says what becomes of each."
+)
 def run(
+    context: typer.Context,
     config: Config = None,
     cores: Annotated[int, typer.Option(help="Jobs at a time; 0 takes all cores.")] = 0,
     target: Annotated[
@@ -59,7 +63,16 @@ def run(
     """Run a sweep, or finish one that was stopped: the same command does both."""
     from interpsweep.commands.run import run_sweep
 
-    raise typer.Exit(run_sweep(_configs(config), cores, target, profile, dry_run, plain))
+    status = run_sweep(
+        _configs(config),
+        cores=cores,
+        target=target,
+        profile=profile,
+        dry_run=dry_run,
+        plain=plain,
+        options=context.obj or [],
+    )
+    raise typer.Exit(status)
 
 
 @app.command()
@@ -308,8 +321,12 @@ def main() -> None:
     """Run the command line; errors of the user end in one message and status 2."""
     from interpsweep.context import Stopped
 
+    arguments, options = sys.argv[1:], []
+    if arguments[:1] == ["run"] and "--" in arguments:  # what follows is Snakemake's
+        at = arguments.index("--")
+        arguments, options = arguments[:at], arguments[at + 1 :]
     try:
-        app()
+        app(arguments, obj=options)
     except (UserError, OSError) as error:
         said = for_user(error)
         print(f"interpsweep: {said}", file=sys.stderr)

@@ -80,12 +80,16 @@ def _check_words(path: Path, where: str, said: Any) -> None:
     named = _resources(said) if where == "set-resources" else {"": dict(_pairs(said))}
     for rule, given in named.items():
         for resource, value in given.items():
-            if isinstance(value, str) and callable(getattr(builtins, value, None)):
-                key = ".".join(filter(None, (where, rule, resource)))
-                raise UserError(
-                    f"{path}: {key}: {value} is a word of Python's, which Snakemake evaluates; "
-                    f"""write "'{value}'", with both kinds of quotes"""
-                )
+            check_word(f"{path}: {'.'.join(filter(None, (where, rule, resource)))}", value)
+
+
+def check_word(where: str, value: Any) -> None:
+    """Raise UserError if Snakemake would take a resource for a function of Python's."""
+    if isinstance(value, str) and callable(getattr(builtins, value, None)):
+        raise UserError(
+            f"{where}: {value} is a word of Python's, which Snakemake evaluates; "
+            f"""write "'{value}'", with both kinds of quotes"""
+        )
 
 
 def _pairs(said: Any) -> Iterator[tuple[str, Any]]:

@@ -12,7 +12,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,8 @@ from interpsweep.store import Store
 from interpsweep.store.failures import present
 
 if TYPE_CHECKING:
+    from argparse import Namespace
+
     from interpsweep.plan import Plan
     from interpsweep.plan.items import PlannedItem
     from interpsweep.plan.jobs import Listing
@@ -32,9 +34,6 @@ if TYPE_CHECKING:
 
 DEFAULT_CONFIG = "config/config.yaml"
 TOP_PARTS = 3  # of results/<sweep>/<file>
-
-# The report's graph and `-F` need every edge; INTERPSWEEP_FULL_EDGES=1 gives them.
-FULL_EDGES = os.environ.get("INTERPSWEEP_FULL_EDGES", "") not in ("", "0")
 
 
 def shown_files() -> str:
@@ -79,18 +78,21 @@ class SweepView:
         plan: Plan,
         there: Collection[str] = (),
         on_gpu: Collection[str] = (),
+        *,
         settled: bool = False,
         as_it_is: bool = False,
+        whole: bool = False,
     ) -> None:
         """`there` are the digests of finished items, `on_gpu` the stages that get a GPU.
 
-        `settled` says that all files that Snakemake sees of finished items are as they should be,
-        `as_it_is` that what could not be made is not asked for.
+        `settled` says that files that Snakemake sees of finished items are as they should be and
+        need not be named, `as_it_is` that what could not be made is not asked for, `whole` that
+        the graph has its edges between finished files too.
         """
         from interpsweep.plan.resources import Requests  # heavy, and workers need none of it
 
         self._plan, self._there, self._settled = plan, there, settled
-        self._as_it_is = as_it_is
+        self._as_it_is, self._whole = as_it_is, whole
         run = plan.sweep.run
         # workers that are jobs of their own take nothing from this one
         self.threads = run.threads * (1 if run.engine in ("serial", "dask-slurm") else run.workers)
@@ -140,7 +142,7 @@ class SweepView:
         inputs are grouped differently.
         """
         job = self._plan.job.get(wildcards.digest)
-        if job is None or (Path(job.index).exists() and not FULL_EDGES):
+        if job is None or (Path(job.index).exists() and not self._whole):
             return {}
         return self._plan.needs(job)
 
@@ -157,7 +159,7 @@ class SweepView:
         listing = self._listing(self._listing_path(wildcards))
         jobs = list({self._plan.job_of[digest].index: None for _, digest in listing.items})
         fresh = current(Path(listing.path)) == listing.digest and _all_exist(jobs)
-        return [] if fresh and not FULL_EDGES else jobs
+        return [] if fresh and not self._whole else jobs
 
     def listing_digest(self, wildcards: Any) -> str:
         """The digest of what a readable file shows."""
@@ -173,7 +175,7 @@ class SweepView:
         shown, item, _ = self._shown(wildcards)
         path = Path("results", wildcards.shown)
         source = Path(self.original(wildcards))
-        if not path.is_symlink() and same_bytes(source, path) and not FULL_EDGES:
+        if not path.is_symlink() and same_bytes(source, path) and not self._whole:
             return []
         store = Store()
         younger = [store.spec_path(shown.digest), store.registered(self._plan.sweep.sweep)]
@@ -222,7 +224,7 @@ class SweepView:
         path = f"results/{wildcards.sweep}/figures/{wildcards.figure}.svg"
         source = Path(self._picture_folder(wildcards), "figure.svg")
         fresh = _all_exist([*jobs, path]) and same_bytes(source, Path(path))
-        return [] if fresh and not FULL_EDGES else jobs
+        return [] if fresh and not self._whole else jobs
 
     def picture_item(self, wildcards: Any) -> str:
         """The digest of a figure under results/."""
@@ -293,16 +295,18 @@ def open_workflow(snakemake_workflow: Any, config: Mapping[str, Any]) -> SweepVi
     if not snakemake_workflow.is_main_process:
         return WorkerView()
     from interpsweep import driver
+    from interpsweep.commands.finish import finish
     from interpsweep.commands.incomplete import incomplete
     from interpsweep.commands.preflight import preflight
+    from interpsweep.options import given_options, only_looks, reports, whole_graph
     from interpsweep.profiles import gpu_stages
     from interpsweep.slurm import settle_leftovers
 
-    dry, reports = only_looks(sys.argv[1:]), "--report" in sys.argv
-    files = config.get("configfiles") or config.get("configfile")
-    files = files or snakemake_workflow.overwrite_configfiles or [DEFAULT_CONFIG]
-    paths = [Path(path) for path in ([files] if isinstance(files, str) else files)]
     try:
+        options = given_options()
+        _obey(options, snakemake_workflow)
+        dry, as_it_is, whole = only_looks(options), reports(options), whole_graph(options)
+        paths = _config_files(snakemake_workflow, config)
         plan = driver.plan_sweep(paths, _given(snakemake_workflow, config))
         if not dry:
             lock = driver.DriverLock(plan.sweep.sweep, Store()).acquire()
@@ -310,31 +314,67 @@ def open_workflow(snakemake_workflow: Any, config: Mapping[str, Any]) -> SweepVi
             preflight(plan, Store())
             if not lock.others():  # else jobs in the queue can be theirs; leases suffice
                 settle_leftovers(plan, Store(), plan.sweep.run.leftovers)
-        there = driver.prepare(plan, dry=dry, as_it_is=reports)
+        there = driver.prepare(plan, dry=dry, as_it_is=as_it_is)
     except (UserError, OSError) as error:
         raise _told(for_user(error)) from None
     # jobs end well without what they could not make. Not the directives, which count in the main
     # Snakefile only: this workflow may be a module
-    snakemake_workflow._onsuccess = lambda _log: _end_incomplete(incomplete(plan, Store()))
+    again = _again(snakemake_workflow, paths)
+    snakemake_workflow._onsuccess = lambda _log: _end(finish(plan, Store(), again))
     snakemake_workflow._onerror = lambda _log: print(*incomplete(plan, Store()), sep="\n")
-    named = snakemake_workflow.modifier.modify_rulename  # `use rule * from ... as ..._*`
-    on_gpu = gpu_stages(snakemake_workflow.resource_settings.overwrite_resources, named)
-    return SweepView(plan, there, on_gpu, settled=not (dry or FULL_EDGES), as_it_is=reports)
+    on_gpu = gpu_stages(
+        snakemake_workflow.resource_settings.overwrite_resources, _named(snakemake_workflow)
+    )
+    settled = not (dry or whole or options.batch)  # a part of the names must stay a part of all
+    return SweepView(plan, there, on_gpu, settled=settled, as_it_is=as_it_is, whole=whole)
+
+
+def _obey(options: Namespace, snakemake_workflow: Any) -> None:
+    """Do what options ask of this process. Raises UserError for what no sweep can do."""
+    from interpsweep.options import profile_folder, provide_for_workers, refuse
+    from interpsweep.profiles import has_gpu
+
+    rules = {_named(snakemake_workflow)(stage) for stage in STAGES}
+    refuse(options, rules, alone=snakemake_workflow.modifier.is_main_snakefile())
+    provide_for_workers(profile_folder(options, Path(snakemake_workflow.main_snakefile)))
+    if has_gpu() and options.executor in (None, "local") and "gpu" not in options.resources:
+        snakemake_workflow.register_resource("gpu", 1)  # one job at a time has it
+
+
+def _named(snakemake_workflow: Any) -> Callable[[str], str]:
+    """What the rule of a stage is called: `use rule * from ... as ..._*` names it anew."""
+    return snakemake_workflow.modifier.modify_rulename
+
+
+def _config_files(snakemake_workflow: Any, config: Mapping[str, Any]) -> list[Path]:
+    files = config.get("configfiles") or config.get("configfile")
+    files = files or snakemake_workflow.overwrite_configfiles or [DEFAULT_CONFIG]
+    return [Path(path) for path in ([files] if isinstance(files, str) else files)]
 
 
 def _given(snakemake_workflow: Any, config: Mapping[str, Any]) -> dict[str, str]:
     """Sections of the configuration that `--config` gives, or whoever loads this as a module."""
+    from interpsweep.options import given_config
+
     if snakemake_workflow.modifier.is_main_snakefile():
-        # Snakemake's own reading makes every number within `train={widths: [32]}` a text
-        entries = snakemake_workflow.config_settings.config_args or []
-        found = dict(entry.split("=", 1) for entry in entries)
+        found = given_config(snakemake_workflow.config_settings.config_args or [])
     else:
         found = {key: json.dumps(value) for key, value in config.items()}
     return {key: value for key, value in found.items() if key not in ("configfiles", "configfile")}
 
 
-def _end_incomplete(lines: list[str]) -> None:
-    """End Snakemake with status 1 if something could not be made."""
+def _again(snakemake_workflow: Any, paths: list[Path]) -> list[str] | None:
+    """The Snakemake call that means this sweep, for its report; none for one within another."""
+    if not snakemake_workflow.modifier.is_main_snakefile():
+        return None
+    command = ["--snakefile", str(snakemake_workflow.main_snakefile)]
+    command += ["--configfile", *map(str, paths)]
+    entries = snakemake_workflow.config_settings.config_args
+    return [*command, "--config", *entries] if entries else command
+
+
+def _end(lines: list[str]) -> None:
+    """End Snakemake with status 1 if `lines` say that something could not be made."""
     if lines:
         from snakemake.exceptions import WorkflowError  # Snakemake says it and ends
 
@@ -349,20 +389,3 @@ def _told(error: UserError) -> SystemExit:
 
 def _all_exist(paths: list[str]) -> bool:
     return all(Path(path).exists() for path in paths)
-
-
-def only_looks(arguments: list[str]) -> bool:
-    """Whether a Snakemake command line only looks: then nothing is locked, dropped or refreshed.
-
-    Snakemake itself knows its executor only after the Snakefile is parsed.
-    """
-    words = [argument.split("=")[0] for argument in arguments]
-    short = any(re.fullmatch(r"-[a-zA-Z]*[nSDl][a-zA-Z]*", word) for word in words)
-    return short or not _LOOKING.isdisjoint(words)
-
-
-_LOOKING = {
-    *("--dry-run", "--dryrun", "--lint", "--report", "--summary", "--detailed-summary"),
-    *("--dag", "--rulegraph", "--filegraph", "--d3dag", "--list-rules", "--list-target-rules"),
-    *("--list-changes", "--list-input-changes", "--list-params-changes", "--unlock"),
-}

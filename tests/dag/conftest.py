@@ -20,7 +20,7 @@ SNAKEFILE = Path(__file__).parents[2] / "Snakefile"
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Folder:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("interpsweep.workflow.only_looks", lambda _arguments: True)
+    monkeypatch.setattr("interpsweep.options.only_looks", lambda _arguments: True)
     return Folder(tmp_path)
 
 

@@ -303,12 +303,17 @@ def test_ready_sweeps_of_hub_models_plan_offline(
         ("--report=x.zip", True),
         ("--workflow-profile profiles/slurm -j 4", False),
         ("-np -c1", True),
+        ("--detailed", True),
+        ("--list-untracked", True),
+        ("--report x.zip --report-after-run", False),
+        ("--executor dryrun", True),
+        ("--config n=-n", False),
     ],
 )
 def test_dry_runs_are_told_from_real_ones(arguments: str, looks: bool) -> None:
-    from interpsweep.workflow import only_looks
+    from interpsweep.options import given_options, only_looks
 
-    assert only_looks(arguments.split()) is looks
+    assert only_looks(given_options(arguments.split())) is looks
 
 
 def test_a_figure_of_nested_levels_needs_nested_levels(folder: Any, base: Any) -> None:

@@ -20,6 +20,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("__main__",),
     ("cli", "workflow"),
     ("commands",),
+    ("options",),
     ("slurm", "driver", "profiles"),
     ("jobs", "plan"),
     ("lock",),

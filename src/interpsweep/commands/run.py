@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import signal
 import subprocess
 import sys
 import time
+from argparse import Namespace
+from collections.abc import Iterable
 from pathlib import Path
 
 from rich.console import Console
@@ -16,48 +17,76 @@ from rich.live import Live
 from rich.table import Table
 
 from interpsweep import driver
-from interpsweep.commands.incomplete import incomplete
+from interpsweep.commands.finish import finish
 from interpsweep.commands.preflight import preflight
 from interpsweep.commands.progress import running_jobs
+from interpsweep.errors import UserError
+from interpsweep.options import given_config, given_options, only_looks, refuse
 from interpsweep.plan import Plan
 from interpsweep.plan.jobs import readable_name
-from interpsweep.profiles import has_gpu, read_profile
+from interpsweep.profiles import read_profile
 from interpsweep.stages import STAGES
 from interpsweep.store import Store
 
 REFRESH = 1.0  # seconds between looks at the store, at least
 SHARE = 0.05  # of the time may go into looking
 LOG_EVERY = 20.0  # seconds between lines where there is no terminal
+# options of Snakemake's that `interpsweep run` has itself
+TAKEN = {
+    ("--configfile", "--configfiles"): "name the files before `--`, as interpsweep run CONFIG...",
+    ("--workflow-profile",): "use --profile, before `--`",
+    ("--profile",): "use --profile, before `--`; it is Snakemake's --workflow-profile",
+    ("--directory", "-d"): "start in that folder",
+    ("--snakefile", "-s"): "start where that Snakefile is, or use `snakemake` itself",
+}
 
 
 def run_sweep(
-    configs: list[Path], cores: int, target: str, profile: str, dry_run: bool, plain: bool
+    configs: list[Path],
+    *,
+    cores: int,
+    target: str,
+    profile: str,
+    dry_run: bool,
+    plain: bool,
+    options: list[str],
 ) -> int:
-    """Run Snakemake on a sweep and return its exit status."""
-    plan = driver.plan_sweep(configs)
-    if not dry_run:
-        preflight(plan, Store())
+    """Run Snakemake on a sweep, with `options` of its own, and return its exit status."""
+    store = Store()
+    command = snakemake_command(configs, cores, target, profile, options)
+    given = checked(command, options)
+    plan = driver.plan_sweep(configs, given_config(given.config or []))
     if dry_run:
-        say_what_would_run(plan, Store())
+        say_what_would_run(plan, store)
         return 0
-    command = snakemake_command(configs, cores, target, profile)
-    _provide_cache(Store())
-    workers = Path(profile, "dask.yaml")
-    if workers.exists():  # for engine dask-slurm; jobs inherit the environment
-        os.environ.setdefault("DASK_CONFIG", str(workers.absolute()))
+    _provide_cache(store)
     if os.environ.get("SNAKEMAKE_PROFILE"):
         print(f"SNAKEMAKE_PROFILE is not read; the profile is {profile} (--profile)", flush=True)
+    if only_looks(given):
+        return _plainly(command)
+    preflight(plan, store)
     began = time.monotonic()
     status = _plainly(command) if plain else _watched(command, plan)
-    lacks = incomplete(plan, Store())
-    if lacks and not plain:
-        print("\n".join(lacks))
-    told = all(Path(job.index).exists() for job in plan.jobs)  # each item is there, or why not
-    if target == "all" and (status == 0 or (lacks and told)):
-        _write_snakemake_report(plan, configs, "" if lacks else plan.digest)
-        how = "is not complete" if lacks else "is complete"
-        _where_to_look(plan, time.monotonic() - began, how)
+    if not plain:  # else Snakemake has said it
+        again = ["--configfile", *map(str, configs)]
+        again += ["--config", *given.config] if given.config else []
+        lacks = finish(plan, store, again, time.monotonic() - began)
+        print(*lacks, sep="\n", end="\n" if lacks else "")
     return status
+
+
+def checked(command: list[str], extra: list[str]) -> Namespace:
+    """All options of a Snakemake command, those of `extra` being the user's.
+
+    Raises UserError for those that cannot be honoured, or that this command line has itself.
+    """
+    words = {word.split("=")[0] for word in extra}
+    for taken, instead in TAKEN.items():
+        if words & set(taken):
+            raise UserError(f"{taken[0]}: {instead}")
+    options = given_options(command[3:])
+    refuse(options, STAGES, alone=True)
+    return options
 
 
 def _provide_cache(store: Store) -> None:
@@ -85,18 +114,17 @@ def say_what_would_run(plan: Plan, store: Store) -> None:
     print(f"{count} of {len(plan.items.by_digest)} items to make" if count else "nothing to do")
 
 
-def snakemake_command(configs: list[Path], cores: int, target: str, profile: str) -> list[str]:
+def snakemake_command(
+    configs: list[Path], cores: int, target: str, profile: str, options: Iterable[str] = ()
+) -> list[str]:
     """The Snakemake call behind `interpsweep run`."""
     rule = f"all_{target}" if target in {stage.target for stage in STAGES.values()} else target
     command = [sys.executable, "-m", "snakemake", rule, "--workflow-profile", profile]
     # what runs is said in one place: not by the SNAKEMAKE_PROFILE of somebody's shell as well
     command += ["--profile", "none", "--configfile", *map(str, configs)]
-    local = not read_profile(profile).cluster
-    if cores or local:
+    if cores or not read_profile(profile).cluster:
         command += ["--cores", str(cores) if cores else "all"]
-    if local and has_gpu():
-        command += ["--resources", "gpu=1"]
-    return command
+    return [*command, *options]
 
 
 def _plainly(command: list[str]) -> int:
@@ -190,34 +218,3 @@ def _last_errors(log: Path, lines: int = 12) -> str:
     if not found and "\nincomplete: " in text:
         return "every job has ended"  # what they could not make is said elsewhere
     return "\n".join(found or text.splitlines()[-2 * lines :])
-
-
-def _write_snakemake_report(plan: Plan, configs: list[Path], of: str) -> None:
-    """Snakemake's own report, beside the atlas; made again unless it is `of` the same items."""
-    place = Path("results") / plan.sweep.sweep / "snakemake-report.zip"
-    stamp = Store().root / ".reports" / f"{plan.sweep.sweep}.json"
-    if of and place.exists() and stamp.exists() and json.loads(stamp.read_text()) == of:
-        return
-    place.unlink(missing_ok=True)
-    environment = {**os.environ, "INTERPSWEEP_FULL_EDGES": "1"}
-    command = snakemake_command(configs, 1, "all", "profiles/default")
-    command += ["--report", str(place)]
-    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    if result.returncode:
-        print(f"Snakemake's report could not be made:\n{result.stderr[-2000:]}", file=sys.stderr)
-        return
-    stamp.parent.mkdir(parents=True, exist_ok=True)
-    stamp.write_text(json.dumps(of))
-
-
-def _where_to_look(plan: Plan, seconds: float, how: str) -> None:
-    place = Path("results") / plan.sweep.sweep
-    print(f"\nSweep {plan.sweep.sweep} {how} ({seconds:.0f} s). Where to look:")
-    for name, what in (
-        ("index.html", "the atlas: findings, figures, tables, provenance"),
-        ("figures/", "every figure as SVG and PNG"),
-        ("bundle.zip", "figures, tables and manifests for a paper"),
-        ("snakemake-report.zip", "Snakemake's report: the graph and its figures"),
-    ):
-        if (place / name).exists():
-            print(f"  {place / name!s:<40} {what}")
