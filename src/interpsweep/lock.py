@@ -5,8 +5,10 @@ so a text file that changes under a sweep is noticed and named, and never silent
 
 An outside input is written as one reference: ``checkpoint:<path>``, ``hub:<repo>@<revision>``,
 ``text:<path>``, ``package:<name>``, ``dataset:<repo>@<revision>``, ``sae:<path>``,
-``sae-hub:<repo>@<revision>``. What the files of an imported SAE say about it is kept too, under
-``about:<format>:<content>/<path>``, and which files a pattern stood for, under ``files:<pattern>``
+``sae-hub:<repo>@<revision>``, ``activations:<path>``. What the files of an imported SAE say about
+it is kept too, under
+``about:<format>:<content>/<path>`` (sites and widths of activations under
+``about:activations:<content>``), and which files a pattern stood for, under ``files:<pattern>``
 (``packages:`` for "all that are installed").
 """
 
@@ -20,9 +22,10 @@ from pathlib import Path
 from typing import Any
 
 from interpsweep.config.imports import ImportedSAE, ImportSettings
-from interpsweep.config.models import HubModel, PathModel, model_identity
+from interpsweep.config.models import ActivationsModel, HubModel, PathModel, model_identity
 from interpsweep.config.sweep import Sweep
 from interpsweep.corpora import identity as corpora
+from interpsweep.corpora import stored_identity as stored
 from interpsweep.errors import UserError
 from interpsweep.models import identity as models
 from interpsweep.saes.formats import about, files
@@ -63,6 +66,9 @@ def complete(sweep: Sweep, lock: Lock, fresh: bool = False) -> Lock:
     for model in sweep.models:
         if isinstance(model, PathModel):
             models.check_pin(model.name, found[_model_reference(model)], model.sha256)
+        if isinstance(model, ActivationsModel):
+            name = f"about:activations:{found[_model_reference(model)]}"
+            found[name] = known.get(name) or canonical_json(stored.about(Path(model.path)))
     for sae in _imports(sweep):
         name = _about(sae, found)
         if name not in found:
@@ -98,7 +104,7 @@ def references(sweep: Sweep, lock: Lock) -> list[str]:
     """Every outside input that the sweep uses, sorted; `lock` knows its listings."""
     found = set()
     for model in sweep.models:
-        if isinstance(model, PathModel | HubModel):
+        if isinstance(model, PathModel | HubModel | ActivationsModel):
             found.add(_model_reference(model))
         found |= set(corpora.references(sweep.sections(model.name).corpus, lock))
     found |= {_sae_reference(sae) for sae in _imports(sweep)}
@@ -128,9 +134,11 @@ def _look(sae: ImportedSAE, content: str) -> dict[str, Any]:
     return about.look(found, sae.format, name)
 
 
-def _model_reference(model: PathModel | HubModel) -> str:
+def _model_reference(model: PathModel | HubModel | ActivationsModel) -> str:
     if isinstance(model, PathModel):
         return f"checkpoint:{model.path}"
+    if isinstance(model, ActivationsModel):
+        return f"activations:{model.path}"
     return f"hub:{model.repo}@{model.revision}"
 
 
@@ -143,6 +151,8 @@ def resolve(reference: str) -> str:
         repo, _, revision = name.rpartition("@")
         only = " --include 'FOLDER/*'  (each SAE's `path`)" if kind == "sae-hub" else ""
         return models.hub_commit(repo, revision, only)
+    if kind == "activations":
+        return stored.digest(Path(name))
     if kind == "sae":
         return files.content_digest(models.resolve_path(name))
     return corpora.resolve(reference)
@@ -169,7 +179,7 @@ def model_folder(model: PathModel | HubModel, lock: Lock) -> Path | None:
 
 def tokenizer_of(model: Any, lock: Lock) -> dict[str, Any] | None:
     """Identity of the tokenizer that turns text into a model's tokens; None for those made here."""
-    if model.source in ("trained", "world"):
+    if model.source in ("trained", "world", "activations"):
         return None
     content = _locked(_model_reference(model), lock)
     if model.source == "path":
@@ -194,6 +204,13 @@ def import_of(sae: ImportedSAE, lock: Lock) -> ImportSettings:
 def import_about(sae: ImportedSAE, lock: Lock) -> about.About:
     """What the files of an imported SAE said when they were locked."""
     found: about.About = json.loads(_locked(_about(sae, lock), lock))
+    return found
+
+
+def stored_about(model: ActivationsModel, lock: Lock) -> dict[str, Any]:
+    """Rows of a folder of activations, and the width at each of its sites, when it was locked."""
+    content = _locked(_model_reference(model), lock)
+    found: dict[str, Any] = json.loads(_locked(f"about:activations:{content}", lock))
     return found
 
 
@@ -222,5 +239,5 @@ def open_external(digest: str, reference: str) -> Path:
             f"{reference}: changed since it was locked ({digest[:23]} then, {now[:23]} now). "
             "Restore it, or run `interpsweep lock` to accept the new content"
         )
-    folder = kind in ("checkpoint", "sae")
+    folder = kind in ("checkpoint", "sae", "activations")
     return models.resolve_path(name) if folder else corpora.locate(reference)

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from interpsweep.activations.artifact import ROWS, SPLITS
+from interpsweep.activations.outside import capture_stored
 from interpsweep.activations.planted import capture_world
 from interpsweep.activations.rows import RowPlan, Window
 from interpsweep.activations.statistics import write_statistics
@@ -33,14 +34,17 @@ from interpsweep.models.load import DTYPES, load_model
 from interpsweep.spec import canonical_json
 from interpsweep.tables import write_json
 
+WRITERS = {"world": capture_world, "activations": capture_stored}  # sources without a model
+
 
 def run(items: list[Item], ctx: Context) -> None:
     """Capture the sites that `items` are, each published when the pass over the corpus is done."""
     for together in _passes(items):
-        if CaptureItem(**together[0].spec["settings"]).model["source"] == "world":
+        write = WRITERS.get(CaptureItem(**together[0].spec["settings"]).model["source"])
+        if write is not None:
             for item in together:
                 settings = CaptureItem(**item.spec["settings"])
-                item.publish(capture_world(settings, item.inputs["corpus"], item.out, ctx))
+                item.publish(write(settings, item.inputs["corpus"], item.out, ctx))
         else:
             Capture(together, ctx).run()
 

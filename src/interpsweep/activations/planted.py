@@ -7,6 +7,7 @@ between sites.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,13 +29,26 @@ from interpsweep.worlds.planted import BLOCK, rotation
 
 def capture_world(settings: CaptureItem, corpus: Path, out: Path, ctx: Context) -> dict[str, Any]:
     """Write the activations of a world's rows at one site; return the summary."""
-    truth = Planted(corpus)
+    work = partial(activations_of, corpus, site_layer(settings.site) or 0)
+    return write_rows(settings, corpus, out, ctx, Planted(corpus).settings.d, work)
+
+
+def write_rows(
+    settings: CaptureItem,
+    corpus: Path,
+    out: Path,
+    ctx: Context,
+    d: int,
+    work: Callable[[tuple[int, int]], np.ndarray],
+) -> dict[str, Any]:
+    """Write the rows of a corpus, a block at a time; return the summary.
+
+    `work` gives the activations (stop - start, d) float32 of rows [start, stop).
+    """
     plan = RowPlan(Corpus.open(corpus), settings.window_tokens)
-    d = truth.settings.d
     writer = ChunkWriter(out, plan.rows, d, settings.chunk_rows, settings.dtype)
     edges = [(i, min(i + BLOCK, plan.rows)) for i in range(0, plan.rows, BLOCK)]
     todo = [edge for edge in edges if writer.needs(*edge)]
-    work = partial(activations_of, corpus, site_layer(settings.site) or 0)
     for (start, stop), rows in zip(todo, ctx.block_map(work, todo, "capturing"), strict=True):
         writer.put(np.arange(start, stop), _stored(rows, settings.dtype))
         if ctx.stopping:

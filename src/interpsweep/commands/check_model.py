@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from interpsweep.config.models import Architecture
 from interpsweep.context import Context
-from interpsweep.errors import UserError
+from interpsweep.errors import UserError, nearest
 from interpsweep.lock import openers
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ def facts(question: dict[str, Any]) -> dict[str, Any]:
     if question["model"]["source"] == "world":
         widths = dict.fromkeys(question["sites"], question["width"])
         return {"name": question["name"], "widths": widths, "parameters": 0, "vocabulary": 0}
+    if question["model"]["source"] == "activations":
+        return _stored(question)
     ctx = Context(device="cpu", outside=openers(question["externals"]))
     if question["model"]["source"] != "trained":
         return _facts(load_model(question["model"], None, ctx), question)
@@ -40,6 +42,16 @@ def facts(question: dict[str, Any]) -> dict[str, Any]:
         config = native.native_config(Architecture(**question["architecture"]), 8, 0)
         native.save(native.build(config), config, [], Path(folder))
         return _facts(load_model(question["model"], Path(folder), ctx), question)
+
+
+def _stored(question: dict[str, Any]) -> dict[str, Any]:
+    """The widths of sites whose activations are there."""
+    there = question["widths"]
+    for site in question["sites"]:
+        if site not in there:
+            raise UserError(f"no activations of {site}{nearest(site, there)}; there are {there}")
+    widths = {site: there[site] for site in question["sites"]}
+    return {"name": question["name"], "widths": widths, "parameters": 0, "vocabulary": 0}
 
 
 def _facts(model: LoadedModel, question: dict[str, Any]) -> dict[str, Any]:

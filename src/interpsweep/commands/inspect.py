@@ -14,8 +14,10 @@ from interpsweep import driver
 from interpsweep.commands.forecast import quota, show_costs
 from interpsweep.commands.incomplete import incomplete
 from interpsweep.commands.progress import running_jobs
+from interpsweep.config.corpora import ActivationsCorpus, GeneratedCorpus
+from interpsweep.config.models import ActivationsModel, HubModel, PathModel
 from interpsweep.errors import UserError
-from interpsweep.lock import model_folder
+from interpsweep.lock import model_folder, stored_about
 from interpsweep.plan import Plan
 from interpsweep.plan.estimate import Cost, estimate, free_bytes
 from interpsweep.plan.items import PlannedItem
@@ -55,8 +57,14 @@ def _contexts(plan: Plan) -> Iterator[str]:
     """How the texts of each model from outside become contexts, as far as its files are here."""
     for model in plan.sweep.models:
         settings = plan.sweep.sections(model.name).corpus
-        if model.source not in ("path", "hub") or settings.source == "generated":
+        if isinstance(model, ActivationsModel):
+            rows, marks = stored_about(model, plan.lock)["rows"], list(model.marks)
+            yield f"contexts of {model.name}: as they are in {model.path} ({rows:,} rows)"
+            yield f"  marks, which are not used: {marks or 'none named'}"
             continue
+        if not isinstance(model, PathModel | HubModel):
+            continue
+        assert not isinstance(settings, GeneratedCorpus | ActivationsCorpus)
         folder = model_folder(model, plan.lock)
         if folder is None:
             yield f"contexts of {model.name}: their marks are known once its files are here"

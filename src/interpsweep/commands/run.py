@@ -53,38 +53,40 @@ def run_sweep(
 ) -> int:
     """Run Snakemake on a sweep, with `options` of its own, and return its exit status."""
     store = Store()
-    command = snakemake_command(configs, cores, target, profile, options)
-    given = checked(command, options)
-    plan = driver.plan_sweep(configs, given_config(given.config or []))
+    given = checked(configs, profile, options) if options else None
+    laid_over = (given and given.config) or []
+    plan = driver.plan_sweep(configs, given_config(laid_over))
     if dry_run:
         say_what_would_run(plan, store)
         return 0
+    command = snakemake_command(configs, cores, target, profile, options)
     _provide_cache(store)
     if os.environ.get("SNAKEMAKE_PROFILE"):
         print(f"SNAKEMAKE_PROFILE is not read; the profile is {profile} (--profile)", flush=True)
-    if only_looks(given):
+    if given and only_looks(given):
         return _plainly(command)
     preflight(plan, store)
     began = time.monotonic()
     status = _plainly(command) if plain else _watched(command, plan)
     if not plain:  # else Snakemake has said it
         again = ["--configfile", *map(str, configs)]
-        again += ["--config", *given.config] if given.config else []
+        again += ["--config", *laid_over] if laid_over else []
         lacks = finish(plan, store, again, time.monotonic() - began)
         print(*lacks, sep="\n", end="\n" if lacks else "")
     return status
 
 
-def checked(command: list[str], extra: list[str]) -> Namespace:
-    """All options of a Snakemake command, those of `extra` being the user's.
+def checked(configs: list[Path], profile: str, extra: list[str]) -> Namespace:
+    """What a user's own options for Snakemake say, `extra`, with those of the profile.
 
     Raises UserError for those that cannot be honoured, or that this command line has itself.
+    Without any, Snakemake's process checks those of the profile.
     """
     words = {word.split("=")[0] for word in extra}
     for taken, instead in TAKEN.items():
         if words & set(taken):
             raise UserError(f"{taken[0]}: {instead}")
-    options = given_options(command[3:])
+    options = given_options(snakemake_command(configs, 0, "all", profile, extra)[3:])
     refuse(options, STAGES, alone=True)
     return options
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -146,7 +146,7 @@ class TemplateSource(Section):
 # ---------------------------------------------------------------- corpora
 
 
-class _Corpus(Section):
+class _Splits(Section):
     """What every corpus has."""
 
     n_tokens: int = field(
@@ -155,9 +155,6 @@ class _Corpus(Section):
         unit="tokens",
         ge=100,
     )
-    context_length: int = field(
-        64, "Longest context, marks such as BOS included", unit="tokens", ge=4, le=1 << 20
-    )
     seed: int = field(
         0, "Seed of the order of documents and of everything sampled", ge=0, lt=1 << 32
     )
@@ -165,6 +162,25 @@ class _Corpus(Section):
         0.2, "Share of the tokens for codes, matching and geometry", gt=0, lt=1
     )
     eval_share: float = field(0.05, "Share of the tokens for evaluating SAEs", gt=0, lt=1)
+
+    @model_validator(mode="after")
+    def _some_training(self) -> Self:
+        if self.analysis_share + self.eval_share >= 1:
+            raise ValueError("analysis_share and eval_share leave no tokens to train on")
+        return self
+
+    @property
+    def labelled(self) -> bool:
+        """Whether tokens carry ground-truth labels."""
+        return False
+
+
+class _Corpus(_Splits):
+    """What every corpus has that is made here."""
+
+    context_length: int = field(
+        64, "Longest context, marks such as BOS included", unit="tokens", ge=4, le=1 << 20
+    )
     prepend_bos: bool | str = field(
         True,
         "Open every context with the BOS mark, if the tokenizer has one; a token such as "
@@ -175,17 +191,6 @@ class _Corpus(Section):
         "What a special token becomes that is written out in a text: text spells it out, tokens "
         "makes it the special token, which is marked and never captured",
     )
-
-    @model_validator(mode="after")
-    def _some_training(self) -> _Corpus:
-        if self.analysis_share + self.eval_share >= 1:
-            raise ValueError("analysis_share and eval_share leave no tokens to train on")
-        return self
-
-    @property
-    def labelled(self) -> bool:
-        """Whether tokens carry ground-truth labels."""
-        return False
 
 
 class GeneratedCorpus(_Corpus, GeneratedSource):
@@ -216,6 +221,17 @@ class TemplateCorpus(_Corpus, TemplateSource):
     def labelled(self) -> bool:
         """Slots are labels."""
         return True
+
+
+class ActivationsCorpus(_Splits):
+    """The tokens that came with activations made elsewhere, in contexts as they came.
+
+    At most `n_tokens` of them; fewer are no mistake.
+    """
+
+    source: Literal["activations"] = field(
+        "activations", "The tokens of a model of source `activations`"
+    )
 
 
 class _Part(Section):
@@ -256,5 +272,11 @@ class MixCorpus(_Corpus):
 
 
 CorpusSettings = (
-    GeneratedCorpus | TextCorpus | DatasetCorpus | DocstringCorpus | TemplateCorpus | MixCorpus
+    GeneratedCorpus
+    | TextCorpus
+    | DatasetCorpus
+    | DocstringCorpus
+    | TemplateCorpus
+    | MixCorpus
+    | ActivationsCorpus
 )

@@ -13,6 +13,7 @@ from interpsweep.config.sites import expand_sites
 from interpsweep.config.worlds import WorldSettings
 from interpsweep.errors import nearest
 
+MODELLESS = ("world", "activations")  # sources of activations without a model
 Dtype = Literal["float32", "float16", "bfloat16"]
 
 
@@ -196,17 +197,40 @@ class WorldModel(_Named):
     world: WorldSettings = field(description="What is planted")
 
 
-Model = Annotated[TrainedModel | PathModel | HubModel | WorldModel, Field(discriminator="source")]
+class ActivationsModel(_Named):
+    """No model but activations that were made elsewhere, in a folder of this machine.
+
+    Files of .npy or .safetensors rows, or SAELens' cached activations.
+    """
+
+    source: Literal["activations"] = field("activations", "Activations made elsewhere")
+    path: str = field(
+        description="The folder; docs/imports.md has its layouts", identity=False, min_length=1
+    )
+    marks: tuple[int | str, ...] = field(
+        (),
+        "Tokens (ids, or strings) that are marks such as BOS, whose rows are not used. The special "
+        "tokens of a `tokenizer.json` in the folder are marks anyway",
+    )
+
+
+Model = Annotated[
+    TrainedModel | PathModel | HubModel | WorldModel | ActivationsModel,
+    Field(discriminator="source"),
+]
 
 
 def model_identity(model: Model, *, weights: str = "", commit: str = "") -> dict[str, Any]:
     """What later stages know a model by: goes into ``settings["model"]`` of their specs.
 
-    `weights` is the digest of a path model's checkpoint, `commit` that of a hub model; a trained
+    `weights` is the digest of a path model's checkpoint or of a folder of activations, `commit`
+    that of a hub model; a trained
     model is known by the digest among the spec's inputs, a world by that of its corpus.
     """
     if isinstance(model, PathModel):
         return {"source": "path", "weights": weights, "dtype": model.dtype}
     if isinstance(model, HubModel):
         return {"source": "hub", "repo": model.repo, "commit": commit, "dtype": model.dtype}
+    if isinstance(model, ActivationsModel):
+        return {"source": "activations", "content": weights}
     return {"source": model.source}

@@ -21,7 +21,7 @@ from interpsweep.config.inference import EncodeSettings, EvaluateSettings
 from interpsweep.config.landscape import LandscapeSettings
 from interpsweep.config.meta import MetaSettings
 from interpsweep.config.mistakes import what_is_wrong
-from interpsweep.config.models import Model
+from interpsweep.config.models import Model, TrainedModel
 from interpsweep.config.pictures import FiguresSection, ReportSection
 from interpsweep.config.probes import ProbesSettings
 from interpsweep.config.saes import TrainSection
@@ -125,6 +125,34 @@ class Overridable(Section):
     concepts: ConceptsSettings = field(ConceptsSettings, "Geometry of labelled concepts")
 
 
+# the corpus that a model brings with it, and why
+_BRINGS = {
+    "trained": ("generated", "is trained on a generated language"),
+    "world": ("generated", "is a world"),
+    "activations": ("activations", "is a folder of activations, which has its tokens"),
+}
+
+
+def _check_corpus(model: Model, settings: CorpusSettings) -> None:
+    """Raise ValueError for a corpus that does not belong to a model."""
+    corpus, (brought, why) = settings.source, _BRINGS.get(model.source, (None, ""))
+    if brought is not None and corpus != brought:
+        raise ValueError(f"models: {model.name!r} {why}, so its corpus must be `source: {brought}`")
+    owners = [source for source, (name, _) in _BRINGS.items() if name == corpus]
+    if brought is None and owners:
+        raise ValueError(
+            f"models: {model.name!r} is pretrained, so it needs a corpus of text; `{corpus}` "
+            f"exists only for models of source {' or '.join(f'`{o}`' for o in owners)}"
+        )
+    if isinstance(model, TrainedModel) and isinstance(settings, GeneratedCorpus):
+        n_ctx = model.architecture.n_ctx
+        if settings.context_length > n_ctx:
+            raise ValueError(
+                f"corpus: context_length {settings.context_length} is more than the n_ctx {n_ctx} "
+                f"of model {model.name!r}"
+            )
+
+
 class Sweep(Overridable):
     """A sweep: models x sites x architectures x widths x sparsities x seeds, and its analysis."""
 
@@ -157,29 +185,7 @@ class Sweep(Overridable):
                         "the model"
                     )
             self._check_sites_have_saes(model)
-            made_here = model.source in ("trained", "world")
-            if not made_here and sections.corpus.source == "generated":
-                raise ValueError(
-                    f"models: {model.name!r} is pretrained, so it needs a corpus of text: a "
-                    "`generated` corpus exists only for models of source `trained` or `world`"
-                )
-            if (
-                model.source == "trained"
-                and sections.corpus.context_length > model.architecture.n_ctx
-            ):
-                raise ValueError(
-                    f"corpus: context_length {sections.corpus.context_length} is more than the "
-                    f"n_ctx {model.architecture.n_ctx} of model {model.name!r}"
-                )
-            if made_here and sections.corpus.source != "generated":
-                why = (
-                    "is a world"
-                    if model.source == "world"
-                    else "is trained on a generated language"
-                )
-                raise ValueError(
-                    f"models: {model.name!r} {why}, so its corpus must be `source: generated`"
-                )
+            _check_corpus(model, sections.corpus)
         return self
 
     def _check_sites_have_saes(self, model: Model) -> None:

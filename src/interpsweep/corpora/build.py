@@ -11,9 +11,15 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field, TypeAdapter
 
-from interpsweep.config.corpora import CorpusSettings, GeneratedCorpus, LanguageSettings
+from interpsweep.config.corpora import (
+    ActivationsCorpus,
+    CorpusSettings,
+    GeneratedCorpus,
+    LanguageSettings,
+)
 from interpsweep.context import Context
 from interpsweep.corpora.identity import parts
+from interpsweep.corpora.outside import write_stored
 from interpsweep.corpora.planted import write_world
 from interpsweep.corpora.shares import Shares
 from interpsweep.corpora.sources import docstrings, hub, templates, text
@@ -43,7 +49,10 @@ def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str
     content = given.pop("content", {})
     tokenizer = given.pop("tokenizer", None)
     planted, world = given.pop("language", None), given.pop("world", None)
+    stored, marks = given.pop("activations", None), given.pop("marks", [])
     settings = _SETTINGS.validate_python(_with_paths(given))
+    if isinstance(settings, ActivationsCorpus):
+        return write_stored(settings, ctx.external(stored), marks, out, ctx)
     if isinstance(settings, GeneratedCorpus):
         if world is not None:
             n, splits, made = write_world(settings, world, out, ctx)

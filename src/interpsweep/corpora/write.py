@@ -49,9 +49,9 @@ class TokenStore:
         """Write `values` at flat position `start`."""
         self._arrays[name][start : start + len(values)] = values
 
-    def finish(self, offsets: np.ndarray, document: np.ndarray) -> None:
-        """Write the arrays that have one entry per context."""
-        for name, values in (("offsets", offsets), ("document", document)):
+    def finish(self, offsets: np.ndarray, document: np.ndarray, **more: np.ndarray) -> None:
+        """Write the arrays that have one entry per context, and `more` that is whole."""
+        for name, values in {"offsets": offsets, "document": document, **more}.items():
             self._create(name, len(values), str(values.dtype), 0)
             self.put(name, 0, values)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from interpsweep.lock import model_of
+from interpsweep.lock import model_of, stored_about
 from interpsweep.models.identity import resolve_path
 from interpsweep.plan.build import Plan
 from interpsweep.plan.items import PlannedItem
@@ -86,6 +86,8 @@ def model_shape(model: Any, plan: Plan, store: Store) -> Shape:
         return Shape(a.d_model, a.n_layers * (4 * a.d_model**2 + 2 * a.d_model * a.d_mlp))
     if model.source == "world":
         return Shape(model.world.d)
+    if model.source == "activations":
+        return Shape(max(stored_about(model, plan.lock)["widths"].values()))
     answer = question_path(model_question(model, plan.lock), store)
     if answer.exists():
         known = json.loads(answer.read_text(encoding="utf-8"))
@@ -110,6 +112,7 @@ def model_question(model: Any, lock: dict[str, str]) -> dict[str, Any]:
         "architecture": model.architecture.identity() if model.source == "trained" else None,
         "sites": list(model.site_names),
         **({"width": model.world.d} if model.source == "world" else {}),
+        **(stored_about(model, lock) if model.source == "activations" else {}),
     }
 
 

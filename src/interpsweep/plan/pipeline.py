@@ -48,6 +48,7 @@ def _model_items(items: Items, sweep: Sweep, model: Any, lock: Lock) -> None:
             "content": content_of(sections.corpus, lock),
             "tokenizer": tokenizer_of(model, lock),
             **{name: getattr(model, name).identity() for name in _PLANTED.get(model.source, ())},
+            **_brought(model, identity),
         },
         {},
         at,
@@ -66,6 +67,13 @@ def _model_items(items: Items, sweep: Sweep, model: Any, lock: Lock) -> None:
     for site, here in own.items():
         _site_items(items, lock, here, model, identity, inputs, captured, site)
     layer_matches(items, sections, model.name)
+
+
+def _brought(model: Any, identity: dict[str, Any]) -> dict[str, Any]:
+    """What a corpus takes from a folder of activations."""
+    if model.source != "activations":
+        return {}
+    return {"activations": identity["content"], "marks": list(model.marks)}
 
 
 _PLANTED = {"trained": ("language",), "world": ("world",)}

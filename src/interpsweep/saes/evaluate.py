@@ -44,6 +44,7 @@ from interpsweep.activations.artifact import Activations
 from interpsweep.activations.reader import check_paired
 from interpsweep.config.base import own_fields
 from interpsweep.config.inference import EvaluateSettings
+from interpsweep.config.models import MODELLESS
 from interpsweep.context import Context, Item, Stopped
 from interpsweep.corpora.artifact import Corpus
 from interpsweep.errors import UserError
@@ -201,8 +202,8 @@ def _measure_loss(
     """Measure the loss recovered where it is defined; return the SAEs with finite losses."""
     place = item.spec["settings"]
     site = place.get("output_site", place["site"])
-    if item.spec["settings"]["model"]["source"] == "world":
-        ctx.log(f"{site}: a world has no model, so no loss recovered")
+    if item.spec["settings"]["model"]["source"] in MODELLESS:
+        ctx.log(f"{site}: there is no model, so no loss recovered")
         return judged
     model = load_model(item.spec["settings"]["model"], item.inputs.get("model"), ctx)
     if not (model.causal and model.replaceable(site)):

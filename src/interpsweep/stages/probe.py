@@ -45,7 +45,7 @@ def _wants(p: Place) -> Wanted:
     if "ablation" not in probes.methods:
         return settings, read
     settings["site"] = p.site
-    later = None if p.model["source"] == "world" else next_site(p.site, p.captured)
+    later = None if p.model["source"] in ("world", "activations") else next_site(p.site, p.captured)
     if later is None:
         return settings, read
     settings |= {"later_site": later, "model": p.model}
