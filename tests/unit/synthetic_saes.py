@@ -72,6 +72,21 @@ def probed(rng: np.random.Generator) -> pd.DataFrame:
     )
 
 
+def sparsely(at: dict[str, Any], widths: tuple[int, ...]) -> pd.DataFrame:
+    """Sparse probes that gain with latents and width."""
+    step = np.log2(at["d_sae"] / widths[0])
+    rows = []
+    for value, label in enumerate(DAYS):
+        for k in (1, 2, 5):
+            f1 = 0.95 - 0.3 / (k + step) - 0.01 * at["seed"]
+            row = {"concept": "weekday", "value": value, "label": label, "tokens": 90, "k": k}
+            for name, score in (("f1", f1), ("accuracy", 0.9 + f1 / 20), ("auc", (1 + f1) / 2)):
+                row |= {name: score, f"{name}_neurons": score - 0.2, f"{name}_dense": 0.98}
+                row[f"{name}_shuffled"] = 0.1 if name == "f1" else 0.5
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
 def contexts(width: int) -> pd.DataFrame:
     """Top contexts: features fire for days, months and such."""
     names = [*DAYS, " the", "$5", "New", " York", "été"]

@@ -33,7 +33,7 @@ from synthetic_geometry import (
     spectrum,
 )
 from synthetic_matches import contrasts, write_match
-from synthetic_saes import contexts, error_groups, latents, probed, sae_row, training_log
+from synthetic_saes import contexts, error_groups, latents, probed, sae_row, sparsely, training_log
 
 from interpsweep.claims import complexes, dendrograms, parallelograms
 from interpsweep.claims.claims import CONCEPT_RELATION_COLUMNS
@@ -130,7 +130,9 @@ class SyntheticSweep:
             self._evaluation(at, rng)
             self._geometry(at, rng)
             write_parquet(landscape(rng), self.item("landscape", **at) / "measures.parquet")
-            write_parquet(probed(rng), self.item("probe", **at) / "values.parquet")
+            place = self.item("probe", **at)
+            write_parquet(probed(rng), place / "values.parquet")
+            write_parquet(sparsely(at, self.widths), place / "sparse.parquet")
         for seed in self.seeds:
             self._tree(site, seed)
         self._matches(site)

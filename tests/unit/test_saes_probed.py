@@ -5,16 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import zarr
+from scipy.sparse import csr_matrix
 
+from interpsweep.claims import probing
+from interpsweep.claims.sources import Source
 from interpsweep.config.inference import EncodeSettings
 from interpsweep.config.probes import ProbesSettings
 from interpsweep.context import Context
 from interpsweep.errors import UserError
-from interpsweep.saes import encode, probed
+from interpsweep.saes import encode, probed, sparse
 from interpsweep.saes.artifact import write_dictionary
-from interpsweep.tables import read_json, read_parquet, write_json
+from interpsweep.tables import read_json, read_parquet, write_json, write_parquet
 from saes_world import D_IN, Made, make_world
 
 SETTINGS = ProbesSettings(methods=("projection",), min_tokens=10, draws=3, first_letters=True)
@@ -88,3 +92,85 @@ def test_what_cannot_be_probed_is_named(world: dict[str, Any], tmp_path: Any) ->
     (tmp_path / "b").mkdir()
     with pytest.raises(UserError, match=r"lower probes\.min_tokens"):
         probe(world, tmp_path / "b", ProbesSettings(methods=("projection",), min_tokens=10_000))
+
+
+def test_sparse_probes_find_what_a_latent_stands_for(world: dict[str, Any], tmp_path: Any) -> None:
+    settings = ProbesSettings(methods=("sparse",), min_tokens=10, sparse_latents=(1, 3, 10))
+    item = probe(world, tmp_path, settings)
+    table = read_parquet(item.out / "sparse.parquet")
+    assert list(table["label"].unique()) == ["small", "medium", "large"]
+    assert table.groupby("value")["k"].agg(list).tolist() == [[1, 3, 10]] * 3
+    assert read_parquet(item.out / "values.parquet").empty  # absorption was not asked for
+    by_k = table.groupby("k")[["f1", "auc", "f1_shuffled", "auc_shuffled", "f1_neurons"]].mean()
+    # a size is ten tokens with a latent each: ten latents find it, one finds one of ten
+    # a size is ten tokens with a latent each: ten latents find it, one finds one of ten, and what
+    # is linear in the activations, one dimension or all, cannot tell ten tokens from the others
+    dense = table.groupby("k")[["f1_dense", "auc_dense"]].mean().loc[10]
+    assert by_k.loc[10, "f1"] > dense["f1_dense"] > by_k.loc[10, "f1_shuffled"]
+    assert by_k.loc[10, "auc"] > dense["auc_dense"] > 0.8
+    assert by_k.loc[1, "auc"] < by_k.loc[3, "auc"] < by_k.loc[10, "auc"]
+    assert by_k.loc[10, "f1_neurons"] < by_k.loc[10, "f1"]
+    assert by_k["auc_shuffled"].between(0.3, 0.7).all()
+    for row in table.itertuples():
+        latents = [int(name) for name in row.latents.split(",")]
+        assert len(latents) == row.k
+        if row.k == 3:
+            assert {latent // 10 for latent in latents} == {row.value}
+    assert item.metrics["f1_of_10"] == pytest.approx(by_k.loc[10, "f1"])
+    (tmp_path / "again").mkdir()
+    again = probe(world, tmp_path / "again", settings)
+    assert read_parquet(again.out / "sparse.parquet").equals(table)
+
+
+def test_numbers_of_latents_rise() -> None:
+    for ks in ((), (0, 1), (2, 2), (5, 1)):
+        with pytest.raises(ValueError, match=r"sparse_latents"):
+            ProbesSettings(sparse_latents=ks)
+
+
+def test_a_sparse_probe_is_that_of_a_full_search() -> None:
+    """Against the definition, written out: the largest differences, fitted by scikit-learn."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.metrics import f1_score, roc_auc_score
+
+    rng = np.random.default_rng(0)
+    units = np.maximum(rng.standard_normal((600, 20)), 0)
+    true = units[:, 3] + 0.5 * units[:, 7] + 0.3 * rng.standard_normal(600) > 1
+    test = np.arange(600) % 5 == 0
+    one, two = sparse.probes(csr_matrix(units), true, test, (1, 2))
+    gap = np.abs(units[~test & true].mean(0) - units[~test & ~true].mean(0))
+    assert set(two.units) == set(np.argsort(gap)[-2:]) == {3, 7} and one.units.tolist() == [3]
+    columns = units[:, two.units] / units[~test][:, two.units].std(0)
+    fitted = LogisticRegression(class_weight="balanced").fit(columns[~test], true[~test])
+    said = fitted.decision_function(columns[test])
+    assert two.f1 == pytest.approx(f1_score(true[test], said > 0))
+    assert two.auc == pytest.approx(roc_auc_score(true[test], said))
+    assert two.accuracy == pytest.approx(np.mean((said > 0) == true[test]))
+    assert sparse.probes(units, true, test, (1, 2))[1][1:] == two[1:]  # dense or not
+
+
+def test_seeds_are_gathered_by_value_and_number_of_latents(tmp_path: Any) -> None:
+    sources = []
+    for seed, f1 in enumerate((0.5, 0.7)):
+        rows = [
+            {"concept": "day", "value": 0, "label": "Monday", "k": k}
+            | dict.fromkeys(sparse.MEASURES, f1 * k / 2)
+            | {f"{m}_{other}": 0.1 for m in sparse.MEASURES for other in sparse.BESIDE}
+            for k in (1, 2)
+        ]
+        (tmp_path / str(seed)).mkdir()
+        write_parquet(pd.DataFrame(rows), tmp_path / str(seed) / "sparse.parquet")
+        at = {"model": "m", "site": "s", "layer": 0, "architecture": "topk", "sparsity": 4.0,
+              "d_sae": 32, "seed": seed}  # fmt: skip
+        sources.append(Source(str(seed), tmp_path / str(seed), at))
+    table = probing.over_seeds(sources)
+    assert table["k"].tolist() == [1, 2] and table["seeds"].tolist() == [2, 2]
+    assert table["f1_mean"].tolist() == pytest.approx([0.3, 0.6])
+    assert table["f1_sd"].tolist() == pytest.approx([0.1 / np.sqrt(2), 0.2 / np.sqrt(2)])
+    half = 12.7062 * table["f1_sd"] / np.sqrt(2)  # Student's t of one degree
+    assert table["f1_high"].tolist() == pytest.approx((0.3 + half[0], 1), rel=1e-4)
+    assert (table["f1_low"] == 0).all()
+    assert table["auc_shuffled"].tolist() == pytest.approx([0.1, 0.1])
+    alone = probing.over_seeds(sources[:1])
+    assert alone["f1_low"].isna().all() and alone["seeds"].tolist() == [1, 1]
+    assert list(probing.over_seeds([]).columns) == list(probing.COLUMNS)

@@ -16,6 +16,7 @@ from interpsweep.claims import (
     meta_parents,
     nested,
     planted,
+    probing,
     recovery,
     relations,
     rows,
@@ -137,6 +138,7 @@ def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str
         ("meta_parents", meta_parents.compare(found["trees"], found["metas"], found["saes"])),
         ("contrasts", match_tables.contrasts(matching)),
         ("saes", sweep_tables.saes(found["evaluations"], found["geometries"])),
+        ("sparse_probes", probing.over_seeds(found["probes"])),
         *in_space.items(),
         ("complexes", of_layers),
     ):

@@ -68,7 +68,7 @@ _ENTRIES = (
     _figure("levels", "Nested levels against widths", "sweep", ("claims",), "Trees", "levels"),
     _figure("branches", "Families in space", "sweep", ("claims",), "Trees"),
     _figure("absorption", "Absorption and its control", "site", ("match", "tree"), "Trees"),
-    _figure("probes", "Absorption as probes see it", "site", ("probe",), "Trees"),
+    _figure("probes", "Labelled concepts as probes see them", "site", ("probe",), "Trees"),
     _figure("forest", "The largest lineages", "family", ("tree", "encode"), "Trees"),
     _figure(
         "census",

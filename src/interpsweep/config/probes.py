@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import field_validator
+
 from interpsweep.config.base import Section, field
 
 
 class ProbesSettings(Section):
-    """Absorption by probes, as in SAEBench and sae-spelling; an option beside the trees' own."""
+    """Probes of labelled concepts, an option: k-sparse probing, and absorption as probes see it."""
 
-    methods: tuple[Literal["projection", "ablation"], ...] = field(
+    methods: tuple[Literal["sparse", "projection", "ablation"], ...] = field(
         (),
-        "Which measures are taken: 'projection', that of SAEBench, on activations alone; "
-        "'ablation', that of sae-spelling, by integrated gradients of a probe at the next site "
-        "that the sweep has further on in the model. Empty: none.",
+        "Which measures are taken: 'sparse', k-sparse probing, how well a few latents say where a "
+        "value is; 'projection', the absorption of SAEBench, on activations alone; 'ablation', "
+        "that of sae-spelling, by integrated gradients of a probe at the next site that the sweep "
+        "has further on in the model. Empty: none.",
+    )
+    sparse_latents: tuple[int, ...] = field(
+        (1, 2, 5), "How many latents a probe of 'sparse' reads, one probe for each.", min_length=1
     )
     concepts: tuple[str, ...] = field(
         (), "Labelled concepts of the corpus that are probed; empty takes all."
@@ -68,3 +74,10 @@ class ProbesSettings(Section):
     )
     draws: int = field(19, "Random directions behind the null of one concept.", unit="draws", ge=1)
     seed: int = field(0, "Seed of the samples and of the random directions.", ge=0)
+
+    @field_validator("sparse_latents")
+    @classmethod
+    def _ascending(cls, ks: tuple[int, ...]) -> tuple[int, ...]:
+        if list(ks) != sorted(set(ks)) or ks[0] < 1:
+            raise ValueError("must be numbers of latents, 1 or more, each larger than the last")
+        return ks

@@ -1,10 +1,11 @@
-"""Stage ``probe``: absorption of labelled concepts, measured with probes (an option).
+"""Stage ``probe``: labelled concepts, measured with probes (an option): absorption, sparse probes.
 
 Every value of a concept gets a logistic probe on the activations of the analysis split, learned on
 four fifths of the contexts, and every SAE is asked which of its latents stand for the value and
-what others carry of it where those are silent: by their projection on the probe (`absorption`), or
-by what their ablation costs a later probe (`ablation`). SAEs of one site share the probes. Two
-tables; what belongs to a method that was not asked for is NaN there, or 0 where it counts:
+what others carry of it where those are silent, by projection on the probe (`projection`) or by
+what their ablation costs a later probe (`ablation`); or how well a few latents say where it is
+(`sparse`, see `saes.sparse`). SAEs of one site share the probes. Three tables; what belongs to a
+method that was not asked for is NaN there, 0 where it counts, or no row:
 
 ``values.parquet``
     One row per value: ``concept``, ``value``, ``label``, ``tokens`` (labelled), ``probe_f1`` (held
@@ -22,12 +23,18 @@ tables; what belongs to a method that was not asked for is NaN there, or 0 where
     One row per method, value and latent that absorbs it fully: ``method``, ``concept``, ``value``,
     ``feature``, ``tokens`` (among those attributed), ``cosine`` (with the probe), ``common`` (the
     token there most often).
+``sparse.parquet``
+    One row per value and number of latents ``k``: ``concept``, ``value``, ``label``, ``tokens``,
+    ``latents`` (which, with commas), ``f1``, ``accuracy``, ``auc`` on held-out contexts, and each
+    of the same probe on k dimensions of the activations (``_neurons``), on latents with shuffled
+    labels (``_shuffled``) and of the probe on all dimensions (``_dense``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -38,7 +45,7 @@ from interpsweep.config.base import own_fields
 from interpsweep.config.probes import ProbesSettings
 from interpsweep.context import Context, Item, Stopped
 from interpsweep.corpora.artifact import Corpus
-from interpsweep.saes import ablation, absorption
+from interpsweep.saes import ablation, absorption, sparse
 from interpsweep.saes.artifact import Dictionary
 from interpsweep.saes.asked import Asked, Judges, ask
 from interpsweep.saes.codes import Codes
@@ -80,6 +87,12 @@ class Site:
     asked: list[Asked]
     judge: str
     beyond: Any  # saes.downstream.Downstream, None where the judge is at the site itself
+    settings: ProbesSettings
+
+    @cached_property
+    def baselines(self) -> list[sparse.Baselines]:
+        """What sparse probes of each concept are shown beside."""
+        return [sparse.baselines(one, self.settings) for one in self.asked]
 
 
 def run(items: list[Item], ctx: Context) -> None:
@@ -101,7 +114,7 @@ def _site(item: Item, codes: Codes, s: ProbesSettings, ctx: Context) -> Site:
     """Learn the probes, and load the model if a later site judges."""
     place, inputs = item.spec["settings"], dict(item.inputs)
     if "later" not in inputs:
-        return Site(ask(inputs, codes.rows, s), place.get("site", ""), None)
+        return Site(ask(inputs, codes.rows, s), place.get("site", ""), None, s)
     from interpsweep.models.load import load_model  # torch: for this method only
     from interpsweep.saes.downstream import Downstream
 
@@ -110,17 +123,19 @@ def _site(item: Item, codes: Codes, s: ProbesSettings, ctx: Context) -> Site:
     if not model.replaceable(site):
         ctx.log(f"{site}: the skip connection goes around it, so ablation is judged there")
         del inputs["later"]
-        return Site(ask(inputs, codes.rows, s), site, None)
+        return Site(ask(inputs, codes.rows, s), site, None, s)
     corpus = Corpus.open(inputs["corpus"])
     beyond = Downstream(model, site, later, corpus, s.batch_tokens, ctx)
-    return Site(ask(inputs, codes.rows, s), later, beyond)
+    return Site(ask(inputs, codes.rows, s), later, beyond, s)
 
 
 def _write(item: Item, site: Site, codes: Codes, s: ProbesSettings, ctx: Context) -> dict[str, Any]:
     sae = Dictionary.open(item.inputs["sae"])
     values: list[dict[str, Any]] = []
     absorbers: list[dict[str, Any]] = []
-    total = sum(len(one.values) + s.draws for one in site.asked)
+    few: list[dict[str, Any]] = []
+    absorbs = not {"projection", "ablation"}.isdisjoint(s.methods)
+    total = sum((len(one.values) + s.draws) * absorbs + 1 for one in site.asked)
     with ctx.bar(total, "probing", unit="concepts") as bar:
 
         def done() -> None:
@@ -128,8 +143,14 @@ def _write(item: Item, site: Site, codes: Codes, s: ProbesSettings, ctx: Context
             if ctx.stopping:
                 raise Stopped("probe: stopped; run the same command to start this item again")
 
-        for one in site.asked:
-            measured = Measured(one, site, sae, read_codes(codes, one.rows), s, done)
+        for i, one in enumerate(site.asked):
+            held = read_codes(codes, one.rows)
+            if "sparse" in s.methods:
+                few += sparse.rows(one, site.baselines[i], held, s)
+            done()
+            if not absorbs:
+                continue
+            measured = Measured(one, site, sae, held, s, done)
             for v in range(len(one.values)):
                 row, found = measured.value(v)
                 values.append(row)
@@ -138,11 +159,14 @@ def _write(item: Item, site: Site, codes: Codes, s: ProbesSettings, ctx: Context
     table = typed(values, VALUE_COLUMNS)
     write_parquet(table, item.out / "values.parquet")
     write_parquet(typed(absorbers, ABSORBER_COLUMNS), item.out / "absorbers.parquet")
+    of_few = typed(few, sparse.COLUMNS)
+    write_parquet(of_few, item.out / "sparse.parquet")
     counted = table[table["counts"]]
     summary: dict[str, Any] = {"values": len(table), "counted": len(counted)}
     for name in (*(f"{name}{end}" for name in MEASURES for end in ("", "_null")), "main"):
         known = counted[name].dropna()
         summary[name] = float(known.mean()) if len(known) else None
+    summary |= {f"f1_of_{k}": float(f1) for k, f1 in of_few.groupby("k")["f1"].mean().items()}
     write_json(summary, item.out / "summary.json")
     return summary
 

@@ -25,7 +25,7 @@ def _work(s: Sizes) -> Work:
 
 STAGE = Stage(
     name="claims",
-    version=27,
+    version=28,
     makes="q-values, replication, recovery: all that depends on the whole sweep",
     noun="claims",
     module="interpsweep.claims.claims",
@@ -34,14 +34,15 @@ STAGE = Stage(
     target="claims",
     reads=(
         *("corpus", "train", "import", "evaluate", "encode", "match", "tree"),
-        *("geometry", "landscape", "meta", "concepts"),
+        *("geometry", "landscape", "probe", "meta", "concepts"),
     ),
     files=(
         *("claims.parquet", "recovery.parquet", "values.parquet", "saes.parquet"),
         *("matching.parquet", "contrasts.parquet", "families.parquet", "branches.parquet"),
         *("dendrograms.parquet", "parallelograms.parquet", "levels.parquet", "complexes.parquet"),
         *("edge_scores.parquet", "edge_confusion.parquet", "meta_parents.parquet"),
-        *("relations.parquet", "concept_relations.parquet", "summary.json"),
+        *("relations.parquet", "concept_relations.parquet", "sparse_probes.parquet"),
+        "summary.json",
     ),
     together=(),
     gathers=True,

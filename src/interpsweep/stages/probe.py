@@ -1,4 +1,4 @@
-"""Stage ``probe``: absorption of labelled concepts by probes (an option)."""
+"""Stage ``probe``: labelled concepts by probes (an option): k-sparse probing, absorption."""
 
 from interpsweep.config.sites import next_site
 from interpsweep.stages.record import PROCESS, Place, Sizes, Stage, Wanted, Work, held_inputs
@@ -10,7 +10,10 @@ PROBED = 30  # values that are probed, about
 def _work(s: Sizes) -> Work:
     """A sparse probe for each value, and of the null."""
     settings = s.settings
-    seconds = 4e-5 * min(settings["tokens"], s.rows) * (PROBED + 4 * settings["draws"])
+    fits = PROBED + 4 * settings["draws"]
+    if "sparse" in settings["methods"]:  # its baselines are shared
+        fits += 2 * PROBED * len(settings["sparse_latents"])
+    seconds = 4e-5 * min(settings["tokens"], s.rows) * fits
     if "ablation" not in settings["methods"]:
         return Work(seconds=seconds)
     flop = 0.0
@@ -54,15 +57,15 @@ def _wants(p: Place) -> Wanted:
 
 STAGE = Stage(
     name="probe",
-    version=3,
-    makes="absorption of labelled concepts by probes (an option)",
-    noun="absorptions by probes",
+    version=4,
+    makes="k-sparse probing and absorption of labelled concepts (an option)",
+    noun="probed concepts",
     module="interpsweep.saes.probed",
     settings="interpsweep.config.probes:ProbesSettings",
     kind="probes",
     target="probes",
     reads=("model", "corpus", "capture", "train", "import", "encode"),
-    files=("values.parquet", "absorbers.parquet", "summary.json"),
+    files=("values.parquet", "absorbers.parquet", "sparse.parquet", "summary.json"),
     of_each="sae",
     wants=_wants,
     bank=True,
