@@ -148,6 +148,7 @@ def write_sae(folder: str, d_sae: int, value: float = 1.0) -> None:
 # What each figure is drawn from.
 READS = {
     "concepts": {"concepts"},
+    "massive": {"mask"},
     **{
         name: {"claims"}
         for name in (
@@ -238,10 +239,15 @@ def of_saes(where: Where, trees: Where | None = None, made: str = "train") -> Re
     }
 
 
+def of_masks(where: Where = everything) -> Redone:
+    """Some sites, from the choice of the rows that are used on."""
+    figures = drawn("mask", *SAE_STAGES, "concepts", where=where)
+    return {**dict.fromkeys(("mask", "concepts"), where), **of_saes(where), **figures}
+
+
 def of_sites(where: Where = everything) -> Redone:
     """Some sites, from their activations on."""
-    figures = drawn(*SAE_STAGES, "concepts", where=where)
-    return {**dict.fromkeys(("capture", "concepts"), where), **of_saes(where), **figures}
+    return {"capture": where, **of_masks(where)}
 
 
 def below(*stages: str) -> Redone:

@@ -52,7 +52,7 @@ class State:
     learning_rate: float = 1e-3
     directions: tuple[str, ...] = ("width", "seed")
     skip_levels: int = 1
-    # numbers of analysis stages: evaluate, encode, match, tree, geometry, landscape,
+    # numbers of stages: mask, evaluate, encode, match, tree, geometry, landscape,
     # meta, concepts, claims, style
     numbers: dict[str, int] = field(default_factory=lambda: dict.fromkeys(NUMBERS, 0))
     title: str = ""
@@ -63,6 +63,7 @@ class State:
 
 # stage -> (section, key, values to choose from)
 NUMBERS: dict[str, tuple[str, str, tuple[Any, ...]]] = {
+    "mask": ("mask", "norm", (10, None)),
     "evaluate": ("evaluate", "contexts", (4, 8)),
     "encode": ("encode", "top_contexts", (3, 5)),
     "match": ("match", "top_k", (3, 5)),
@@ -149,14 +150,15 @@ class _Sweep:
         for site in s.sites:
             at = {"model": name, "site": site}
             acts = self._add("capture", at, s.dtype, site, model, corpus)
-            self._add("concepts", at, acts, corpus)
-            saes += self._site(at, acts)
+            used = self._add("mask", at, acts, corpus)
+            self._add("concepts", at, used)
+            saes += self._site(at, used)
         if "layer" in s.directions:
             keys = ("architecture", "sparsity", "d_sae", "seed")
             blocks = [sae for sae in saes if sae[0]["site"].startswith("blocks.")]
             self._pairs("layer", blocks, keys, "site", {"model": name})
 
-    def _site(self, at: At, acts: int) -> list[tuple[At, int, int]]:
+    def _site(self, at: At, used: int) -> list[tuple[At, int, int]]:
         """(coordinates, SAE, codes) of every SAE of a site."""
         s, saes = self._state, []
         tokens = 20000 if at["site"] in s.longer else 10000
@@ -166,7 +168,7 @@ class _Sweep:
                     for seed in s.seeds:
                         own = dict(zip(_SAE[2:], (kind, sparsity, width, seed), strict=True))
                         here = {**at, **own}
-                        sae = self._add("train", here, *own.values(), tokens, s.learning_rate, acts)
+                        sae = self._add("train", here, *own.values(), tokens, s.learning_rate, used)
                         self._add("evaluate", here, sae)
                         codes = self._add("encode", here, sae)
                         self._add("geometry", here, sae, codes)

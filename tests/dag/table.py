@@ -28,6 +28,7 @@ from edits import (
     lose,
     lose_snakemake,
     move,
+    of_masks,
     of_saes,
     of_sites,
     put,
@@ -97,9 +98,9 @@ NARROWER = (
     Row(_NARROW, "a width less", put("train.widths", [32]), dropped("seed")),
     Row(_NARROW, "a seed less", put("train.seeds", [0]), dropped("seed")),
     Row(_NARROW, "a sparsity less", put("train.sparsities", [4]), dropped("seed"), before=put("train.sparsities", [4, 8])),
-    Row(_NARROW, "a layer less", put("models.0.sites", [SITES[0]]), {**TOP, **drawn(*SAE_STAGES, "concepts", where=across("site"))}),
+    Row(_NARROW, "a layer less", put("models.0.sites", [SITES[0]]), {**TOP, **drawn("mask", *SAE_STAGES, "concepts", where=across("site"))}),
     Row(_NARROW, "a model less", lambda data, plan: data["models"].pop(),
-        {**TOP, **drawn(*SAE_STAGES, "concepts", where=across("model"))}, before=second_model),
+        {**TOP, **drawn("mask", *SAE_STAGES, "concepts", where=across("model"))}, before=second_model),
     Row(_NARROW, "no matching between seeds", put("match", {"directions": ["width"]}), {**TOP, **drawn("claims", "match")}),
 )  # fmt: skip
 
@@ -115,6 +116,7 @@ SETTINGS = (
     Row(_SETTINGS, "`corpus.context_length`", put("corpus.context_length", 32), WORLD),
     Row(_SETTINGS, "`capture.dtype`", put("capture", {"dtype": "float32"}), FROM_SITES),
     Row(_SETTINGS, "`capture.batch_tokens`, which changes the last bits of activations", put("capture", {"batch_tokens": 512}), FROM_SITES),
+    Row(_SETTINGS, "`mask.norm`: which rows are used", put("mask", {"norm": None}), of_masks()),
     Row(_SETTINGS, "`train.tokens`: a longer training", put("train.tokens", 20000), FROM_SAES),
     Row(_SETTINGS, "`train.learning_rate`", put("train.learning_rate", 1e-3), FROM_SAES),
     Row(_SETTINGS, "`train.stream_seed`", put("train.stream_seed", 7), FROM_SAES),

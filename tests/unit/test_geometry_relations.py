@@ -192,7 +192,7 @@ class Embedded:
         inputs = {"model": folder / "model", "corpus": self.corpus}
         capture.run([Item(settings, inputs, folder / "rows")], Context())
         spec = {"settings": {"min_tokens": 5, "draws": 999}}
-        inputs = {"activations": folder / "rows", "corpus": self.corpus}
+        inputs = {"activations": folder / "rows", "masks": [], "corpus": self.corpus}
         self.summary = concepts.run(spec, inputs, self.out, Context())
 
     def table(self, name: str) -> pd.DataFrame:

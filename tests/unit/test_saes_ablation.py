@@ -221,7 +221,8 @@ def probe(small: dict[str, Any], root: Path, absorbs: bool, later: bool = True) 
     writer.append(part)
     writer.close()
     inputs = {
-        r: small[r] for r in ("corpus", "activations", *(("later", "model") if later else ()))
+        r: small[r]
+        for r in ("corpus", "activations", "masks", *(("later", "model") if later else ()))
     }
     place = {
         "site": HERE,

@@ -55,6 +55,7 @@ _ENTRIES = (
     _figure(
         "recovery", "Planted structure against what was found", "sweep", ("claims",), "Calibration"
     ),
+    _figure("massive", "Norms of activations", "sweep", ("mask",), "Activations"),
     _figure("pareto", "Reconstruction against sparsity", "sweep", ("claims",), "Dictionaries"),
     _figure("widths", "What widening brings", "sweep", ("claims",), "Dictionaries"),
     _figure("latents", "Densities and nearest directions", "site", ("evaluate",), "Dictionaries"),

@@ -19,6 +19,7 @@ from interpsweep.config.base import Section, field, merge_values
 from interpsweep.config.corpora import CorpusSettings, GeneratedCorpus
 from interpsweep.config.inference import EncodeSettings, EvaluateSettings
 from interpsweep.config.landscape import LandscapeSettings
+from interpsweep.config.mask import MaskSettings
 from interpsweep.config.meta import MetaSettings
 from interpsweep.config.mistakes import what_is_wrong
 from interpsweep.config.models import Model
@@ -113,6 +114,7 @@ class Overridable(Section):
         GeneratedCorpus, "Where the tokens come from"
     )
     capture: CaptureSettings = field(CaptureSettings, "Activation extraction")
+    mask: MaskSettings = field(MaskSettings, "Which of the captured rows are used")
     train: TrainSection = field(TrainSection, "The SAEs to train at every site")
     evaluate: EvaluateSettings = field(EvaluateSettings, "Quality of every SAE")
     encode: EncodeSettings = field(EncodeSettings, "Sparse codes on the analysis tokens")

@@ -61,7 +61,8 @@ class Named:
 def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str, Any]:
     """Test every labelled concept of the corpus at one site; see docs/tables.md for the tables."""
     settings = own_fields(ConceptsSettings, spec["settings"])
-    activations, corpus = Activations.open(inputs["activations"]), Corpus.open(inputs["corpus"])
+    activations = Activations.open(inputs["activations"], inputs["masks"])
+    corpus = Corpus.open(inputs["corpus"])
     first, last = activations.splits[SPLIT]
     tokens = Tokens(corpus, activations, first, last)
     found = probes.moments(activations, tokens, first, ctx)

@@ -50,7 +50,8 @@ NO_SPECTRUM = ("participation_ratio", "slope", "mean_dimensionality", "sum_dimen
 def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str, Any]:
     """Cluster, test, map and picture one SAE; see docs/tables.md for what is written."""
     settings = own_fields(GeometrySettings, spec["settings"])
-    codes, activations = Codes.open(inputs["codes"]), Activations.open(inputs["activations"])
+    codes = Codes.open(inputs["codes"])
+    activations = Activations.open(inputs["activations"], inputs["masks"])
     tokens = Tokens(
         Corpus.open(inputs["corpus"]), activations, int(codes.rows[0]), int(codes.rows[1])
     )

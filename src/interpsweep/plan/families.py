@@ -16,6 +16,7 @@ from interpsweep.config.sites import site_kind
 from interpsweep.config.sweep import Overridable
 from interpsweep.plan.items import FAMILY, Coordinates, Items, PlannedItem
 from interpsweep.plan.saes import SAES
+from interpsweep.stages.record import space_of
 
 
 def width_and_seed_matches(items: Items, sections: Overridable, at: Coordinates) -> None:
@@ -102,9 +103,11 @@ def _match(
         "b": b.digest,
         "codes_a": codes[a.digest],
         "codes_b": codes[b.digest],
-        "activations": space_of(a),
+        **space_of(a.spec["inputs"]),
         "corpus": a.spec["inputs"]["corpus"],
     }
+    if direction == "layer":
+        inputs["masks_b"] = space_of(b.spec["inputs"])["masks"]
     # which widths lie between two changes nothing about them
     kind = "width" if direction == "skip" else direction
     settings = {**sections.match.identity(), "direction": kind, **further}
@@ -174,7 +177,6 @@ def _tree(
             "codes": [codes[item.digest] for item in ladder],
             "matches": steps,
             "skips": list(skips.values()),
-            "activations": space_of(ladder[0]),
         },
         at,
     )
@@ -184,9 +186,3 @@ def is_family(item: PlannedItem) -> bool:
     """Whether an item is no tree of another kind than that of a family, and no match for one."""
     direction = item.at.get("direction")
     return direction is None if item.stage == "tree" else direction != "levels"
-
-
-def space_of(sae: PlannedItem) -> str:
-    """The activations that decoder rows live among: those that a transcoder predicts."""
-    inputs = sae.spec["inputs"]
-    return inputs.get("targets", inputs["activations"])

@@ -63,8 +63,18 @@ def _model_items(items: Items, sweep: Sweep, model: Any, lock: Lock) -> None:
         )
         for site, sections in own.items()
     }
+    masked = {
+        site: items.add(
+            "mask",
+            sections.mask.identity(),
+            {"activations": captured[site], "corpus": corpus},
+            _at(model, site),
+        )
+        for site, sections in own.items()
+    }
     for site, here in own.items():
-        _site_items(items, lock, here, model, identity, inputs, captured, site)
+        place = Place(here, site, identity, _labelled(here, model), captured, masked, inputs)
+        _site_items(items, lock, model, place)
     layer_matches(items, sections, model.name)
 
 
@@ -72,25 +82,24 @@ _PLANTED = {"trained": ("language",), "world": ("world",)}
 _TRAINED = ("source", "architecture", "training", "language", "seed")
 
 
-def _site_items(
-    items: Items,
-    lock: Lock,
-    sections: Overridable,
-    model: Any,
-    identity: dict[str, Any],
-    inputs: dict[str, Any],
-    captured: dict[str, str],
-    site: str,
-) -> None:
+def _labelled(sections: Overridable, model: Any) -> bool:
+    return bool(sections.corpus.labelled and (model.source != "world" or model.world.labelled))
+
+
+def _site_items(items: Items, lock: Lock, model: Any, place: Place) -> None:
+    """What is planned at a site; `place.read` has what all sites of the model read."""
+    site, sections = place.site, place.sections
     at = _at(model, site)
-    labelled = sections.corpus.labelled and (model.source != "world" or model.world.labelled)
-    read = {**inputs, "activations": captured[site]}
-    place = Place(sections, site, identity, labelled, captured, read)
+    captured, masked = place.captured, place.masked
+    read = {**place.read, "activations": captured[site], "masks": [masked[site]]}
+    place = replace(place, read=dict(read))
     _of_each(items, "site", place, at)
     for stage, settings in saes_of(sections, model, site, lock):
         here, output = {**at, **place_of(settings)}, output_of(settings)
-        predicts = {} if output is None else {"targets": captured[output]}
-        first = {**place.inputs("activations", "corpus"), **predicts}
+        predicts: dict[str, Any] = {}
+        if output is not None:
+            predicts = {"targets": captured[output], "masks": [masked[site], masked[output]]}
+        first = {**place.inputs("activations", "masks", "corpus"), **predicts}
         sae = items.add(stage, settings.identity(), first, here)
         around = {**read, **predicts, "sae": sae}
         _of_each(items, "sae", replace(place, read=around, output=output), here)

@@ -13,7 +13,7 @@ def _each(s: Sizes) -> float:
 
 
 def _wants(p: Place) -> Wanted:
-    return p.sections.encode.identity(), p.inputs("corpus", "activations", "sae")
+    return p.sections.encode.identity(), p.inputs("corpus", "activations", "masks", "sae")
 
 
 STAGE = Stage(
@@ -25,7 +25,7 @@ STAGE = Stage(
     settings="interpsweep.config.inference:EncodeSettings",
     kind="codes",
     target="codes",
-    reads=("corpus", "capture", "train", "import"),
+    reads=("corpus", "capture", "mask", "train", "import"),
     files=("features.parquet", "contexts.parquet"),
     of_each="sae",
     wants=_wants,

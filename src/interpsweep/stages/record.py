@@ -43,22 +43,34 @@ class Place:
     model: dict[str, Any]  # its identity
     labelled: bool  # whether its corpus has labels
     captured: Mapping[str, str]  # activations of every site of the model
-    # digests by role: `model` if it is trained here, `corpus`, `activations`; of an SAE also `sae`,
-    # `targets` if it predicts another site, and what is planned of it already, by kind
-    read: dict[str, str]
+    masked: Mapping[str, str]  # the masks of those
+    # digests by role: `model` if it is trained here, `corpus`, `activations`, `masks` (the site's
+    # own first); of an SAE also `sae`, `targets` if it predicts another site, and what is planned
+    # of it already, by kind
+    read: dict[str, Any]
     output: str | None = None  # the site that it predicts
 
-    def inputs(self, *roles: str) -> dict[str, str]:
+    def inputs(self, *roles: str) -> dict[str, Any]:
         """Those of some roles that there are."""
         return {role: self.read[role] for role in roles if role in self.read}
 
     @property
-    def space(self) -> str:
-        """The activations that decoder rows live among: those that a transcoder predicts."""
-        return self.read.get("targets", self.read["activations"])
+    def space(self) -> dict[str, Any]:
+        """The activations that decoder rows live among, and their masks; see `space_of`."""
+        return space_of(self.read)
 
 
-Wanted = tuple[dict[str, Any], dict[str, str]] | None  # settings and inputs of an item, if any
+def space_of(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """The activations that an SAE's decoder rows live among: those that a transcoder predicts.
+
+    `inputs` are the SAE's. Its rows are those that the masks of both sites leave.
+    """
+    if "targets" not in inputs:
+        return {"activations": inputs["activations"], "masks": inputs["masks"]}
+    return {"activations": inputs["targets"], "masks": inputs["masks"][::-1]}
+
+
+Wanted = tuple[dict[str, Any], dict[str, Any]] | None  # settings and inputs of an item, if any
 
 
 @dataclass(frozen=True)
