@@ -64,7 +64,7 @@ WORLDS: dict[str, dict[str, Any]] = {
     },
     "forest-small": {"config": "forest-small.yaml", "widths": [32, 128, 512], "k": 5},
 }  # fmt: skip
-STAGES = {"corpus", "capture", "train", "encode", "match", "tree"}
+STAGES = {"corpus", "capture", "mask", "train", "encode", "match", "tree"}
 
 
 def grid(seeds: list[int]) -> pd.DataFrame:

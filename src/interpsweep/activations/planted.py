@@ -56,6 +56,9 @@ def activations_of(corpus: Path, layer: int, edges: tuple[int, int]) -> np.ndarr
         rng = np.random.default_rng([settings.seed, 4, layer, start // BLOCK])
         noise = rng.standard_normal((BLOCK, settings.d), dtype=np.float32)
         rows += np.float32(settings.noise) * noise[: stop - start]
+    if settings.outliers:
+        drawn = np.random.default_rng([settings.seed, 5, start // BLOCK]).random(BLOCK)
+        rows[drawn[: stop - start] < settings.outliers.share, 0] += settings.outliers.norm
     return rows
 
 

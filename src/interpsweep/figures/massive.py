@@ -59,8 +59,8 @@ def draw(table: pd.DataFrame, style: FigureStyle) -> Figure:
 def _curves(axis: Axes, of: pd.DataFrame, looks: dict[str, str]) -> None:
     for column in _SHARES:
         seen = of[of[column] > 0]
-        look = {"color": looks[column], "ls": _line(column)}
-        axis.step(seen["norm"], seen[column], where="post", lw=1.4, **look)
+        (line,) = axis.plot(seen["norm"], seen[column], color=looks[column], lw=1.4)
+        line.set(drawstyle="steps-post", linestyle=_line(column))
     axis.axvline(10, color="#777777", lw=0.8, ls=":")
     axis.set_ylim(max(_LEAST, 0.5 * float(of.loc[of["rows"] > 0, "rows"].min())), 1.6)
     axis.set_xlim(float(of["norm"].min()) / 1.1, max(12.0, float(of["norm"].max()) * 1.2))
