@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 import yaml
-from markers import slow
 from sweeps import ROOT, Made, edge_scores
 
 from interpsweep.tables import read_json
+from markers import slow
 
 STAGES = {"corpus", "capture", "mask", "train", "evaluate", "encode", "match", "tree"}
 LADDER = ROOT / "config/sweeps/worlds/ladder.yaml"
