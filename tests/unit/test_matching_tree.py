@@ -11,7 +11,7 @@ from plain import Plain
 
 from interpsweep.config.analysis import MatchSettings, TreeSettings
 from interpsweep.matching import traces
-from interpsweep.matching.cosine import unit_rows
+from interpsweep.numerics.cosine import unit_rows
 from interpsweep.matching.edges import Level
 from interpsweep.matching.match import match
 from interpsweep.matching.sides import Side

@@ -9,9 +9,12 @@ from __future__ import annotations
 from types import ModuleType
 
 from interpsweep.stages import (
+    agreement,
     bundle,
     capture,
+    children,
     claims,
+    complex,
     concepts,
     corpus,
     encode,
@@ -24,6 +27,7 @@ from interpsweep.stages import (
     meta,
     model,
     probe,
+    recovery,
     report,
     train,
     tree,
@@ -45,6 +49,10 @@ _IN_ORDER: tuple[ModuleType, ...] = (
     probe,
     meta,
     concepts,
+    recovery,
+    children,
+    agreement,
+    complex,
     claims,
     figures,
     report,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from interpsweep.claims import branches, dendrograms, parallelograms, rows, siblings
 from interpsweep.claims.siblings import Families
 from interpsweep.config.analysis import ClaimsSettings, GeometrySettings
-from interpsweep.matching.cosine import unit_rows
+from interpsweep.numerics.cosine import unit_rows
 from interpsweep.tables import typed
 
 D, PARENTS = 48, 12
