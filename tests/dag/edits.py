@@ -178,6 +178,7 @@ READS = {
 }
 _FROM_EVALUATE = ("evaluate", "encode", "geometry", "landscape", "match", "tree", "claims")
 SAE_STAGES = ("train", *_FROM_EVALUATE)
+OF_FAMILIES = ("children", "agreement")
 
 
 _NAMES = {"d_sae": "width", "site": "site", "seed": "seed", "sparsity": "sparsity",
@@ -232,8 +233,10 @@ def of_saes(where: Where, trees: Where | None = None, made: str = "train") -> Re
     pairs = Where(where.words, lambda at: where(at["a"]) or where(at["b"]))
     return {
         **dict.fromkeys((made, "evaluate", "encode", "geometry", "landscape", "meta"), where),
+        "recovery": where,
         "match": pairs,
         "tree": Where(families.words, grown),
+        **dict.fromkeys(OF_FAMILIES, families),
         **TOP,
         **drawn(made, *_FROM_EVALUATE, where=families),
     }

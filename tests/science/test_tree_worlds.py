@@ -18,7 +18,7 @@ from sweeps import ROOT, Made, edge_scores
 from interpsweep.activations.artifact import Activations
 from interpsweep.config.probes import ProbesSettings
 from interpsweep.corpora.planted import Planted
-from interpsweep.matching.cosine import unit_rows
+from interpsweep.numerics.cosine import unit_rows
 from interpsweep.saes.ablation import absorbers, costs
 from interpsweep.saes.absorption import main_latents, silent
 from interpsweep.saes.artifact import Dictionary

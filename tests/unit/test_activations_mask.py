@@ -101,7 +101,7 @@ def test_codes_of_two_sites_meet_on_the_rows_that_both_use(held, tmp_path):
         folder = tmp_path / f"codes{i}"
         folder.mkdir()
         writer = CodesWriter(folder, own.splits["analysis"], 2, [codes.nnz], 0)
-        writer.append(codes)
+        writer.append(codes, own.token(*own.splits["analysis"]))
         writer.close()
         met = common(folder, [masks[i]], both)
         assert met.n_rows == len(expected) and met.rows == both.splits["analysis"]

@@ -9,10 +9,13 @@ from pydantic import Field, ValidationError, model_validator
 
 from interpsweep.config.activations import CaptureSettings
 from interpsweep.config.analysis import (
+    ChildrenSettings,
     ClaimsSettings,
+    ComplexesSettings,
     ConceptsSettings,
     GeometrySettings,
     MatchSettings,
+    RecoverySettings,
     TreeSettings,
 )
 from interpsweep.config.base import Section, field, merge_values
@@ -125,6 +128,9 @@ class Overridable(Section):
     meta: MetaSettings = field(MetaSettings, "SAEs of decoder rows: parents from weights alone")
     probes: ProbesSettings = field(ProbesSettings, "Absorption as probes see it (an option)")
     concepts: ConceptsSettings = field(ConceptsSettings, "Geometry of labelled concepts")
+    recovery: RecoverySettings = field(RecoverySettings, "Labelled concepts in the latents of SAEs")
+    children: ChildrenSettings = field(ChildrenSettings, "Geometry of the children in trees")
+    complexes: ComplexesSettings = field(ComplexesSettings, "Topology of matches between layers")
 
 
 class Sweep(Overridable):

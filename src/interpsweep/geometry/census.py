@@ -22,6 +22,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from interpsweep.columns import CENSUS, MODELS
 from interpsweep.config.analysis import GeometrySettings
 from interpsweep.geometry import groups, models, nulls
 from interpsweep.geometry.groups import Group
@@ -30,6 +31,7 @@ from interpsweep.geometry.selection import TESTS, NullPool, null_pool
 from interpsweep.geometry.shapes import SHAPES, Shape
 from interpsweep.geometry.vocabulary import Kinds
 from interpsweep.saes.firing import firing_statistics
+from interpsweep.tables import typed
 
 Unit = NDArray[np.float32]
 Array = NDArray[np.float64]
@@ -120,23 +122,6 @@ def _searched_group(
     return outcomes(unit[group.members], settings.components, draws, draws, rng)
 
 
-TYPES = {
-    **dict.fromkeys(("cluster", "size", "n_selected", "draws"), np.int32),
-    **dict.fromkeys(("source", "test", "object", "null", "order", "best_model", "power"), str),
-    **dict.fromkeys(
-        ("statistic", "null_mean", "null_sd", "z", "p", "p_codes", "p_selected", "closure"),
-        np.float64,
-    ),
-    **{f"r2_{name}": np.float64 for name in models.MODELS},
-    "passes": bool,
-}
-COLUMNS = [
-    *("cluster", "source", "object", "size", "test", "statistic", "null_mean", "null_sd", "z"),
-    *("null", "p", "draws", "p_codes", "p_selected", "n_selected", "power", "passes"),
-    *("closure", "order", "best_model", *(f"r2_{name}" for name in models.MODELS)),
-]
-
-
 def take(
     unit: Unit,
     features: NDArray[np.int64],
@@ -157,7 +142,7 @@ def take(
         settings=settings,
     )
     rows = [row for part in ctx.block_map(work, list(enumerate(found)), "census") for row in part]
-    return pd.DataFrame(rows, columns=COLUMNS).astype(TYPES)
+    return typed(rows, CENSUS)
 
 
 class Object(NamedTuple):
@@ -270,7 +255,7 @@ def object_rows(
             row |= outcome._asdict() | {"p_selected": p, "n_selected": count, "power": power}
             row["passes"] = bool(p <= settings.level and outcome.p <= settings.level)
         rows.append(row)
-    fitted = dict.fromkeys(models.MODELS, np.nan)
+    fitted = dict.fromkeys(MODELS, np.nan)
     if any(row["passes"] for row in rows):
         fitted = models.adjusted(points, rng)
     return [{**row, **{f"r2_{name}": value for name, value in fitted.items()}} for row in rows]
@@ -348,7 +333,7 @@ def best_model(rows: list[dict[str, Any]]) -> str:
     best = min(clear, key=lambda row: (row["p_selected"], -row["z"]))["object"]
     mine = [row for row in rows if row["object"] == best]
     closure = {row["test"]: row["closure"] for row in mine}
-    fitted = {name: mine[0][f"r2_{name}"] for name in models.MODELS}
+    fitted = {name: mine[0][f"r2_{name}"] for name in MODELS}
     tests = [row["test"] for row in mine if row["passes"]]
     return models.name(tests, fitted, closure["circle"], closure["line"])
 

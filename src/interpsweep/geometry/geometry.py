@@ -10,16 +10,17 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from interpsweep.activations.artifact import Activations
+from interpsweep.columns import BY_DIRECTION, BY_FIRING, OF_TOKENS
 from interpsweep.config.analysis import GeometrySettings
 from interpsweep.config.base import own_fields
 from interpsweep.context import Context
 from interpsweep.corpora.artifact import Corpus
 from interpsweep.geometry import census, cloud, homology, panels, spectrum, tegum
-from interpsweep.geometry.groups import SOURCES, Group
+from interpsweep.geometry.groups import Group
 from interpsweep.geometry.shapes import SHAPES
 from interpsweep.geometry.tokens import Tokens
 from interpsweep.geometry.vocabulary import Kinds
-from interpsweep.matching.cosine import unit_rows
+from interpsweep.numerics.cosine import unit_rows
 from interpsweep.saes.artifact import Dictionary
 from interpsweep.saes.codes import Codes
 from interpsweep.saes.firing import firing_statistics
@@ -299,7 +300,9 @@ def summarise(
         "latents": len(directions),
         "alive": len(map_),
         "clusters": len(found),
-        "sources": {name: int(sources.get(name, 0)) for name in SOURCES},
+        "sources": {
+            name: int(sources.get(name, 0)) for name in (*BY_DIRECTION, *BY_FIRING, *OF_TOKENS)
+        },
         "clusters_null": survey.null_clusters,
         "clustered_share": float((map_["cluster"] >= 0).mean()) if len(map_) else 0.0,
         "tests": {

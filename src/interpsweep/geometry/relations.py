@@ -24,21 +24,6 @@ Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
 LEAST = 3  # parents of a relation that can be tested
 WORLDS = 1999  # most worlds of one null: all questions are asked in each of them
-COLUMNS = {
-    **dict.fromkeys(("child", "parent", "kind", "space"), str),
-    **dict.fromkeys(("children", "parents", "questions"), "int32"),
-    **dict.fromkeys(
-        (
-            *("parallel", "parallel_shuffled", "parallel_reflected", "parallel_p"),
-            *("siblings", "siblings_shuffled", "siblings_p"),
-            *("add", "add_shuffled", "add_reflected", "add_open", "mul", "nearest", "given"),
-            *("gain", "gain_shuffled", "gain_reflected", "gain_p", "p_floor"),
-            *("orthogonality", "orthogonality_shuffled", "orthogonality_p"),
-        ),
-        "float64",
-    ),
-    **dict.fromkeys(("shuffles", "reflections"), "int64"),
-}
 
 
 class Relation(NamedTuple):

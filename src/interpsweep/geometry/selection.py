@@ -18,7 +18,7 @@ from interpsweep.config.analysis import GeometrySettings
 from interpsweep.geometry import groups, nulls
 from interpsweep.geometry.outcomes import rejecting_z
 from interpsweep.geometry.shapes import SHAPES
-from interpsweep.matching.twins import Twins
+from interpsweep.numerics.twins import Twins
 
 Unit = NDArray[np.float32]
 Array = NDArray[np.float64]

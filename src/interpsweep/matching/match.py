@@ -17,7 +17,6 @@ from interpsweep.config.base import own_fields
 from interpsweep.context import Context
 from interpsweep.corpora.artifact import Corpus
 from interpsweep.matching import coactivation, dependence, operators, pairs, stitching, vertices
-from interpsweep.matching.cosine import Ints
 from interpsweep.matching.evidence import edge_table, feature_table, summarise
 from interpsweep.matching.sides import (
     Correspondence,
@@ -27,6 +26,7 @@ from interpsweep.matching.sides import (
     load_side,
     read_codes,
 )
+from interpsweep.numerics.cosine import Ints
 from interpsweep.saes.postings import Postings
 from interpsweep.spec import Spec
 from interpsweep.tables import write_json, write_parquet

@@ -14,7 +14,7 @@ from interpsweep.config.analysis import MatchSettings
 from interpsweep.context import Context
 from interpsweep.errors import UserError
 from interpsweep.matching import operators
-from interpsweep.matching.cosine import Comparison, Floats, Ints, Neighbours, compare, unit_rows
+from interpsweep.numerics.cosine import Comparison, Floats, Ints, Neighbours, compare, unit_rows
 from interpsweep.saes.artifact import Dictionary
 from interpsweep.saes.codes import Codes
 from interpsweep.saes.firing import Firing, Leading, Some, firing_statistics

@@ -14,7 +14,7 @@ from interpsweep.config.sites import site_layer
 from interpsweep.config.sweep import Overridable, Sweep
 from interpsweep.lock import Lock, content_of, model_of, tokenizer_of
 from interpsweep.plan.collect import plan_bundle, plan_claims, plan_figures, plan_report
-from interpsweep.plan.families import layer_matches, trees, width_and_seed_matches
+from interpsweep.plan.families import families, layer_matches, trees, width_and_seed_matches
 from interpsweep.plan.items import Coordinates, Items
 from interpsweep.plan.saes import output_of, place_of, saes_of
 from interpsweep.stages import STAGES
@@ -92,7 +92,7 @@ def _site_items(items: Items, lock: Lock, model: Any, place: Place) -> None:
     at = _at(model, site)
     captured, masked = place.captured, place.masked
     read = {**place.read, "activations": captured[site], "masks": [masked[site]]}
-    place = replace(place, read=dict(read))
+    place = replace(place, read=read)
     _of_each(items, "site", place, at)
     for stage, settings in saes_of(sections, model, site, lock):
         here, output = {**at, **place_of(settings)}, output_of(settings)
@@ -105,10 +105,12 @@ def _site_items(items: Items, lock: Lock, model: Any, place: Place) -> None:
         _of_each(items, "sae", replace(place, read=around, output=output), here)
     width_and_seed_matches(items, sections, at)
     trees(items, sections, at)
+    for family, here in families(items, place, at):
+        _of_each(items, "family", family, here)
 
 
 def _of_each(items: Items, kind: str, place: Place, at: Coordinates) -> None:
-    """The items of the stages that make one of each site, or of each SAE."""
+    """The items of the stages that make one of each site, SAE or family."""
     for stage in STAGES.values():
         if stage.of_each == kind and stage.wants is not None:
             wanted = stage.wants(place)

@@ -88,7 +88,7 @@ def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str
         counts.append(entries)
         if ctx.stopping and len(counts) < len(blocks):
             raise Stopped("encode: stopped; finished blocks are kept, run the same command")
-    gathered = _gather(out, scratch, blocks, counts, sae, settings)
+    gathered = _gather(out, scratch, blocks, counts, sae, activations, settings)
     shutil.rmtree(scratch)
     features = _feature_table(gathered, last - first, sae)
     write_parquet(features, out / FEATURES)
@@ -231,6 +231,7 @@ def _gather(
     blocks: list[tuple[int, int]],
     counts: list[int],
     sae: LoadedSAE,
+    activations: Activations,
     settings: EncodeSettings,
 ) -> Gathered:
     """Write the codes in order and reduce the blocks' statistics."""
@@ -241,7 +242,8 @@ def _gather(
         held = load_file(scratch / f"{start}.safetensors")
         indices, values = held["indices"], held["values"]
         shape = (stop - start, sae.d_sae)
-        writer.append(csr_matrix((values, indices, held["indptr"]), shape=shape))
+        block = csr_matrix((values, indices, held["indptr"]), shape=shape)
+        writer.append(block, activations.token(start, stop))
         activity.add(start, held["indptr"], indices, values)
         waiting.append(
             Best(*(held[f"best.{name}"] for name in ("feature", "context", "row", "value")))

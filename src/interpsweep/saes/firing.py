@@ -61,6 +61,10 @@ class _Over:
         """Pieces [start, stop) that cover all rows."""
         return self.codes.chunks()
 
+    def token(self, start: int, stop: int) -> Ints:
+        """Flat indices into the corpus of the tokens of rows [start, stop)."""
+        return np.asarray(self.codes.token(start, stop))
+
 
 @dataclass(frozen=True)
 class Leading(_Over):

@@ -9,9 +9,12 @@ from __future__ import annotations
 from types import ModuleType
 
 from interpsweep.stages import (
+    agreement,
     bundle,
     capture,
+    children,
     claims,
+    complex,
     concepts,
     corpus,
     encode,
@@ -25,6 +28,7 @@ from interpsweep.stages import (
     meta,
     model,
     probe,
+    recovery,
     report,
     train,
     tree,
@@ -47,6 +51,10 @@ _IN_ORDER: tuple[ModuleType, ...] = (
     probe,
     meta,
     concepts,
+    recovery,
+    children,
+    agreement,
+    complex,
     claims,
     figures,
     report,

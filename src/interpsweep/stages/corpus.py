@@ -13,7 +13,7 @@ def _held(s: Sizes) -> float:
 
 STAGE = Stage(
     name="corpus",
-    version=3,
+    version=4,
     makes="tokens, documents, splits, labels",
     noun="corpora",
     module="interpsweep.corpora.build",

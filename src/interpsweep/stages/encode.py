@@ -18,7 +18,7 @@ def _wants(p: Place) -> Wanted:
 
 STAGE = Stage(
     name="encode",
-    version=5,
+    version=6,
     makes="sparse codes of the analysis tokens, statistics and top contexts of latents",
     noun="codes",
     module="interpsweep.saes.encode",

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from interpsweep.claims.siblings import STEP_COLUMNS, Families, Ints, Unit
-from interpsweep.config.analysis import ClaimsSettings
+from interpsweep.config.analysis import ChildrenSettings
 from interpsweep.geometry.nulls import upper_p
+from interpsweep.geometry.siblings import Families, Ints, Unit
 
 Array = NDArray[np.float64]
 PAIRS = 4  # most pairs of siblings taken of one family
@@ -21,16 +21,9 @@ POOL = 1 << 17  # random pairs of wide latents among which some have the cosine 
 TRIES = 50  # to find random pairs that share no latent
 NEAR = 64  # of them, the nearest by cosine that a pair of siblings is exchanged for
 QUANTILE = 0.95
-COLUMNS = {
-    **STEP_COLUMNS,
-    **dict.fromkeys(("families", "pairs"), "int32"),
-    **dict.fromkeys(
-        ("score", "score_null", "score_p", "above", "above_p", "cosine", "cosine_null"), "float64"
-    ),
-}
 
 
-def measure(step: Families, settings: ClaimsSettings) -> dict[str, Any]:
+def measure(step: Families, settings: ChildrenSettings) -> dict[str, Any]:
     """A row of `parallelograms.parquet` without the place of the step.
 
     NaN if fewer than two parents have two children.

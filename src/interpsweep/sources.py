@@ -1,4 +1,4 @@
-"""The finished items of a sweep with their coordinates, and their tables side by side."""
+"""Finished items that a stage gathers, with their coordinates, and their tables side by side."""
 
 from __future__ import annotations
 
@@ -9,16 +9,8 @@ from typing import Any
 
 import pandas as pd
 
+from interpsweep.columns import PLACE
 from interpsweep.tables import read_json, read_parquet
-
-PLACE = ("model", "site", "layer", "architecture", "sparsity", "d_sae", "seed")
-SITE = ("model", "site")
-FAMILY = ("model", "site", "architecture", "sparsity", "seed")
-TYPES = {
-    **dict.fromkeys(("model", "site", "architecture"), str),
-    **dict.fromkeys(("layer", "d_sae", "seed"), "int32"),
-    "sparsity": "float64",
-}
 
 
 @dataclass(frozen=True)
@@ -44,7 +36,7 @@ class Source:
 
 
 def gather(spec: dict[str, Any], inputs: dict[str, Any]) -> dict[str, list[Source]]:
-    """All inputs by role, in the order of the spec."""
+    """All inputs by role, in the order of the spec, with their coordinates in its `index`."""
     index = spec["settings"]["index"]
     return {
         role: [
@@ -62,9 +54,15 @@ def place(at: dict[str, Any]) -> dict[str, Any]:
 
 
 def stacked(sources: list[Source], name: str) -> pd.DataFrame:
-    """One table of several items under each other, coordinates first, then the item's digest."""
-    frames = [s.table(name).assign(**place(s.at), item=s.digest) for s in sources]
-    frames = [frame for frame in frames if len(frame)]
+    """One table of several items under each other, coordinates first, then the item's digest.
+
+    A table's own column wins over a coordinate of the same name.
+    """
+    frames = []
+    for source in sources:
+        frame = source.table(name)
+        at = {key: value for key, value in place(source.at).items() if key not in frame}
+        frames += [frame.assign(**at, item=source.digest)] if len(frame) else []
     if not frames:
         return pd.DataFrame()
     together = pd.concat(frames, ignore_index=True)

@@ -3,29 +3,19 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from interpsweep.claims.sources import FAMILY, TYPES, Source, place
-from interpsweep.claims.sweep_tables import FAMILY_PLACE
 from interpsweep.saes.artifact import Dictionary
-from interpsweep.tables import typed
+from interpsweep.tables import read_json, read_parquet
 
 Ints = NDArray[np.int64]
 ALL = "all"  # the rows over all types of edges
 _EXPLAINED = ("explained_variance", "explained_variance_null")
-COLUMNS = {
-    **{name: TYPES[name] for name in FAMILY_PLACE},
-    **dict.fromkeys(("d_narrow", "d_wide", "d_meta"), "int32"),
-    "type": str,
-    "children": "int32",
-    **dict.fromkeys(("strongest", "strongest_null", "any", "any_null"), "float64"),
-    **dict.fromkeys(("nearest", "nearest_null", "metas", "meta_cosine"), "float64"),
-    **dict.fromkeys(_EXPLAINED, "float64"),
-}
 
 
 class Parents(NamedTuple):
@@ -37,36 +27,32 @@ class Parents(NamedTuple):
     cosine: float  # mean over used meta-latents of the cosine with their narrow latent
 
 
-def compare(trees: list[Source], metas: list[Source], saes: list[Source]) -> pd.DataFrame:
-    """`meta_parents.parquet`: agreement with the forest's parents, by step and type of edge.
+def compare(
+    edges: pd.DataFrame, metas: dict[int, Path], saes: dict[int, Path]
+) -> list[dict[str, Any]]:
+    """Rows of `meta_parents.parquet`: agreement with the tree's parents, by step and type of edge.
 
-    A meta-latent stands for the narrow latent whose decoder row is nearest to its own.
+    `edges` are those of a tree; meta-SAEs and SAEs are known by the width of the SAE. A meta-latent
+    stands for the narrow latent whose decoder row is nearest to its own.
     """
-    weights = {(*sae.key(FAMILY), sae.at["d_sae"]): sae for sae in saes}
-    meta_of = {(*meta.key(FAMILY), meta.at["d_sae"]): meta for meta in metas}
+    edges = edges[edges["primary"] & edges["related"] & (edges["n"] >= 0)]
     rows = []
-    for tree in trees:
-        edges = tree.table("edges")
-        edges = edges[edges["primary"] & edges["related"] & (edges["n"] >= 0)]
-        family = tree.key(FAMILY)
-        for (narrow, wide), step in edges.groupby(["d_narrow", "d_wide"]):
-            ends = [weights.get((*family, int(width))) for width in (narrow, wide)]
-            meta = meta_of.get((*family, int(wide)))
-            if meta is None or None in ends:
-                continue
-            parents = parents_of(meta, *(Dictionary.open(e.path).directions for e in ends if e))
-            summary = meta.summary()
-            at = {key: place(tree.at)[key] for key in FAMILY_PLACE}
-            at |= {"d_narrow": narrow, "d_wide": wide, "d_meta": summary["metas"]}
-            at |= {name: summary[name] for name in _EXPLAINED}
-            for name, of in [(ALL, step), *step.groupby("type")]:
-                rows.append({**at, "type": name, **agreement(of, parents)})
-    return typed(rows, COLUMNS)
+    for (narrow, wide), step in edges.groupby(["d_narrow", "d_wide"]):
+        if wide not in metas or not {narrow, wide} <= saes.keys():
+            continue
+        ends = (Dictionary.open(saes[width]).directions for width in (narrow, wide))
+        parents, summary = parents_of(metas[wide], *ends), read_json(metas[wide] / "summary.json")
+        at = {"d_narrow": narrow, "d_wide": wide, "d_meta": summary["metas"]}
+        at |= {name: summary[name] for name in _EXPLAINED}
+        for name, of in [(ALL, step), *step.groupby("type")]:
+            rows.append({**at, "type": name, **agreement(of, parents)})
+    return rows
 
 
-def parents_of(meta: Source, narrow: NDArray[np.float32], wide: NDArray[np.float32]) -> Parents:
+def parents_of(meta: Path, narrow: NDArray[np.float32], wide: NDArray[np.float32]) -> Parents:
     """Narrow latents named by a meta-SAE of the wide dictionary (unit rows of both)."""
-    table, directions = meta.table("composition"), Dictionary.open(meta.path).directions
+    table = read_parquet(meta / "composition.parquet")
+    directions = Dictionary.open(meta).directions
     cosines = directions @ narrow.T
     stands_for = cosines.argmax(axis=1)
     feature, named = table["feature"].to_numpy(), stands_for[table["meta"].to_numpy()]

@@ -14,22 +14,13 @@ from numpy.typing import NDArray
 from scipy.cluster.hierarchy import cophenet, linkage
 from scipy.spatial.distance import squareform
 
-from interpsweep.claims.siblings import STEP_COLUMNS, Families, Ints, null_children, null_rows
-from interpsweep.config.analysis import ClaimsSettings
+from interpsweep.config.analysis import ChildrenSettings
 from interpsweep.geometry.nulls import upper_p
+from interpsweep.geometry.siblings import Families, Ints, null_children, null_rows
 
 Array = NDArray[np.float64]
 SPARE = 4  # rows of a null dictionary per child
 _MEASURES = ("triplets", "cophenetic")
-COLUMNS = {
-    **STEP_COLUMNS,
-    **dict.fromkeys(("children", "families", "largest"), "int32"),
-    **{
-        f"{name}{suffix}": "float64"
-        for name in _MEASURES
-        for suffix in ("", "_null", "_p", "_beside", "_beside_p")
-    },
-}
 
 
 class Dendrogram(NamedTuple):
@@ -50,7 +41,7 @@ class Labels(NamedTuple):
     pairs: Ints
 
 
-def measure(step: Families, settings: ClaimsSettings) -> dict[str, Any]:
+def measure(step: Families, settings: ChildrenSettings) -> dict[str, Any]:
     """A row of `dendrograms.parquet` without the place of the step.
 
     NaN if no parent has two children, or all children have one parent.

@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 import pytest
+from interpsweep.claims.siblings import Families
 from numpy.typing import NDArray
 
 from interpsweep.claims import branches, dendrograms, parallelograms, rows, siblings
-from interpsweep.claims.siblings import Families
 from interpsweep.config.analysis import ClaimsSettings, GeometrySettings
-from interpsweep.matching.cosine import unit_rows
+from interpsweep.numerics.cosine import unit_rows
 from interpsweep.tables import typed
 
 D, PARENTS = 48, 12

@@ -10,34 +10,30 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from interpsweep.claims.planted import CHILD
-from interpsweep.claims.sources import FAMILY, TYPES, Source, place
-from interpsweep.matching.twins import Twins
+from interpsweep.columns import CHILD
+from interpsweep.numerics.twins import Twins
 from interpsweep.saes.artifact import Dictionary
+from interpsweep.tables import read_parquet
 from interpsweep.vectors import unit_length
 
 Ints = NDArray[np.int64]
 Unit = NDArray[np.float32]
 Array = NDArray[np.float64]
 LEAST = 1024  # rows of a null dictionary
-STEP = ("model", "site", "layer", "architecture", "sparsity", "seed")
-STEP_COLUMNS = {
-    **{name: TYPES[name] for name in STEP},
-    **dict.fromkeys(("level", "d_narrow", "d_wide"), "int32"),
-}
 
 
 @dataclass(frozen=True)
 class Families:
-    """All families of one step in width: where, unit rows of the narrow (n, d) and the wide (m, d)
-    SAE, the wide latents that are not rare, and of every child its latent and that of its parent
-    (c,), by parent and then by child.
+    """All families of one step in width: where, with the seed of the SAEs, unit rows of the narrow
+    (n, d) and the wide (m, d) SAE, the wide latents that are not rare, and of every child its
+    latent and that of its parent (c,), by parent and then by child.
     """
 
     at: dict[str, Any]
@@ -69,27 +65,24 @@ class Families:
         return np.random.default_rng([*purpose, *(max(int(value), 0) for value in here)])
 
 
-def read(trees: list[Source], saes: list[Source]) -> Iterator[Families]:
-    """The families of every step of every tree, one step at a time; those without children too."""
-    weights = {(*sae.key(FAMILY), sae.at["d_sae"]): sae for sae in saes}
-    for tree in trees:
-        nodes, edges = tree.table("nodes"), tree.table("edges")
-        widths = nodes.groupby("level")["d_sae"].first()
-        ends = {level: weights.get((*tree.key(FAMILY), int(d))) for level, d in widths.items()}
-        at = {name: place(tree.at)[name] for name in STEP}
-        for level in range(1, len(widths)):
-            narrow, wide = ends[level - 1], ends[level]
-            if narrow is None or wide is None:
-                continue
-            here = nodes[(nodes["level"] == level) & (nodes["type"] != "rare")]
-            step = {"level": level, "d_narrow": widths[level - 1], "d_wide": widths[level]}
-            yield Families(
-                at | step,
-                Dictionary.open(narrow.path).directions,
-                Dictionary.open(wide.path).directions,
-                np.sort(here["latent"].to_numpy(np.int64)),
-                *_children(edges[edges["level"] == level]),
-            )
+def read(tree: Path, saes: list[Path], seed: int) -> Iterator[Families]:
+    """The families of every step of a tree, one step at a time; those without children too.
+
+    `saes` are those of its levels, narrow to wide, `seed` is theirs.
+    """
+    nodes, edges = (read_parquet(tree / f"{name}.parquet") for name in ("nodes", "edges"))
+    widths = nodes.groupby("level")["d_sae"].first()
+    wide = Dictionary.open(saes[0]).directions
+    for level in range(1, len(widths)):
+        narrow, wide = wide, Dictionary.open(saes[level]).directions
+        here = nodes[(nodes["level"] == level) & (nodes["type"] != "rare")]
+        yield Families(
+            {"level": level, "d_narrow": widths[level - 1], "d_wide": widths[level], "seed": seed},
+            narrow,
+            wide,
+            np.sort(here["latent"].to_numpy(np.int64)),
+            *_children(edges[edges["level"] == level]),
+        )
 
 
 def _children(edges: pd.DataFrame) -> tuple[Ints, Ints]:

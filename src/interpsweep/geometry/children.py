@@ -1,70 +1,72 @@
-"""Geometry of the families of trees, step by step in width: shapes of children, and whole steps.
+"""Stage `children`: the children that latents have in the next wider SAE, step by step in width.
 
-A family is a group of directions like a cluster of the census, and is tested and named as one. It
-was chosen by direction: near its parent. Arrangements of the same spectrum do not know that, so it
-must also stand out from children that are as near to the parent, in random directions otherwise.
+The children of one parent are a group of directions like a cluster of the census, and are tested
+and named as one. They were chosen by direction: near their parent. Arrangements of the same
+spectrum do not know that, so they must also stand out from children that are as near to the parent,
+in random directions otherwise.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from interpsweep.claims import dendrograms, parallelograms, siblings
-from interpsweep.claims.multiplicity import selected_q
-from interpsweep.claims.siblings import STEP_COLUMNS, Array, Families, Ints
-from interpsweep.claims.sources import Source
-from interpsweep.config.analysis import ClaimsSettings, GeometrySettings
-from interpsweep.geometry import census
+from interpsweep.columns import BRANCHES, DENDROGRAMS, PARALLELOGRAMS
+from interpsweep.config.analysis import ChildrenSettings, GeometrySettings
+from interpsweep.config.base import own_fields
+from interpsweep.context import Context
+from interpsweep.geometry import census, dendrograms, parallelograms, siblings
 from interpsweep.geometry.selection import TESTS
-from interpsweep.tables import typed
+from interpsweep.geometry.siblings import Array, Families, Ints
+from interpsweep.spec import Spec
+from interpsweep.tables import typed, write_json, write_parquet
 
 LEAST = 5  # children in which a shape can be seen
-COLUMNS = {
-    **STEP_COLUMNS,
-    **dict.fromkeys(("parent", "children", "size"), "int32"),
-    **{
-        name: census.TYPES[name]
-        for name in census.COLUMNS
-        if name not in ("cluster", "source", "object", "size", "p_codes", "n_selected", "power")
-    },
-    "q": "float64",
-}
+
+
+def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str, Any]:
+    """Test the children of one tree; see docs/tables.md for the tables."""
+    settings = own_fields(ChildrenSettings, spec["settings"])
+    # groups of children are tested for shapes as clusters are
+    shapes = own_fields(GeometrySettings, spec["settings"]["geometry"])
+    steps = siblings.read(inputs["tree"], inputs["saes"], spec["settings"]["sae_seed"])
+    made = tables(steps, settings, shapes, ctx)
+    for name, table in made.items():
+        write_parquet(table, out / f"{name}.parquet")
+    summary = {
+        "steps": len(made["dendrograms"]),
+        "parents": len(made["branches"].drop_duplicates(["level", "parent"])),
+        "children": int(made["dendrograms"]["children"].sum()),
+    }
+    write_json(summary, out / "summary.json")
+    return summary
 
 
 def tables(
-    trees: list[Source],
-    saes: list[Source],
-    settings: ClaimsSettings,
-    shapes: GeometrySettings,
-    ctx: Any,
+    steps: Iterable[Families], settings: ChildrenSettings, shapes: GeometrySettings, ctx: Any
 ) -> dict[str, pd.DataFrame]:
-    """`branches`, `dendrograms` and `parallelograms` of all trees; see docs/tables.md."""
+    """`branches`, `dendrograms` and `parallelograms` of the steps of a tree; see docs/tables.md."""
     tested: list[dict[str, Any]] = []
     joined: list[dict[str, Any]] = []
     analogous: list[dict[str, Any]] = []
-    for step in siblings.read(trees, saes):
+    for step in steps:
         tested += branches(step, settings, shapes, ctx)
         joined.append(step.at | dendrograms.measure(step, settings))
         analogous.append(step.at | parallelograms.measure(step, settings))
     return {
-        "branches": with_q(typed(tested, COLUMNS)),
-        "dendrograms": typed(joined, dendrograms.COLUMNS),
-        "parallelograms": typed(analogous, parallelograms.COLUMNS),
+        "branches": typed(tested, BRANCHES),
+        "dendrograms": typed(joined, DENDROGRAMS),
+        "parallelograms": typed(analogous, PARALLELOGRAMS),
     }
 
 
-def with_q(table: pd.DataFrame) -> pd.DataFrame:
-    """The table with its q: parents are selected over the whole sweep, then tests within them."""
-    every = table.assign(source="tree")
-    return table.assign(q=selected_q(every, ["source"], [*STEP_COLUMNS, "parent"], "p_selected"))
-
-
 def branches(
-    step: Families, settings: ClaimsSettings, shapes: GeometrySettings, ctx: Any
+    step: Families, settings: ChildrenSettings, shapes: GeometrySettings, ctx: Any
 ) -> list[dict[str, Any]]:
     """Rows of `branches.parquet` of one step: every test that applies to a parent's children."""
     large = [(n, children) for n, children in step.members().items() if len(children) >= LEAST]

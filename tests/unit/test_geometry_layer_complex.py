@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+from interpsweep.claims.sources import Source
 from scipy.stats import binom
 
 from interpsweep.claims import complexes, rows
-from interpsweep.claims.sources import Source
 from interpsweep.config.analysis import ClaimsSettings
 from interpsweep.matching.dependence import design_effects, measure
 from interpsweep.matching.vertices import COLUMNS, vertices

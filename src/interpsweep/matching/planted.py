@@ -7,6 +7,7 @@ dictionaries' directions, so it shares nothing with the rules of the tree but th
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,33 +15,21 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from interpsweep.claims.sources import FAMILY, PLACE, Source, place
-from interpsweep.claims.sources import TYPES as PLACE_TYPES
+from interpsweep.columns import CHILD
 from interpsweep.corpora.planted import Planted
-from interpsweep.matching.cosine import unit_rows
 from interpsweep.matching.edges import TYPES
+from interpsweep.numerics.cosine import unit_rows
 from interpsweep.saes.artifact import Dictionary
 from interpsweep.saes.codes import Codes
 from interpsweep.saes.firing import BlockMap, Firing, firings
-from interpsweep.tables import typed
+from interpsweep.tables import read_json, read_parquet
 from interpsweep.worlds.planted import rotation
 
 HELD = 0.5  # F1 with which a latent holds a feature
 PURE, ALONG = 0.8, 0.8  # or: share of its firings within the feature's, and cosine with it
 SAME = 0.9  # recall relative to the narrow latent's from which a feature survives whole
 BESIDE = 0.5  # share of the child's firings on which the parent's latent is on
-CHILD = ("absorption", "split", "specialisation")
 TRUTHS = ("identity", "identity_with_holes", *CHILD, "composition", "novel", "none", "rare")
-
-_PLACE = {name: PLACE_TYPES[name] for name in PLACE if name != "d_sae"}
-SCORE_COLUMNS = {
-    **_PLACE,
-    "level": "int32",
-    "type": str,
-    **dict.fromkeys(("true", "found", "right"), "int64"),
-    **dict.fromkeys(("precision", "recall", "f1"), "float64"),
-}
-CONFUSION_COLUMNS = {**_PLACE, "level": "int32", "truth": str, "type": str, "count": "int64"}
 
 Floats = NDArray[np.float64]
 
@@ -72,30 +61,22 @@ class World(NamedTuple):
         return found
 
 
-def score_trees(found: dict[str, list[Source]], ctx: Any) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """`edge_scores` and `edge_confusion` of all trees on worlds; empty where there are none."""
-    corpora = {c.at.get("model"): c.path for c in found["corpora"] if Planted.there(c.path)}
-    codes = {item.at["sae"]: item.path for item in found["codes"]}
-    scores, confusion = [], []
-    for tree in found["trees"]:
-        if tree.at.get("model") not in corpora:
-            continue
-        summary = tree.summary()
-        world = _world(Planted(corpora[tree.at["model"]]), int(tree.at["layer"]))
-        ladder = [sae for sae in found["saes"] if sae.key(FAMILY) == tree.key(FAMILY)]
-        held = []
-        for sae in sorted(ladder, key=lambda sae: sae.at["d_sae"]):
-            reader = Codes.open(codes[sae.digest])
-            fired = Firing.above(reader, summary["firing_level"], ctx.block_map)
-            decoder = unit_rows(np.asarray(Dictionary.open(sae.path).W_dec))
-            held.append(holds(fired, decoder, world, ctx.block_map))
-        mixed, scored = score(tree.table("edges"), held, world, summary["min_firings"])
-        scores.append(scored.assign(**place(tree.at)))
-        confusion.append(mixed.assign(**place(tree.at)))
-    return (
-        typed(pd.concat(scores) if scores else [], SCORE_COLUMNS),
-        typed(pd.concat(confusion) if confusion else [], CONFUSION_COLUMNS),
-    )
+def score_tree(
+    tree: Path, saes: list[Path], codes: list[Path], corpus: Path, layer: int, ctx: Any
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Scores and confusion of the edges of a tree on a world; `saes` and their `codes` go from
+    narrow to wide.
+    """
+    summary = read_json(tree / "summary.json")
+    world = _world(Planted(corpus), layer)
+    held = []
+    for sae, encoded in zip(saes, codes, strict=True):
+        fired = Firing.above(Codes.open(encoded), summary["firing_level"], ctx.block_map)
+        decoder = unit_rows(np.asarray(Dictionary.open(sae).W_dec))
+        held.append(holds(fired, decoder, world, ctx.block_map))
+    edges = read_parquet(tree / "edges.parquet")
+    confusion, scores = score(edges, held, world, summary["min_firings"])
+    return scores, confusion
 
 
 def _world(truth: Planted, layer: int) -> World:
@@ -144,9 +125,11 @@ def _joint(fired: Any, world: World, block_map: BlockMap) -> tuple[Floats, Float
 
 
 def _joint_block(chunk: tuple[int, int], fired: Any, codes: Any) -> tuple[Any, Floats, Floats]:
-    first = int(fired.rows[0])
+    # a world has no marks: its rows, before any are left out, are its tokens
+    rows = fired.token(*chunk)
+    first, last = int(rows[0]), int(rows[-1]) + 1
     mine = firings(fired.read(*chunk))
-    theirs = firings(sp.csr_matrix(codes.read(first + chunk[0], first + chunk[1])))
+    theirs = firings(sp.csr_matrix(codes.read(first, last)[rows - first]))
     both = (mine.T @ theirs).toarray().astype(np.float64)
     return both, *(np.asarray(m.sum(axis=0), np.float64).ravel() for m in (mine, theirs))
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from interpsweep.claims.sources import Source
 from safetensors.numpy import save_file
 from scipy.optimize import linprog
 
 from interpsweep.claims import capture
-from interpsweep.claims.sources import Source
 from interpsweep.vectors import unit_length
 
 DIM = 24

@@ -13,40 +13,29 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
-from interpsweep.claims.sources import SITE, Source
+from interpsweep.columns import TILING
 
 Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
 IN_PLANE = 0.9  # share of a tile's squared length that lies in the plane
-COLUMNS = {
-    **dict.fromkeys(("plane_capture", "plane_capture_null", "plane_energy"), "float64"),
-    "tiling": "int32",
-    **dict.fromkeys(("tiling_gap_cv", "tiling_l0", "concept_l0", "tiling_l1"), "float64"),
-}
 
 
-def planes(concepts: list[Source]) -> dict[tuple[Any, ...], Path]:
-    """The file of concept planes of every (model, site)."""
-    return {item.key(SITE): item.path / "planes.safetensors" for item in concepts}
-
-
-def read(path: Path | None) -> dict[str, Array]:
-    """Orthonormal rows of every concept's plane; none without a file."""
-    if path is None:
-        return {}
-    return {name: plane.astype(np.float64) for name, plane in load_file(path).items()}
+def planes(concepts: Path) -> dict[str, Array]:
+    """Orthonormal rows of every concept's plane at a site, from its item of stage `concepts`."""
+    found = load_file(concepts / "planes.safetensors")
+    return {name: plane.astype(np.float64) for name, plane in found.items()}
 
 
 def capture(
     plane: Array | None, unit: NDArray[np.floating], holders: Ints, rate: Array
 ) -> dict[str, Any]:
-    """Columns of `recovery.parquet`: how unit directions (n, d) lie to a plane (2, d).
+    """Columns of `concepts.parquet`: how unit directions (n, d) lie to a plane (2, d).
 
     `holders` are the best latents of the concept's values and `rate` (n,) is the share of its
     tokens on which a latent fires: neither looks at directions. A line in place of a plane has one
     row.
     """
-    nothing = dict.fromkeys(COLUMNS, np.nan) | {"tiling": 0, "concept_l0": float(rate.sum())}
+    nothing = dict.fromkeys(TILING, np.nan) | {"tiling": 0, "concept_l0": float(rate.sum())}
     if plane is None or not len(holders):
         return nothing
     span = _span(unit[holders].astype(np.float64))

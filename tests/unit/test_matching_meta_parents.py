@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-
 from interpsweep.claims.meta_parents import ALL, compare
 from interpsweep.claims.sources import Source
+
 from interpsweep.saes.artifact import write_dictionary
 from interpsweep.tables import write_json, write_parquet
 

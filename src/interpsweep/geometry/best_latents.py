@@ -1,6 +1,4 @@
-"""What one SAE holds of the labelled concepts: the best latent of every value, and who fires with
-whom.
-"""
+"""The best latent of every value of the labelled concepts, in one SAE."""
 
 from __future__ import annotations
 
@@ -43,19 +41,14 @@ class Holding(NamedTuple):
     rate: dict[str, Floats]
 
 
-def row_labels(corpus: Any, rows: tuple[int, int]) -> dict[str, NDArray[np.int16]]:
-    """Label of every encoded row for every concept.
-
-    Rows of activations are the corpus's tokens without its marks, in order; `rows` are those
-    encoded.
-    """
-    kept = np.flatnonzero(np.asarray(corpus.special) == 0)
-    if rows[1] > len(kept):
+def row_labels(corpus: Any, codes: Any) -> dict[str, NDArray[np.int16]]:
+    """Label of every encoded row for every concept."""
+    flat = codes.token(0, codes.n_rows)
+    if flat.max(initial=0) >= corpus.n_tokens:
         raise UserError(
-            f"{corpus.path}: the codes reach row {rows[1]}, but the corpus has {len(kept)} tokens; "
-            "they do not belong together: have the codes made again"
+            f"{corpus.path}: the codes reach token {flat.max()}, but the corpus has "
+            f"{corpus.n_tokens}; they do not belong together: have the codes made again"
         )
-    flat = kept[rows[0] : rows[1]]
     return {name: corpus.label(name)[flat] for name in corpus.concepts}
 
 
@@ -131,29 +124,3 @@ def _best(hits: Floats, on: Floats, count: Ints, most: Floats, levels: tuple[flo
         precision=tp / np.maximum(on[level, latent], 1),
         recall=tp / np.maximum(count, 1),
     )
-
-
-def cofiring(codes: list[Any], latents: list[Ints], thresholds: list[Floats], ctx: Any) -> Floats:
-    """P(row latent on | column latent on) for latents of several SAEs on the same tokens.
-
-    Rows are the given latents (m_0 + ... + m_l) of all SAEs under each other, columns those of the
-    last one (m_l); `latents` and `thresholds` (m_i,) go with the `codes` of each SAE.
-    """
-    rows = {(one.rows, one.n_rows) for one in codes if hasattr(one, "rows")}
-    if len(rows) > 1:
-        raise UserError("codes of one family are of different tokens: have them made again")
-    joint = np.zeros((sum(map(len, latents)), len(latents[-1])))
-    work = partial(_joint, codes=codes, latents=latents, thresholds=thresholds)
-    for part in ctx.block_map(work, list(codes[-1].chunks()), "co-firing"):
-        joint += part
-    return joint / np.maximum(np.diag(joint[-len(latents[-1]) :]), 1)
-
-
-def _joint(
-    chunk: tuple[int, int], codes: list[Any], latents: list[Ints], thresholds: list[Floats]
-) -> Floats:
-    on = [
-        firings(exceeding(sp.csr_matrix(one.read(*chunk))[:, mine], threshold)).astype(np.float64)
-        for one, mine, threshold in zip(codes, latents, thresholds, strict=True)
-    ]
-    return np.asarray((sp.hstack(on, format="csr").T @ on[-1]).todense())

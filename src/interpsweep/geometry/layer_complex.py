@@ -1,4 +1,4 @@
-"""The complex of two neighbouring layers: latents joined by what the next layer makes of them.
+"""Stage `complex`: latents of a layer, joined by what the next layer makes of them.
 
 Every latent of the next layer joins the latents below that it fires with most beyond chance to a
 simplex. Its topology is held against simplices dealt out anew (`geometry.rewired`).
@@ -6,56 +6,46 @@ simplex. Its topology is held against simplices dealt out anew (`geometry.rewire
 
 from __future__ import annotations
 
-from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from interpsweep.claims.sources import PLACE, TYPES, Source, place
-from interpsweep.config.analysis import ClaimsSettings
+from interpsweep.columns import COMPLEX, TOPOLOGY
+from interpsweep.config.analysis import ComplexesSettings
+from interpsweep.config.base import own_fields
+from interpsweep.context import Context
 from interpsweep.geometry.complexes import Complex, betti, components, faces
 from interpsweep.geometry.cuts import cuts
 from interpsweep.geometry.nulls import upper_p
 from interpsweep.geometry.rewired import rewired
-from interpsweep.tables import typed
+from interpsweep.spec import Spec
+from interpsweep.tables import read_json, read_parquet, typed, write_json, write_parquet
 
 Ints = NDArray[np.int64]
 Array = NDArray[np.float64]
-MEASURES = ("edges", "triangles", "b0", "b1", "b2", "articulations", "cut")
-COLUMNS = {
-    **{name: TYPES[name] for name in PLACE},
-    "b_site": str,
-    "b_layer": "int32",
-    **dict.fromkeys(("lower", "upper", "simplices", "distinct", "vertices"), "int32"),
-    **dict.fromkeys(("weight", "largest"), "float64"),
-    **{f"{name}{suffix}": "float64" for name in MEASURES for suffix in ("", "_null", "_sd", "_p")},
-}
 
 
-def complexes(matches: list[Source], settings: ClaimsSettings, ctx: Any) -> pd.DataFrame:
-    """`complexes.parquet`: one row per match between layers; see docs/tables.md."""
-    between = [match for match in matches if match.at.get("direction") == "layer"]
-    rows = ctx.block_map(partial(_row, settings=settings), between, "complexes of two layers")
-    return typed(list(rows), COLUMNS)
-
-
-def _row(match: Source, settings: ClaimsSettings) -> dict[str, Any]:
-    a, b = place(match.at["a"]), place(match.at["b"])
-    counts = match.summary()["vertices"]
-    where = [max(int(a[name]), 0) for name in ("layer", "d_sae", "seed")]
-    rng = np.random.default_rng([settings.seed, 5, *where])
-    simplices, weights = joined(match.table("simplices"), settings.simplex, settings.simplex_npmi)
-    return {
-        **a,
-        "b_site": b["site"],
-        "b_layer": b["layer"],
+def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str, Any]:
+    """The complex of one match between layers; see docs/tables.md, complex.parquet."""
+    settings = own_fields(ComplexesSettings, spec["settings"])
+    counts = read_json(inputs["match"] / "summary.json")["vertices"]
+    simplices, weights = joined(
+        read_parquet(inputs["match"] / "simplices.parquet"), settings.simplex, settings.simplex_npmi
+    )
+    rng = np.random.default_rng([settings.seed, 5, *spec["settings"]["place"]])
+    row = {
         "lower": counts["a"],
         "upper": counts["b"],
         "weight": float(np.median(weights)) if len(weights) else np.nan,
         **measure(simplices, settings.draws, rng),
     }
+    write_parquet(typed([row], COMPLEX), out / "complex.parquet")
+    summary = {name: int(row[name]) for name in ("simplices", "vertices", "b0", "b1", "b2")}
+    write_json(summary, out / "summary.json")
+    return summary
 
 
 def joined(table: pd.DataFrame, most: int, npmi: float) -> tuple[Ints, Array]:
@@ -87,19 +77,19 @@ def measure(simplices: Ints, draws: int, rng: np.random.Generator) -> dict[str, 
         "distinct": len(np.unique(np.sort(simplices, axis=1), axis=0)),
         "vertices": len(found.vertices),
         "largest": largest,
-        **dict(zip(MEASURES, own, strict=True)),
+        **dict(zip(TOPOLOGY, own, strict=True)),
     }
     if len(simplices) < 2:
         return facts
     null = np.array([topology(faces(drawn))[0] for drawn in rewired(simplices, draws, rng)])
-    for name, value, drawn in zip(MEASURES, own, null.T, strict=True):
+    for name, value, drawn in zip(TOPOLOGY, own, null.T, strict=True):
         facts |= {f"{name}_null": drawn.mean(), f"{name}_sd": drawn.std()}
         facts[f"{name}_p"] = two_sided_p(value, drawn)
     return facts
 
 
 def topology(found: Complex) -> tuple[Array, float]:
-    """`MEASURES` of a complex, and the share of its vertices in its largest part (NaN if empty).
+    """`TOPOLOGY` of a complex, and the share of its vertices in its largest part (NaN if empty).
 
     Cuts are those of the largest part, of equal ones the first.
     """

@@ -8,44 +8,31 @@ this one hangs from.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from interpsweep.claims.planted import CHILD
-from interpsweep.claims.sources import FAMILY, PLACE, TYPES, Source, place
-from interpsweep.tables import typed
+from interpsweep.columns import CHILD
 
 DRAWS = 999  # permutations of the parents among the levels
-LEVEL_COLUMNS = {
-    **{name: TYPES[name] for name in PLACE},
-    "d_narrow": "int32",
-    **dict.fromkeys(("latents", "over_widths", "among_levels", "both", "agreeing"), "int32"),
-    **dict.fromkeys(("agreement", "null_agreement", "p"), "float64"),
-}
 
 
-def nested_levels(nested: list[Source], trees: list[Source]) -> pd.DataFrame:
-    """`levels.parquet`: one row per Matryoshka SAE with a narrower one in its family.
+def nested_levels(nested: dict[int, pd.DataFrame], nodes: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows of `levels.parquet`: one per Matryoshka SAE with a narrower one in its family.
 
-    `nested` are trees of levels, `trees` those of families. In the null the parents among the
-    levels are permuted between the latents that have both.
+    `nested` has the nodes of the trees of levels by the width of their SAE, `nodes` are those of
+    the family's tree. In the null the parents among the levels are permuted between the latents
+    that have both.
     """
-    families = {tree.key(FAMILY): tree for tree in trees}
+    widths = nodes.groupby("level")["d_sae"].first().tolist()
     rows = []
-    for tree in nested:
-        family = families.get(tree.key(FAMILY))
-        if family is None:
-            continue
-        nodes = family.table("nodes")
-        level = int(nodes.loc[nodes["d_sae"] == tree.at["d_sae"], "level"].iloc[0])
-        if level == 0:
-            continue
-        narrow = int(nodes.loc[nodes["level"] == level - 1, "d_sae"].iloc[0])
-        found = compare(tree.table("nodes"), nodes[nodes["level"] == level])
-        rows.append({**place(tree.at), "d_narrow": narrow, **found})
-    return typed(rows, LEVEL_COLUMNS)
+    for level, (narrow, wide) in enumerate(pairwise(widths), start=1):
+        if wide in nested:
+            found = compare(nested[wide], nodes[nodes["level"] == level])
+            rows.append({"d_sae": wide, "d_narrow": narrow, **found})
+    return rows
 
 
 def compare(levels: pd.DataFrame, wide: pd.DataFrame) -> dict[str, Any]:

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+from interpsweep.claims.nested import compare, parents_among_levels
 from plain import Plain
 from test_matching_tree import CHILDREN, OTHERS, PARENTS, Matrix, World, linked, side
 
-from interpsweep.claims.nested import compare, parents_among_levels
 from interpsweep.config.analysis import TreeSettings
 from interpsweep.config.saes import nested_widths
 from interpsweep.matching.edges import Level
