@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from interpsweep.claims import planted
+from interpsweep.matching import planted
 
 ROWS = 4000
 PARENT = np.array([-1, 0, 0, -1])  # a parent with two children, and a feature of its own
