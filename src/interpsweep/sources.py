@@ -61,7 +61,8 @@ def stacked(sources: list[Source], name: str) -> pd.DataFrame:
     frames = []
     for source in sources:
         frame = source.table(name)
-        at = {key: value for key, value in place(source.at).items() if key not in frame}
+        flat = {k: v for k, v in source.at.items() if k != "stage" and not isinstance(v, dict)}
+        at = {k: v for k, v in {**flat, **place(source.at)}.items() if k not in frame}
         frames += [frame.assign(**at, item=source.digest)] if len(frame) else []
     if not frames:
         return pd.DataFrame()

@@ -58,6 +58,22 @@ def concept_relations(sites: tuple[str, ...]) -> list[dict[str, Any]]:
     return [{**words, **counts, **tests, "site": site, "layer": -1} for site in sites]
 
 
+def norms() -> pd.DataFrame:
+    """Norms of a model with one massive row in ten thousand, which is left out."""
+    norm = 2.0 ** (np.arange(-8, 60) / 8)
+    rows = np.where(norm < 3, (1e4 * np.exp(-((np.log2(norm) / 0.4) ** 2))).astype(int), 0)
+    rows[-1] = 8
+    moment = rows * norm**2
+    return pd.DataFrame(
+        {
+            "norm": norm,
+            "rows": rows,
+            "second_moment": moment / moment.sum(),
+            "left_out": np.where(norm > 10, rows, 0),
+        }
+    )
+
+
 def landscape(rng: np.random.Generator) -> pd.DataFrame:
     """Some measures of a whole dictionary beside their nulls."""
     names = ["spectrum_slope", "gram_explained", "hubness", "isotropy"]

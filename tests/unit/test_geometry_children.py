@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
-from interpsweep.claims.siblings import Families
 from numpy.typing import NDArray
 
-from interpsweep.claims import branches, dendrograms, parallelograms, rows, siblings
-from interpsweep.config.analysis import ClaimsSettings, GeometrySettings
+from interpsweep.claims import rows
+from interpsweep.claims.claims import BRANCH_COLUMNS, GATHERED, branches_with_q
+from interpsweep.claims.multiplicity import selected_q
+from interpsweep.columns import BRANCHES, DENDROGRAMS, PARALLELOGRAMS
+from interpsweep.config.analysis import ChildrenSettings, ClaimsSettings, GeometrySettings
+from interpsweep.geometry import children, dendrograms, parallelograms, siblings
+from interpsweep.geometry.siblings import Families
 from interpsweep.numerics.cosine import unit_rows
-from interpsweep.tables import typed
+from interpsweep.sources import Source, stacked
+from interpsweep.tables import typed, write_parquet
 
 D, PARENTS = 48, 12
-SETTINGS = ClaimsSettings(triplets=2000, draws=199, null_dictionaries=19)
+SETTINGS = ChildrenSettings(triplets=2000, draws=199, null_dictionaries=19)
+OF_CLAIMS = ClaimsSettings()
 SHAPES_OF_FEW_DRAWS = GeometrySettings(most_draws=199)
 Rows = NDArray[np.floating]
 
@@ -35,8 +43,7 @@ def random_rows(n: int, seed: int) -> NDArray[np.float32]:
 def family_of(children: Rows, parent: list[int], narrow: Rows, others: int = 150) -> Families:
     """Families with the given children, followed by other latents of the wide SAE."""
     wide = unit_rows(np.concatenate([children, random_rows(others, 99)]))
-    at = {"model": "m", "site": "s", "layer": 0, "architecture": "topk", "sparsity": 4.0}
-    at |= {"seed": 0, "level": 1, "d_narrow": len(narrow), "d_wide": len(wide)}
+    at = {"seed": 0, "level": 1, "d_narrow": len(narrow), "d_wide": len(wide)}
     order = np.argsort(parent, kind="stable")
     every = np.arange(len(wide))
     return Families(
@@ -179,8 +186,9 @@ def test_children_on_a_circle_round_their_parent_are_found_and_no_others() -> No
     cloud = narrow[parent[size:]] + 0.9 * random_rows(len(parent) - size, 2)
     step = family_of(np.concatenate([ring + 0.1 * random_rows(size, 3), cloud]), parent, narrow)
     shapes = SHAPES_OF_FEW_DRAWS.model_copy(update={"most_draws": 999})
-    rows = branches.branches(step, SETTINGS, shapes, Serial())
-    table = branches.with_q(branches.typed(rows, branches.COLUMNS))
+    rows = children.branches(step, SETTINGS, shapes, Serial())
+    table = pd.DataFrame(rows)
+    table["q"] = selected_q(table.assign(source="tree"), ["source"], ["parent"], "p_selected")
     assert sorted(table["parent"].unique()) == [0, 1, 2]  # four children are too few
     circle = table[table["test"] == "circle"].set_index("parent")
     assert circle.loc[0, "q"] <= 0.05 and circle.loc[0, "best_model"] == "circle"
@@ -194,7 +202,7 @@ def test_shapes_of_random_children_near_a_parent_are_found_as_rarely_as_the_leve
     for seed in range(12):
         step = hierarchy(7, 1.2, 100 + 5 * seed)
         step.at["seed"] = seed
-        for row in branches.branches(step, SETTINGS, SHAPES_OF_FEW_DRAWS, Serial()):
+        for row in children.branches(step, SETTINGS, SHAPES_OF_FEW_DRAWS, Serial()):
             p.setdefault(row["test"], []).append(row["p_selected"])
     assert {"circle", "line", "tree"} <= p.keys() and "simplex" not in p
     for found in p.values():
@@ -204,44 +212,51 @@ def test_shapes_of_random_children_near_a_parent_are_found_as_rarely_as_the_leve
 def test_only_the_largest_families_and_a_part_of_a_crowd_are_tested() -> None:
     shapes = SHAPES_OF_FEW_DRAWS.model_copy(update={"max_cluster": 6})
     few = SETTINGS.model_copy(update={"parents": 3})
-    rows = branches.branches(hierarchy(8, 1.2, 0), few, shapes, Serial())
+    rows = children.branches(hierarchy(8, 1.2, 0), few, shapes, Serial())
     assert {row["parent"] for row in rows} == {0, 1, 2}
     assert {(row["children"], row["size"]) for row in rows} == {(8, 6)}
 
 
 def test_no_trees_and_no_families_give_typed_tables() -> None:
-    made = branches.tables([], [], SETTINGS, SHAPES_OF_FEW_DRAWS, Serial())
+    made = children.tables([], SETTINGS, SHAPES_OF_FEW_DRAWS, Serial())
     assert list(made) == ["branches", "dendrograms", "parallelograms"]
-    for table, module in zip(made.values(), (branches, dendrograms, parallelograms), strict=True):
-        assert table.empty and list(table.columns) == list(module.COLUMNS)
-    assert (
-        rows.of_families(made["branches"], SETTINGS).empty and rows.of_steps(made, SETTINGS).empty
-    )
+    for table, columns in zip(made.values(), (BRANCHES, DENDROGRAMS, PARALLELOGRAMS), strict=True):
+        assert table.empty and list(table.columns) == list(columns)
+    claims, branches = gathered([])
+    assert list(branches.columns) == list(BRANCH_COLUMNS)
+    assert rows.of_families(branches, OF_CLAIMS).empty and rows.of_steps(claims, OF_CLAIMS).empty
     step = family_of(np.zeros((0, D)), [], random_rows(PARENTS, 0))
     assert dendrograms.measure(step, SETTINGS) == {"children": 0, "families": 0, "largest": 0}
     assert parallelograms.measure(step, SETTINGS) == {"families": 0, "pairs": 0}
-    assert branches.branches(step, SETTINGS, SHAPES_OF_FEW_DRAWS, Serial()) == []
+    assert children.branches(step, SETTINGS, SHAPES_OF_FEW_DRAWS, Serial()) == []
 
 
-def test_families_and_steps_are_claims() -> None:
-    planted, random = with_offset(1.0, 0), hierarchy(7, 1.2, 1)
-    random.at["seed"] = 1
-    steps = [planted, random]
-    found = [branches.branches(step, SETTINGS, SHAPES_OF_FEW_DRAWS, Serial()) for step in steps]
-    made = {
-        "branches": branches.with_q(typed([row for of in found for row in of], branches.COLUMNS)),
-        **{
-            module.__name__.rsplit(".")[-1]: typed(
-                [step.at | module.measure(step, SETTINGS) for step in steps], module.COLUMNS
-            )
-            for module in (dendrograms, parallelograms)
-        },
+def gathered(items: list[Source]) -> tuple[dict[str, pd.DataFrame], pd.DataFrame]:
+    """The tables of children that the claims put under each other, and `branches` with q."""
+    steps = {
+        name: typed(stacked(items, name), GATHERED[name][2])
+        for name in ("dendrograms", "parallelograms")
     }
+    return steps, branches_with_q(items)
+
+
+def test_families_and_steps_are_claims(tmp_path: Path) -> None:
+    planted, random = with_offset(1.0, 0), hierarchy(7, 1.2, 1)
+    items = []
+    for seed, step in enumerate((planted, random)):
+        step.at["seed"], folder = seed, tmp_path / str(seed)
+        folder.mkdir()
+        made = children.tables([step], SETTINGS, SHAPES_OF_FEW_DRAWS, Serial())
+        for name, table in made.items():
+            write_parquet(table, folder / f"{name}.parquet")
+        at = {"model": "m", "site": "s", "layer": 0, "architecture": "topk", "sparsity": 4.0}
+        items.append(Source(str(seed), folder, {**at, "seed": seed}))
+    steps, branches = gathered(items)
     claims = rows.assemble(
-        [rows.of_families(made["branches"], SETTINGS), rows.of_steps(made, SETTINGS)], SETTINGS
+        [rows.of_families(branches, OF_CLAIMS), rows.of_steps(steps, OF_CLAIMS)], OF_CLAIMS
     )
     family, step = (claims[claims["kind"] == kind] for kind in ("family", "width step"))
-    assert len(family) == made["branches"]["p_selected"].notna().sum()
+    assert len(family) == branches["p_selected"].notna().sum()
     assert set(family["subject"]) <= {f"12->{len(random.wide)}, children of {n}" for n in range(12)}
     assert sorted(step["test"].unique()) == ["cophenetic", "parallelograms", "triplets"]
     assert (step["seeds"] == 1).all()  # these two steps are of different widths

@@ -15,7 +15,6 @@ from scipy.stats import binom
 from benchmark_scripts import benchmark
 from interpsweep.activations import capture
 from interpsweep.claims.claims import concept_relations
-from interpsweep.claims.sources import Source
 from interpsweep.config.corpora import LanguageSettings
 from interpsweep.config.models import Architecture
 from interpsweep.context import Context
@@ -23,6 +22,7 @@ from interpsweep.corpora import build
 from interpsweep.errors import UserError
 from interpsweep.geometry import analogies, concepts, probes, relations
 from interpsweep.models import native
+from interpsweep.sources import Source
 from interpsweep.worlds import language
 
 worlds = benchmark("analogies")

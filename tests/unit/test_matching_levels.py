@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
-from interpsweep.claims.nested import compare, parents_among_levels
 from plain import Plain
 from test_matching_tree import CHILDREN, OTHERS, PARENTS, Matrix, World, linked, side
 
 from interpsweep.config.analysis import TreeSettings
 from interpsweep.config.saes import nested_widths
 from interpsweep.matching.edges import Level
+from interpsweep.matching.levels import compare, nested_levels, parents_among_levels
 from interpsweep.matching.tree import build
 from interpsweep.saes.firing import Leading
 
@@ -64,6 +64,13 @@ def test_levels_and_widths_agree_where_they_have_one_parent() -> None:
     assert found["agreeing"] == total - 1 and found["agreement"] == pytest.approx(1 - 1 / total)
     assert found["null_agreement"] == pytest.approx(1 / PARENTS, abs=0.05)
     assert found["p"] < 0.01
+
+
+def test_every_sae_with_a_narrower_one_and_a_tree_of_levels_has_a_row() -> None:
+    nested, _ = levels_of_one_sae()
+    widths = pd.DataFrame({"level": [0, 1, 2], "d_sae": [8, 16, 32], "latent": 0, "step": 0})
+    rows = nested_levels({8: nested, 32: nested}, widths.assign(parent="", type="novel"))
+    assert [(row["d_narrow"], row["d_sae"]) for row in rows] == [(16, 32)]
 
 
 def test_without_common_latents_there_is_no_agreement() -> None:

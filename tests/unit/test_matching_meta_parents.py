@@ -3,52 +3,42 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from interpsweep.claims.meta_parents import ALL, compare
-from interpsweep.claims.sources import Source
 
+from interpsweep.matching.meta_parents import ALL, compare
 from interpsweep.saes.artifact import write_dictionary
 from interpsweep.tables import write_json, write_parquet
 
-PLACE = {"model": "m", "site": "blocks.3.hook_resid_post", "layer": 3, "architecture": "topk",
-         "sparsity": 8.0, "seed": 0}  # fmt: skip
 D = 6
 
 
-def source(folder: Path, name: str, rows: np.ndarray | None, **at: Any) -> Source:
-    path = folder / name
+def dictionary(path: Path, rows: np.ndarray) -> Path:
     path.mkdir()
-    if rows is not None:
-        zeros = {"b_enc": np.zeros(len(rows)), "b_dec": np.zeros(D)}
-        write_dictionary(path, "standard", {"W_enc": rows.T, "W_dec": rows, **zeros})
-    return Source(name, path, {**PLACE, **at})
+    zeros = {"b_enc": np.zeros(len(rows)), "b_dec": np.zeros(D)}
+    write_dictionary(path, "standard", {"W_enc": rows.T, "W_dec": rows, **zeros})
+    return path
 
 
 def test_agreement_and_what_chance_gives(tmp_path: Path) -> None:
     axes = np.eye(D)
-    saes = [
-        source(tmp_path, "narrow", axes[:3], d_sae=3),
-        source(tmp_path, "wide", axes[[0, 0, 1, 2]] + 0.1 * axes[[3, 4, 5, 3]], d_sae=4),
-    ]
+    wide = axes[[0, 0, 1, 2]] + 0.1 * axes[[3, 4, 5, 3]]
+    saes = {3: dictionary(tmp_path / "narrow", axes[:3]), 4: dictionary(tmp_path / "wide", wide)}
     # meta-latents in another order: 0 stands for 2, 1 for 0, 2 for 1
-    meta = source(tmp_path, "meta", 2 * axes[[2, 0, 1]], d_sae=4)
+    meta = dictionary(tmp_path / "meta", 2 * axes[[2, 0, 1]])
     parts = pd.DataFrame(
         [(0, 0, 1), (1, 0, 0), (1, 1, 1), (2, 0, 2)], columns=["feature", "rank", "meta"]
     )  # the last wide latent is composed of nothing
-    write_parquet(parts, meta.path / "composition.parquet")
+    write_parquet(parts, meta / "composition.parquet")
     write_json({"metas": 3, "explained_variance": 0.6, "explained_variance_null": 0.4},
-               meta.path / "summary.json")  # fmt: skip
-    tree = source(tmp_path, "tree", None)
+               meta / "summary.json")  # fmt: skip
     edges = pd.DataFrame({"n": [0, 0, 1, 2, -1, 1], "w": [0, 1, 2, 3, 3, 0],
                           "type": ["split", "split", "identity", "identity", "novel", "split"],
                           "primary": [True] * 5 + [False], "related": [True] * 6,
                           "d_narrow": 3, "d_wide": 4})  # fmt: skip
-    write_parquet(edges, tree.path / "edges.parquet")
-    table = compare([tree], [meta], saes).set_index("type")
+    table = pd.DataFrame(compare(edges, {4: meta}, saes)).set_index("type")
     assert list(table["children"]) == [4, 2, 2]
     every = table.loc[ALL]
     # strongest names 0, 2, 1, nothing; the parents are 0, 0, 1, 2
@@ -63,4 +53,4 @@ def test_agreement_and_what_chance_gives(tmp_path: Path) -> None:
     assert table.loc["split", "nearest_null"] == 1  # all splits are of one parent
     assert every["meta_cosine"] == pytest.approx(1)
     assert (every["d_meta"], every["explained_variance"]) == (3, 0.6)
-    assert compare([tree], [], saes).empty
+    assert compare(edges, {}, saes) == []

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from interpsweep.claims import planted
+from interpsweep.matching import planted
 
 ROWS = 4000
 PARENT = np.array([-1, 0, 0, -1])  # a parent with two children, and a feature of its own
@@ -25,6 +25,9 @@ class Matrix:
 
     def chunks(self) -> list[tuple[int, int]]:
         return [(0, 1500), (1500, ROWS)]
+
+    def token(self, start: int, stop: int) -> np.ndarray:
+        return np.arange(start, stop)
 
 
 def plain(function: Any, blocks: Any, what: str = "") -> Any:
