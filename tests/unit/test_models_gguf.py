@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -218,10 +219,11 @@ def test_numbers_that_are_not_finite_are_refused(tmp_path: Path) -> None:
 
 
 def test_without_its_package_the_remedy_is_named(
-    place: Path, monkeypatch: pytest.MonkeyPatch
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    shutil.copy(place / "tiny.gguf", tmp_path / "another.gguf")  # that nobody looked at
     monkeypatch.setitem(sys.modules, "gguf", None)
-    one_line(place / "tiny.gguf", "pip install gguf")
+    one_line(tmp_path / "another.gguf", "pip install gguf")
 
 
 def test_the_digest_is_that_of_the_bytes(place: Path, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -56,7 +57,13 @@ def look(path: Path) -> Facts:
     Raises UserError for a file that is missing, damaged, one of several, or of an architecture or
     a quantisation that cannot be read here.
     """
-    reader = _reader(gguf_file(path))
+    found = gguf_file(path).stat()
+    return _look(path, found.st_size, found.st_mtime_ns)
+
+
+@lru_cache(maxsize=8)  # it takes seconds to list the tokens in a file
+def _look(path: Path, _size: int, _changed: int) -> Facts:
+    reader = _reader(path)
     architecture = _text(reader, _ARCHITECTURE)
     known = _architectures()
     if architecture is None or architecture not in known:

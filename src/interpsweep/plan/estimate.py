@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +106,6 @@ def model_shape(model: Any, plan: Plan, store: Store) -> Shape:
     return Shape()
 
 
-@cache  # it takes seconds to list the tokens in a file
 def _gguf_shape(path: str) -> Shape:
     from interpsweep.models.gguf import look
 
