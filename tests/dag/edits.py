@@ -90,6 +90,14 @@ def local() -> Data:
     return data
 
 
+def converted() -> Data:
+    """A GGUF file that a checkpoint is made of, and texts on this machine."""
+    data = local()
+    other_weights(data, None)
+    data["models"][0]["path"] = "tiny.gguf"
+    return data
+
+
 def imported() -> Data:
     """One site with the four SAEs of `trained`, and two of somebody else."""
     for width in (64, 128, 256):
@@ -115,6 +123,7 @@ def transcoders() -> Data:
 SWEEPS: dict[str, Callable[[], Data]] = {
     "trained": trained,
     "local": local,
+    "converted": converted,
     "imported": imported,
     "transcoders": transcoders,
 }
@@ -334,6 +343,13 @@ def lock(_data: Data, _plan: Plan) -> None:
 def rewrite(name: str) -> Edit:
     """Change the bytes of an outside file."""
     return lambda data, plan: write(name, "b")
+
+
+def other_weights(_data: Data, plan: Plan | None) -> None:
+    """Write a GGUF file; instead of one that is planned already, another one."""
+    from gguf_files import llama, write_gguf  # scripts that print the table do without
+
+    write_gguf(Path("tiny.gguf"), llama(seed=0 if plan is None else 1))
 
 
 def retrain_foreign(data: Data, _plan: Plan) -> None:

@@ -32,6 +32,7 @@ from edits import (
     of_masks,
     of_saes,
     of_sites,
+    other_weights,
     put,
     raise_version,
     reorder_keys,
@@ -167,6 +168,9 @@ OUTSIDE = (
     Row(_OUTSIDE, "a text file renamed", together(move("texts/b.txt", "texts/z.txt"), lock), ONLY_BUNDLE, sweep="local"),
     Row(_OUTSIDE, "a checkpoint changes, then `interpsweep lock`", together(rewrite("checkpoint/model.safetensors"), lock), LOCAL, sweep="local"),
     Row(_OUTSIDE, "a checkpoint moved to another folder", together(move("checkpoint", "elsewhere"), put("models.0.path", "elsewhere")), ONLY_BUNDLE, sweep="local"),
+    Row(_OUTSIDE, "a GGUF file changes, then `interpsweep lock`", together(other_weights, lock), {"model": everything, **LOCAL}, sweep="converted"),
+    Row(_OUTSIDE, "a GGUF file moved", together(move("tiny.gguf", "other.gguf"), put("models.0.path", "other.gguf")), ONLY_BUNDLE, sweep="converted"),
+    Row(_OUTSIDE, "`models[].dtype` of a GGUF file's model", put("models.0.dtype", "bfloat16"), UNLABELLED, sweep="converted"),
     Row(_OUTSIDE, "`models[].dtype`", put("models.0.dtype", "bfloat16"), UNLABELLED, sweep="local"),
 )  # fmt: skip
 

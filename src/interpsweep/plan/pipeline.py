@@ -12,7 +12,7 @@ from typing import Any
 
 from interpsweep.config.sites import site_layer
 from interpsweep.config.sweep import Overridable, Sweep
-from interpsweep.lock import Lock, content_of, model_of, tokenizer_of
+from interpsweep.lock import Lock, content_of, model_of, tokenizer_of, weights_to_convert
 from interpsweep.plan.collect import plan_bundle, plan_claims, plan_figures, plan_report
 from interpsweep.plan.families import families, layer_matches, trees, width_and_seed_matches
 from interpsweep.plan.items import Coordinates, Items
@@ -38,9 +38,12 @@ def _model_items(items: Items, sweep: Sweep, model: Any, lock: Lock) -> None:
     identity = model_of(model, lock)
     at = {"model": model.name}
     inputs: dict[str, Any] = {}
+    weights = weights_to_convert(model, lock)
     if model.source == "trained":
         settings = {k: v for k, v in model.identity().items() if k in _TRAINED}
         inputs["model"] = items.add("model", settings, {}, at)
+    if weights is not None:
+        inputs["model"] = items.add("model", {"source": "gguf", "weights": weights}, {}, at)
     corpus = items.add(
         "corpus",
         {
@@ -49,7 +52,7 @@ def _model_items(items: Items, sweep: Sweep, model: Any, lock: Lock) -> None:
             "tokenizer": tokenizer_of(model, lock),
             **{name: getattr(model, name).identity() for name in _PLANTED.get(model.source, ())},
         },
-        {},
+        {} if weights is None else dict(inputs),  # the tokenizer is in the checkpoint
         at,
     )
     inputs["corpus"] = corpus
