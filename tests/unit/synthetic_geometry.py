@@ -74,6 +74,17 @@ def norms() -> pd.DataFrame:
     )
 
 
+def mask_row(at: dict[str, Any]) -> dict[str, Any]:
+    """A site where one row in ten thousand carries most of the second moment, and is left out."""
+    return {
+        **at, "positions": 1, "norm": 10.0, "median_norm": 3.0, "rows": 100_000, "left_out": 1500,
+        "left_out_train": 1200, "left_out_analysis": 200, "left_out_eval": 100,
+        "left_out_by_position": 1490, "left_out_by_token": 0, "left_out_by_norm": 30,
+        "massive_share": 0.0004, "massive_second_moment": 0.59, "left_out_second_moment": 0.6,
+        "largest_dimension": 138, "largest_dimension_variance": 0.76,
+    }  # fmt: skip
+
+
 def landscape(rng: np.random.Generator) -> pd.DataFrame:
     """Some measures of a whole dictionary beside their nulls."""
     names = ["spectrum_slope", "gram_explained", "hubness", "isotropy"]

@@ -28,6 +28,7 @@ from synthetic_geometry import (
     concept_table,
     embedding,
     landscape,
+    mask_row,
     mean_table,
     norms,
     panel_points,
@@ -37,6 +38,7 @@ from synthetic_matches import contrasts, write_match
 from synthetic_saes import contexts, error_groups, latents, probed, sae_row, training_log
 
 from interpsweep.claims.claims import GATHERED, RELATION_COLUMNS
+from interpsweep.claims.sweep_tables import MASK_COLUMNS
 from interpsweep.tables import typed, write_json, write_parquet
 
 TYPES = ["identity", "identity_with_holes", "absorption", "split", "composition", "novel", "other"]
@@ -233,6 +235,8 @@ class SyntheticSweep:
             typed(concept_relations(self.sites), RELATION_COLUMNS),
             out / "concept_relations.parquet",
         )
+        masks = [mask_row(self.place(site)) for site in self.sites]
+        write_parquet(typed(masks, MASK_COLUMNS), out / "masks.parquet")
         write_parquet(typed([], GATHERED["edge_scores"][2]), out / "edge_scores.parquet")
         joined = [complex_row(at) for at in saes if at["site"] == self.sites[0]]
         write_parquet(typed(joined, GATHERED["complexes"][2]), out / "complexes.parquet")

@@ -132,6 +132,21 @@ def test_the_page_shows_findings_with_nulls_and_misses(page: Path) -> None:
     assert "No SAE has been evaluated" not in text
 
 
+@pytest.mark.parametrize(
+    ("left_out", "tone", "words"),
+    [(0.6, "fact", "are left out"), (0.01, "miss", "are NOT left out")],
+)
+def test_massive_activations_are_said(left_out: float, tone: str, words: str) -> None:
+    sites = [{"site": f"blocks.{i}.hook_resid_post", "massive_share": 4e-4,
+              "massive_second_moment": moment, "left_out_second_moment": left_out}
+             for i, moment in enumerate((0.59, 0.001))]  # fmt: skip
+    tables = {name: pd.DataFrame() for name in report.TABLES} | {"masks": pd.DataFrame(sites)}
+    (said,) = findings(tables, 10)
+    assert (said.tone, said.head) == (tone, "Massive activations")
+    assert "at blocks.0.hook_resid_post 0.04% of the rows carry 59% of the second" in said.text
+    assert words in said.text and "blocks.1" not in said.text
+
+
 def test_the_page_shows_analogies_beside_their_baselines(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     table = text.rpartition("Relations of known concepts")[2].partition("</table>")[0]

@@ -93,6 +93,7 @@ def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str
         "contrasts": match_tables.contrasts(matching),
         "saes": sweep_tables.saes(found["evaluations"], found["geometries"]),
         "branches": branches,
+        "masks": sweep_tables.masks(found["masks"]),
     }
     for name, table in made.items():
         write_parquet(table, out / f"{name}.parquet")

@@ -70,6 +70,24 @@ def families(trees: list[Source]) -> pd.DataFrame:
     return typed(table, FAMILY_COLUMNS)
 
 
+MASK_COLUMNS = {
+    **{name: TYPES[name] for name in ("model", "site", "layer")},
+    **dict.fromkeys(("positions", "rows", "left_out"), "int64"),
+    **dict.fromkeys((f"left_out_{s}" for s in ("train", "analysis", "eval")), "int64"),
+    **dict.fromkeys((f"left_out_by_{why}" for why in ("position", "token", "norm")), "int64"),
+    **dict.fromkeys(("norm", "median_norm", "massive_share", "massive_second_moment"), "float64"),
+    "left_out_second_moment": "float64",
+    "largest_dimension": "int32",
+    "largest_dimension_variance": "float64",
+}
+
+
+def masks(found: list[Source]) -> pd.DataFrame:
+    """`masks.parquet`: the rows left out at each site, and the massive ones."""
+    rows = [{**place(mask.at), **mask.summary()} for mask in found]
+    return typed(rows, MASK_COLUMNS)
+
+
 def saes(evaluations: list[Source], geometries: list[Source]) -> pd.DataFrame:
     """`saes.parquet`: every scalar of an SAE's evaluation, and its geometry in numbers."""
     shape = {g.key(PLACE): g.summary() for g in geometries}

@@ -29,6 +29,7 @@ _SHORT = {
 
 # keys that were elsewhere before -> where they are now
 MOVED = {
+    "capture.statistics_rows": "mask.statistics_rows",
     "claims.levels": "recovery.levels",
     **{
         f"claims.{key}": f"children.{key}"

@@ -29,7 +29,7 @@ from interpsweep.tables import read_parquet
 TEMPLATES = Path(__file__).parent / "templates"
 TABLES = (
     *("claims", "recovery", "concept_relations", "edge_scores"),
-    *("saes", "matching", "families", "complexes"),
+    *("masks", "saes", "matching", "families", "complexes"),
 )
 
 

@@ -4,7 +4,7 @@ from interpsweep.stages.record import Stage
 
 STAGE = Stage(
     name="claims",
-    version=28,
+    version=29,
     makes="q-values, replication, recovery: all that depends on the whole sweep",
     noun="claims",
     module="interpsweep.claims.claims",
@@ -12,7 +12,7 @@ STAGE = Stage(
     kind="claims",
     target="claims",
     reads=(
-        *("evaluate", "match", "tree", "geometry", "landscape", "concepts"),
+        *("mask", "evaluate", "match", "tree", "geometry", "landscape", "concepts"),
         *("recovery", "children", "agreement", "complex"),
     ),
     files=(
@@ -20,7 +20,7 @@ STAGE = Stage(
         *("matching.parquet", "contrasts.parquet", "families.parquet", "branches.parquet"),
         *("dendrograms.parquet", "parallelograms.parquet", "levels.parquet", "complexes.parquet"),
         *("edge_scores.parquet", "edge_confusion.parquet", "meta_parents.parquet"),
-        *("relations.parquet", "concept_relations.parquet", "summary.json"),
+        *("relations.parquet", "concept_relations.parquet", "masks.parquet", "summary.json"),
     ),
     together=(),
     gathers=True,
