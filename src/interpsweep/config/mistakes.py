@@ -27,8 +27,9 @@ _SHORT = {
     "invalid_key": "keys must be text",
 }
 
-# keys that were elsewhere before -> where they are now
+# keys that were elsewhere before -> what they are now
 MOVED = {
+    "geometry.level": "a constant of 0.05 (the level of claims is claims.q)",
     "claims.levels": "recovery.levels",
     **{
         f"claims.{key}": f"children.{key}"
