@@ -156,9 +156,6 @@ READS = {
             "widths",
             "families",
             "branches",
-            "calibration",
-            "power",
-            "operating",
             "levels",
         )
     },
