@@ -27,8 +27,8 @@ import pandas as pd
 import yaml
 from scipy.sparse import csr_matrix
 
-from interpsweep.claims import planted
 from interpsweep.config.analysis import MatchSettings, TreeSettings
+from interpsweep.matching import planted
 from interpsweep.matching.edges import Level
 from interpsweep.matching.match import match
 from interpsweep.matching.tree import Step, build

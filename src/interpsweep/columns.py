@@ -83,7 +83,7 @@ PARALLELOGRAMS: Columns = {
 
 # -------------------------------------------------------------------------------- complexes
 
-TOPOLOGY = ("edges", "triangles", "b0", "b1", "b2", "articulations", "cut")
+TOPOLOGY = ("edges", "triangles", "b0", "b1", "b2", "articulations")
 COMPLEX: Columns = {
     **dict.fromkeys(("lower", "upper", "simplices", "distinct", "vertices"), "int32"),
     **dict.fromkeys(("weight", "largest"), "float64"),

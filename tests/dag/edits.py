@@ -166,9 +166,6 @@ READS = {
             "widths",
             "families",
             "branches",
-            "calibration",
-            "power",
-            "operating",
             "levels",
         )
     },

@@ -48,13 +48,13 @@ class Made:
 def edge_scores(made: Made) -> pd.DataFrame:
     """`edge_scores` of all families of a world's sweep; of stage `agreement` nothing else."""
     codes = {item.spec["inputs"]["sae"]: item.digest for item in made.plan.items.of("encode")}
-    corpus, found = made.paths("corpus")[0], []
+    found = []
     for tree in made.plan.items.of("tree", direction=None):
         saes = tree.spec["inputs"]["saes"]
         ladder = [made.store.find(sae) for sae in saes]
         encoded = [made.store.find(codes[sae]) for sae in saes]
-        scores, _ = score_tree(
-            made.store.find(tree.digest), ladder, encoded, corpus, tree.at["layer"], Context()
-        )
+        corpus = made.store.find(made.plan.items.by_digest[saes[0]].spec["inputs"]["corpus"])
+        at = made.store.find(tree.digest)
+        scores, _ = score_tree(at, ladder, encoded, corpus, tree.at["layer"], Context())
         found.append(scores.assign(**{key: tree.at[key] for key in FAMILY}))
     return pd.concat(found, ignore_index=True)

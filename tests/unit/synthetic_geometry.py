@@ -47,7 +47,7 @@ def complex_row(at: dict[str, Any]) -> dict[str, Any]:
     """A complex with fewer loops than its null; all parts of the null are one, as here."""
     facts = {"b_site": "next", "b_layer": 1, "lower": 99, "upper": 80, "simplices": 80}
     facts |= {"distinct": 70, "vertices": 90, "b0": 1, "b0_null": 1, "b0_p": 1}
-    return {**at, **facts, "b1": 31, "b1_null": 70.5, "b1_p": 0.002, "cut": 2}
+    return {**at, **facts, "b1": 31, "b1_null": 70.5, "b1_p": 0.002}
 
 
 def concept_relations(sites: tuple[str, ...]) -> list[dict[str, Any]]:

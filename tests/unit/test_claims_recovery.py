@@ -12,13 +12,14 @@ import scipy.sparse as sp
 from plain import Plain
 
 from interpsweep.claims import multiplicity, recovery
+from interpsweep.claims.claims import missing
 from interpsweep.columns import HELD, PLACE, VALUE_EDGES
 from interpsweep.config.analysis import ClaimsSettings, RecoverySettings
 from interpsweep.geometry.best_latents import hold
 from interpsweep.geometry.recovery import direction_shape, share_table, value_table
 from interpsweep.matching import nesting
 from interpsweep.sources import Source
-from interpsweep.tables import typed, write_parquet
+from interpsweep.tables import typed, write_json, write_parquet
 
 TOKENS, DIM = 6000, 16
 SETTINGS, LEVELS = ClaimsSettings(), RecoverySettings().levels
@@ -218,6 +219,19 @@ def test_forest_ancestors_count_as_edges() -> None:
     assert np.isclose(scores["edge_f1"], 6 / 7)
     faint = [step._replace(values=step.values.assign(f1=0.49)) for step in steps]
     assert nesting.edges(CONCEPTS, faint, nodes)[0]["edge_recall"] == 0
+
+
+def test_what_gathered_items_went_without_is_missing_from_the_claims(tmp_path: Path) -> None:
+    lost = {"item": "x", "stage": "meta", "at": {"d_sae": 64}, "reason": "it diverged"}
+    write_json({"missing": [lost]}, tmp_path / "summary.json")
+    family = {"stage": "agreement", "model": "m", "site": "s"}
+    found = {"agreements": [Source("a", tmp_path, family)], "recoveries": []}
+    own = {"item": "y", "stage": "geometry", "at": {"model": "m"}, "reason": "it diverged"}
+    told = missing({"settings": {"missing": [own, {**lost, "item": "x"}]}}, found)
+    assert [(one["item"], one["stage"]) for one in told] == [("y", "geometry"), ("x", "meta")]
+    (told,) = missing({"settings": {}}, found)
+    assert told == {**lost, "at": {"model": "m", "site": "s", "d_sae": 64}}
+    assert missing({"settings": {}}, {"agreements": [], "recoveries": []}) == []
 
 
 def test_q_values() -> None:

@@ -13,8 +13,12 @@ from test_matching_tree import CHILDREN, OTHERS, PARENTS, Matrix, World, linked,
 
 from interpsweep.config.analysis import TreeSettings
 from interpsweep.config.saes import nested_widths
+from interpsweep.matching.agreement import (
+    levels_against_widths,
+    nested_levels,
+    parents_among_levels,
+)
 from interpsweep.matching.edges import Level
-from interpsweep.matching.levels import compare, nested_levels, parents_among_levels
 from interpsweep.matching.tree import build
 from interpsweep.saes.firing import Leading
 
@@ -58,7 +62,7 @@ def test_levels_and_widths_agree_where_they_have_one_parent() -> None:
             "type": ["identity" if n < PARENTS else "split" for n in latents],
         }
     )
-    found = compare(nodes, wide)
+    found = levels_against_widths(nodes, wide)
     total = PARENTS * CHILDREN
     assert (found["over_widths"], found["among_levels"], found["both"]) == (total, total, total)
     assert found["agreeing"] == total - 1 and found["agreement"] == pytest.approx(1 - 1 / total)
@@ -76,7 +80,7 @@ def test_every_sae_with_a_narrower_one_and_a_tree_of_levels_has_a_row() -> None:
 def test_without_common_latents_there_is_no_agreement() -> None:
     nodes, _ = levels_of_one_sae()
     wide = pd.DataFrame({"latent": [0], "step": [0], "parent": [""], "type": ["novel"]})
-    found = compare(nodes, wide)
+    found = levels_against_widths(nodes, wide)
     assert found["both"] == 0 and np.isnan(found["agreement"]) and np.isnan(found["p"])
 
 

@@ -247,7 +247,6 @@ class GeometrySettings(Section):
     embedding: Literal["pca", "spectral", "umap"] = field(
         "pca", "The 2-D map of all directions; umap needs the extra `maps`."
     )
-    level: float = field(0.05, "Level at which a shape counts as found within one SAE.", gt=0, lt=1)
     seed: int = field(0, "Seed of clustering, nulls and subsampling.", ge=0)
 
 

@@ -84,9 +84,6 @@ _ENTRIES = (
     _figure("spectrum", "Spectrum and features per dimension", "site", ("geometry",), "Geometry"),
     _figure("spectra", "Spectra layer by layer", "sweep", ("geometry",), "Geometry"),
     _figure("landscape", "Dictionaries as a whole", "sweep", ("landscape",), "Geometry"),
-    _figure("calibration", "False discoveries of the census", "sweep", ("claims",), "Calibration"),
-    _figure("power", "Power of the census", "sweep", ("claims",), "Calibration"),
-    _figure("operating", "Operating range of edge types", "sweep", ("claims",), "Calibration"),
 )
 
 FIGURES: dict[str, Figure] = {figure.name: figure for figure in _ENTRIES}

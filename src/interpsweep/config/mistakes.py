@@ -27,9 +27,10 @@ _SHORT = {
     "invalid_key": "keys must be text",
 }
 
-# keys that were elsewhere before -> where they are now
+# keys that were elsewhere before -> what they are now
 MOVED = {
     "capture.statistics_rows": "mask.statistics_rows",
+    "geometry.level": "a constant of 0.05 (the level of claims is claims.q)",
     "claims.levels": "recovery.levels",
     **{
         f"claims.{key}": f"children.{key}"

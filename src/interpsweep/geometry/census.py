@@ -104,7 +104,7 @@ def search(unit: Unit, found: list[Group], settings: GeometrySettings, ctx: Any)
     z = np.full((len(found), len(SHAPES)), np.nan)
     for own, made in zip(z, tested, strict=True):
         for number, name in enumerate(SHAPES):
-            if name in made and name in TESTS and made[name].p <= settings.level:
+            if name in made and name in TESTS and made[name].p <= nulls.LEVEL:
                 own[number] = made[name].z
     pools: dict[str, NullPool] = {}
     for source in settings.clusterings:
@@ -253,7 +253,7 @@ def object_rows(
                 test, outcome, len(points), others, pool, len(made), settings, rng, near
             )
             row |= outcome._asdict() | {"p_selected": p, "n_selected": count, "power": power}
-            row["passes"] = bool(p <= settings.level and outcome.p <= settings.level)
+            row["passes"] = bool(p <= nulls.LEVEL and outcome.p <= nulls.LEVEL)
         rows.append(row)
     fitted = dict.fromkeys(MODELS, np.nan)
     if any(row["passes"] for row in rows):
@@ -279,22 +279,22 @@ def selected(
     clusters are behind it, and why there is none.
 
     With a `pool`: the rank of z among null clusters of the size if the test's own null rejects at
-    `level`, else 1. Without: the test's own p, and for shapes that equal lengths alone bring points
+    `LEVEL`, else 1. Without: the test's own p, and for shapes that equal lengths alone bring points
     nearer to (`even`; for all shapes if the group was chosen for being `near`) the larger of that
     and the p against as many points drawn by `others`.
     """
     shape = SHAPES[test]
     if pool is None:
-        if outcome.p > settings.level or not (near or shape.even):
+        if outcome.p > nulls.LEVEL or not (near or shape.even):
             return outcome.p, 0, ""
         draw = partial(_others, shape, others, size, settings.components, rng.spawn(1)[0])
         p, _ = nulls.settled_p(outcome.statistic, draw, settings.most_draws)
         return max(outcome.p, p), 0, ""
     if shape.null == "random":
         return np.nan, 0, EVEN
-    if outcome.p > settings.level:
+    if outcome.p > nulls.LEVEL:
         return 1.0, 0, ""
-    needed = settings.level / tests
+    needed = nulls.LEVEL / tests
     p, count = nulls.selected_p(size, outcome.z, pool.sizes, pool.z[test], needed)
     return p, count, f"no power with {count} null clusters of its size" if np.isnan(p) else ""
 

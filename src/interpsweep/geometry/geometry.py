@@ -17,6 +17,7 @@ from interpsweep.context import Context
 from interpsweep.corpora.artifact import Corpus
 from interpsweep.geometry import census, cloud, homology, panels, spectrum, tegum
 from interpsweep.geometry.groups import Group
+from interpsweep.geometry.nulls import LEVEL
 from interpsweep.geometry.shapes import SHAPES
 from interpsweep.geometry.tokens import Tokens
 from interpsweep.geometry.vocabulary import Kinds
@@ -138,7 +139,7 @@ def with_clouds(
     for number, one in enumerate(scenes[: settings.panels]):
         few = thinned(clouds[number], settings.panel_points, settings.seed)
         angle = np.full(len(few.rows), np.nan)
-        if number < len(shapes) and shapes[number][0].p_loop <= settings.level:
+        if number < len(shapes) and shapes[number][0].p_loop <= LEVEL:
             found, directions = shapes[number][1], unit[one.latents].astype(np.float64)
             known = cloud.coordinates(clouds[number].codes[found.rows], directions)
             angle = homology.angles(cloud.coordinates(few.codes, directions), known, found.angle)
@@ -308,7 +309,7 @@ def summarise(
         "tests": {
             name: {
                 "passing": int(tests.get(name, 0)),
-                "expected": settings.level * int(done.get(name, 0)),
+                "expected": LEVEL * int(done.get(name, 0)),
                 "clusters": int(done.get(name, 0)),
             }
             for name in SHAPES

@@ -53,7 +53,7 @@ def standing_z(
         for first in range(0, len(mine), AT_ONCE):
             some = mine[first : first + AT_ONCE]
             sets = np.array([members[number] for number in some])
-            made = rejecting_z(sets, settings.components, settings.draws, tests, settings.level)
+            made = rejecting_z(sets, settings.components, settings.draws, tests, nulls.LEVEL)
             for name, values in made.items():
                 z[some, list(SHAPES).index(name)] = values
     return z

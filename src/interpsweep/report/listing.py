@@ -80,7 +80,7 @@ def listings(tables: Mapping[str, pd.DataFrame], census: pd.DataFrame) -> list[L
         _listing("complexes", "Complexes of two layers", _COMPLEXES_NOTE, tables["complexes"],
                  [*_PLACE, "b_site", "simplices", "vertices", "b0", "b0_null", "b0_p", "b1",
                   "b1_null", "b1_p", "b2", "b2_null", "b2_p", "articulations",
-                  "articulations_null", "articulations_p", "cut"]),
+                  "articulations_null", "articulations_p"]),
         _listing("census", "Census", _CENSUS_NOTE, census,
                  [*_PLACE, "test", "clusters", "passing", "expected", "excess", "claimed"]),
     ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""How often the census errs where nothing is there: the measured calibration it comes with."""
+"""The picture of docs/calibration.md: how often the census errs where nothing is there."""
 
 from __future__ import annotations
 
@@ -9,21 +9,16 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from interpsweep.config.pictures import FigureStyle
-from interpsweep.figures import measured
 from interpsweep.figures import style as s
-from interpsweep.figures.sources import Sources
 
-MISSING = "The census of this version has not been calibrated."
 NOMINAL = 0.05
 
 
-def table(sources: Sources) -> pd.DataFrame:
-    """One row per structureless kind: runs, families with a false claim, size of p."""
-    return measured.read("false_discoveries")
-
-
 def draw(table: pd.DataFrame, style: FigureStyle) -> Figure:
-    """Left: share of families with a false claim. Right: share of single tests below the level."""
+    """Left: share of families with a false claim. Right: share of single tests below the level.
+
+    One row per structureless kind: runs, families with a false claim, size of p.
+    """
     figure, axes = s.panels(style, 2, 2, aspect=0.62, sharey=True)
     names, place = table["kind"].tolist()[::-1], np.arange(len(table))
     rows = table.iloc[::-1]

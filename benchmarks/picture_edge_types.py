@@ -1,4 +1,4 @@
-"""Where the edge types are right and where they stop to be: measured on planted ladders."""
+"""The picture of docs/methods.md: where the edge types are right and where they stop to be."""
 
 from __future__ import annotations
 
@@ -9,11 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from interpsweep.config.pictures import FigureStyle
-from interpsweep.figures import measured
 from interpsweep.figures import style as s
-from interpsweep.figures.sources import Sources
-
-MISSING = "The edge types of this version have not been measured on planted trees."
 
 LEAST = 5  # true relations below which a point says nothing
 _AXES = {
@@ -24,11 +20,8 @@ _AXES = {
 TYPES = {"parent_child": "any child", "absorption": "absorption"}
 
 
-def table(sources: Sources) -> pd.DataFrame:
+def scored(found: pd.DataFrame) -> pd.DataFrame:
     """One row per point of the grid and type: true, found and right relations, and their F1."""
-    found = measured.read("edge_types")
-    if found.empty:
-        return found
     both = found["true"] + found["found"]
     return found.assign(f1=(2 * found["right"] / both).where(found["true"] >= LEAST))
 

@@ -1,4 +1,4 @@
-"""What the census finds where something is there: the measured power it comes with."""
+"""The picture of docs/calibration.md: what the census finds where something is there."""
 
 from __future__ import annotations
 
@@ -8,22 +8,15 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from interpsweep.config.pictures import FigureStyle
-from interpsweep.figures import measured
 from interpsweep.figures import style as s
-from interpsweep.figures.sources import Sources
-
-MISSING = "The power of the census of this version has not been measured."
-
-
-def table(sources: Sources) -> pd.DataFrame:
-    """One row per planted case: shape, size, noise, tokens, and the share of runs that find it,
-    with its exact 95% interval.
-    """
-    return measured.read("power")
 
 
 def draw(table: pd.DataFrame, style: FigureStyle) -> Figure:
-    """Power over noise by shape, over the size of a circle, and over tokens."""
+    """Power over noise by shape, over the size of a circle, and over tokens.
+
+    One row per planted case: shape, size, noise, tokens, and the share of runs that find it, with
+    its exact 95% interval.
+    """
     figure, axes = s.panels(style, 3, 3, aspect=0.95, sharey=True)
     alone = table[table["tokens"] == 0]
     coded = table[(table["tokens"] > 0) & (table["shape"] == "circle")]
