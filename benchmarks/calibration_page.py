@@ -7,10 +7,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import picture_calibration
+import picture_power
 from scipy.stats import binomtest
 
 from interpsweep.config.pictures import FigureStyle
-from interpsweep.figures import calibration, measured, power, style
+from interpsweep.figures import style
+from interpsweep.report import measured
 
 BEGIN, END = "<!-- tables -->", "<!-- end of tables -->"
 CASE = ["shape", "size", "noise", "tokens"]
@@ -73,8 +76,10 @@ def write(docs: Path, runs: list[dict[str, Any]], level: float, alpha: float) ->
     measured.write("power", power_table)
     look = FigureStyle()
     with style.house(look):
-        for name, module in (("calibration", calibration), ("power", power)):
-            table = module.table({})
+        for name, module, table in (
+            ("calibration", picture_calibration, found),
+            ("power", picture_power, power_table),
+        ):
             if len(table):
                 module.draw(table, look).savefig(
                     docs / "images" / f"{name}.png", metadata={"Software": None}

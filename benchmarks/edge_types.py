@@ -27,8 +27,8 @@ import pandas as pd
 import yaml
 from scipy.sparse import csr_matrix
 
-from interpsweep.claims import planted
 from interpsweep.config.analysis import MatchSettings, TreeSettings
+from interpsweep.matching import planted
 from interpsweep.matching.edges import Level
 from interpsweep.matching.match import match
 from interpsweep.matching.tree import Step, build
@@ -64,7 +64,7 @@ WORLDS: dict[str, dict[str, Any]] = {
     },
     "forest-small": {"config": "forest-small.yaml", "widths": [32, 128, 512], "k": 5},
 }  # fmt: skip
-STAGES = {"corpus", "capture", "train", "encode", "match", "tree"}
+STAGES = {"corpus", "capture", "mask", "train", "encode", "match", "tree"}
 
 
 def grid(seeds: list[int]) -> pd.DataFrame:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
+import picture_edge_types
 
 from interpsweep.config.pictures import FigureStyle
-from interpsweep.figures import measured, operating, style
+from interpsweep.figures import style
+from interpsweep.report import measured
 
 BEGIN, END = "<!-- edge types -->", "<!-- end of edge types -->"
 SUMS = ["true", "found", "right"]
@@ -22,10 +24,11 @@ def write(root: Path, store: Path, worlds: list[str]) -> None:
     measured.write("edge_worlds", found)
     look = FigureStyle()
     with style.house(look):
-        table = operating.table({})
-        if len(table):
+        if len(grid):
             path = root / "docs" / "images" / "edge-types.png"
-            operating.draw(table, look).savefig(path, metadata={"Software": None})
+            picture_edge_types.draw(picture_edge_types.scored(grid), look).savefig(
+                path, metadata={"Software": None}
+            )
     page = root / "docs" / "methods.md"
     text = page.read_text(encoding="utf-8")
     before, after = text.split(BEGIN)[0], text.split(END)[1]
@@ -41,7 +44,7 @@ def _grid(scores: pd.DataFrame) -> pd.DataFrame:
     """One row per axis, value, noise and type, summed over seeds."""
     if scores.empty:
         return scores
-    scores = scores[scores["type"].isin(operating.TYPES)]
+    scores = scores[scores["type"].isin(picture_edge_types.TYPES)]
     key = ["axis", "value", "noise", "type"]
     return scores.groupby(key)[SUMS].sum().reset_index()
 

@@ -28,12 +28,12 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from interpsweep.claims.complexes import joined, measure
-from interpsweep.config.analysis import ClaimsSettings, MatchSettings
-from interpsweep.matching.cosine import COLUMNS, compare, nearest, unit_rows
+from interpsweep.config.analysis import ComplexesSettings, MatchSettings
+from interpsweep.geometry.layer_complex import joined, measure
 from interpsweep.matching.match import match
 from interpsweep.matching.sides import Side
 from interpsweep.matching.vertices import vertices
+from interpsweep.numerics.cosine import COLUMNS, compare, nearest, unit_rows
 from interpsweep.saes.firing import Firing, firing_statistics
 from interpsweep.saes.postings import Postings
 
@@ -215,7 +215,7 @@ def layers(width: int, rows: int, k: int, corners: int) -> None:
         table = vertices(*written, documents, MatchSettings().vertex_firings, ctx.block_map)
         print(f"{width:,} latents a side, {rows:,} rows, k {k} and {k * corners}")
         print(f"{'corners':<16} {time.process_time() - began:8.1f} s")
-    simplices, _ = joined(table, corners, ClaimsSettings().simplex_npmi)
+    simplices, _ = joined(table, corners, ComplexesSettings().simplex_npmi)
     rng = np.random.default_rng(0)
     measure(simplices[:100], 1, rng)  # compile
     began = time.process_time()
@@ -239,7 +239,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--k", type=int, default=32)
     parser.add_argument("--null-draws", type=int, default=39)
-    parser.add_argument("--simplex", type=int, default=ClaimsSettings().simplex)
+    parser.add_argument("--simplex", type=int, default=ComplexesSettings().simplex)
     parser.add_argument("--faiss", help="an interpreter that has faiss-cpu")
     options = parser.parse_args()
     if options.what == "cosines":

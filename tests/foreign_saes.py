@@ -30,7 +30,7 @@ def bring(world, folder: Path, out: Path, **entry):
     settings = about.settings(sae, content, known)
     spec = {"settings": settings.identity()}
     ctx = Context(device="cpu", outside=openers({content: f"sae:{folder}"}))
-    inputs = {"activations": world["activations"], "corpus": world["corpus"]}
+    inputs = {r: world[r] for r in ("activations", "masks", "corpus")}
     imports.run(spec, inputs, out, ctx)
     return load(out)
 

@@ -9,7 +9,7 @@ import numpy as np
 import zarr
 from safetensors.numpy import save_file
 
-from interpsweep.activations.artifact import ARRAY, ROWS, SPLITS, STATISTICS, create_array
+from interpsweep.activations.artifact import ARRAY, LEFT_OUT, ROWS, SPLITS, STATISTICS, create_array
 from interpsweep.config.models import Architecture
 from interpsweep.models import native
 from interpsweep.tables import write_json
@@ -53,6 +53,7 @@ def make_world(root: Path) -> dict:
     return {
         "corpus": corpus,
         "activations": acts,
+        "masks": [acts],
         "targets": predicted,
         "x": x,
         "ids": ids,
@@ -91,6 +92,8 @@ def _write_statistics(rows: np.ndarray, path: Path) -> None:
         },
         path / STATISTICS,
     )
+    none = np.zeros(0, np.int64)  # activations that are their own mask, which leaves nothing out
+    save_file({"row": none, "token": none, "reason": none.astype(np.uint8)}, path / LEFT_OUT)
 
 
 class Made:

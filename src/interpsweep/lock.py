@@ -22,7 +22,13 @@ from pathlib import Path
 from typing import Any
 
 from interpsweep.config.imports import ImportedSAE, ImportSettings
-from interpsweep.config.models import ActivationsModel, HubModel, PathModel, model_identity
+from interpsweep.config.models import (
+    ActivationsModel,
+    HubModel,
+    PathModel,
+    is_gguf,
+    model_identity,
+)
 from interpsweep.config.sweep import Sweep
 from interpsweep.corpora import identity as corpora
 from interpsweep.corpora import stored_identity as stored
@@ -62,7 +68,7 @@ def complete(sweep: Sweep, lock: Lock, fresh: bool = False) -> Lock:
     known = {} if fresh else lock
     found = {name: _listed(name, known) for name in _listings(sweep)}
     for name in references(sweep, found):
-        found[name] = known[name] if name in known else resolve(name)
+        found[name] = known[name] if name in known else _first(name)
     for model in sweep.models:
         if isinstance(model, PathModel):
             models.check_pin(model.name, found[_model_reference(model)], model.sha256)
@@ -74,6 +80,16 @@ def complete(sweep: Sweep, lock: Lock, fresh: bool = False) -> Lock:
         if name not in found:
             found[name] = known.get(name) or canonical_json(_look(sae, found[_sae_reference(sae)]))
     return found
+
+
+def _first(reference: str) -> str:
+    """Resolve what is not locked yet. Raises UserError for a GGUF file that cannot be read here."""
+    kind, _, name = reference.partition(":")
+    if kind == "checkpoint" and is_gguf(name):
+        from interpsweep.models import gguf
+
+        gguf.look(models.resolve_path(name))
+    return resolve(reference)
 
 
 def _listings(sweep: Sweep) -> list[str]:
@@ -166,6 +182,12 @@ def model_of(model: Any, lock: Lock) -> dict[str, Any]:
     return model_identity(model, weights=content, commit=content)
 
 
+def weights_to_convert(model: Any, lock: Lock) -> str | None:
+    """Digest of the GGUF file that a checkpoint is to be made of; None for any other model."""
+    is_one = isinstance(model, PathModel) and is_gguf(model.path)
+    return _locked(_model_reference(model), lock) if is_one else None
+
+
 def model_folder(model: PathModel | HubModel, lock: Lock) -> Path | None:
     """The files of a model from outside, for a look that may find none; nothing is fetched."""
     found: Path | None
@@ -178,9 +200,11 @@ def model_folder(model: PathModel | HubModel, lock: Lock) -> Path | None:
 
 
 def tokenizer_of(model: Any, lock: Lock) -> dict[str, Any] | None:
-    """Identity of the tokenizer that turns text into a model's tokens; None for those made here."""
+    """Identity of the tokenizer that turns text into a model's tokens; None if text is none."""
     if model.source in ("trained", "world", "activations"):
         return None
+    if weights_to_convert(model, lock):
+        return {"source": "model"}
     content = _locked(_model_reference(model), lock)
     if model.source == "path":
         return {"source": "path", "files": content}

@@ -90,6 +90,14 @@ def local() -> Data:
     return data
 
 
+def converted() -> Data:
+    """A GGUF file that a checkpoint is made of, and texts on this machine."""
+    data = local()
+    other_weights(data, None)
+    data["models"][0]["path"] = "tiny.gguf"
+    return data
+
+
 def imported() -> Data:
     """One site with the four SAEs of `trained`, and two of somebody else."""
     for width in (64, 128, 256):
@@ -115,6 +123,7 @@ def transcoders() -> Data:
 SWEEPS: dict[str, Callable[[], Data]] = {
     "trained": trained,
     "local": local,
+    "converted": converted,
     "imported": imported,
     "transcoders": transcoders,
 }
@@ -148,6 +157,7 @@ def write_sae(folder: str, d_sae: int, value: float = 1.0) -> None:
 # What each figure is drawn from.
 READS = {
     "concepts": {"concepts"},
+    "massive": {"mask"},
     **{
         name: {"claims"}
         for name in (
@@ -156,9 +166,6 @@ READS = {
             "widths",
             "families",
             "branches",
-            "calibration",
-            "power",
-            "operating",
             "levels",
         )
     },
@@ -177,6 +184,7 @@ READS = {
 }
 _FROM_EVALUATE = ("evaluate", "encode", "geometry", "landscape", "match", "tree", "claims")
 SAE_STAGES = ("train", *_FROM_EVALUATE)
+OF_FAMILIES = ("children", "agreement")
 
 
 _NAMES = {"d_sae": "width", "site": "site", "seed": "seed", "sparsity": "sparsity",
@@ -231,17 +239,24 @@ def of_saes(where: Where, trees: Where | None = None, made: str = "train") -> Re
     pairs = Where(where.words, lambda at: where(at["a"]) or where(at["b"]))
     return {
         **dict.fromkeys((made, "evaluate", "encode", "geometry", "landscape", "meta"), where),
+        "recovery": where,
         "match": pairs,
         "tree": Where(families.words, grown),
+        **dict.fromkeys(OF_FAMILIES, families),
         **TOP,
         **drawn(made, *_FROM_EVALUATE, where=families),
     }
 
 
+def of_masks(where: Where = everything) -> Redone:
+    """Some sites, from the choice of the rows that are used on."""
+    figures = drawn("mask", *SAE_STAGES, "concepts", where=where)
+    return {**dict.fromkeys(("mask", "concepts"), where), **of_saes(where), **figures}
+
+
 def of_sites(where: Where = everything) -> Redone:
     """Some sites, from their activations on."""
-    figures = drawn(*SAE_STAGES, "concepts", where=where)
-    return {**dict.fromkeys(("capture", "concepts"), where), **of_saes(where), **figures}
+    return {"capture": where, **of_masks(where)}
 
 
 def below(*stages: str) -> Redone:
@@ -325,6 +340,13 @@ def lock(_data: Data, _plan: Plan) -> None:
 def rewrite(name: str) -> Edit:
     """Change the bytes of an outside file."""
     return lambda data, plan: write(name, "b")
+
+
+def other_weights(_data: Data, plan: Plan | None) -> None:
+    """Write a GGUF file; instead of one that is planned already, another one."""
+    from gguf_files import llama, write_gguf  # scripts that print the table do without
+
+    write_gguf(Path("tiny.gguf"), llama(seed=0 if plan is None else 1))
 
 
 def retrain_foreign(data: Data, _plan: Plan) -> None:

@@ -52,8 +52,7 @@ class State:
     learning_rate: float = 1e-3
     directions: tuple[str, ...] = ("width", "seed")
     skip_levels: int = 1
-    # numbers of analysis stages: evaluate, encode, match, tree, geometry, landscape,
-    # meta, concepts, claims, style
+    # numbers of stages
     numbers: dict[str, int] = field(default_factory=lambda: dict.fromkeys(NUMBERS, 0))
     title: str = ""
     # what changes no result
@@ -63,6 +62,7 @@ class State:
 
 # stage -> (section, key, values to choose from)
 NUMBERS: dict[str, tuple[str, str, tuple[Any, ...]]] = {
+    "mask": ("mask", "norm", (10, None)),
     "evaluate": ("evaluate", "contexts", (4, 8)),
     "encode": ("encode", "top_contexts", (3, 5)),
     "match": ("match", "top_k", (3, 5)),
@@ -71,6 +71,9 @@ NUMBERS: dict[str, tuple[str, str, tuple[Any, ...]]] = {
     "landscape": ("landscape", "draws", (199, 299)),
     "meta": ("meta", "k", (4, 3)),
     "concepts": ("concepts", "draws", (999, 1999)),
+    "recovery": ("recovery", "levels", ((0.0, 0.2), (0.0, 0.3))),
+    "children": ("children", "draws", (199, 299)),
+    "complex": ("complexes", "draws", (199, 299)),
     "claims": ("claims", "q", (0.05, 0.01)),
     "figures": ("figures", "style", ({"dpi": 90}, {"dpi": 120})),
 }
@@ -149,16 +152,20 @@ class _Sweep:
         for site in s.sites:
             at = {"model": name, "site": site}
             acts = self._add("capture", at, s.dtype, site, model, corpus)
-            self._add("concepts", at, acts, corpus)
-            saes += self._site(at, acts)
+            used = self._add("mask", at, acts, corpus)
+            concepts = self._add("concepts", at, used)
+            saes += self._site(at, used, concepts)
         if "layer" in s.directions:
             keys = ("architecture", "sparsity", "d_sae", "seed")
             blocks = [sae for sae in saes if sae[0]["site"].startswith("blocks.")]
-            self._pairs("layer", blocks, keys, "site", {"model": name})
+            matches = self._pairs("layer", blocks, keys, "site", {"model": name})
+            for (below, _), match in matches.items():
+                (here,) = (sae[0] for sae in blocks if sae[1] == below)
+                self._add("complex", here, match)
 
-    def _site(self, at: At, acts: int) -> list[tuple[At, int, int]]:
+    def _site(self, at: At, used: int, concepts: int) -> list[tuple[At, int, int]]:
         """(coordinates, SAE, codes) of every SAE of a site."""
-        s, saes = self._state, []
+        s, saes, read = self._state, [], {}
         tokens = 20000 if at["site"] in s.longer else 10000
         for kind in s.architectures:
             for sparsity in (0.5,) if kind == "relu" else s.sparsities:
@@ -166,12 +173,13 @@ class _Sweep:
                     for seed in s.seeds:
                         own = dict(zip(_SAE[2:], (kind, sparsity, width, seed), strict=True))
                         here = {**at, **own}
-                        sae = self._add("train", here, *own.values(), tokens, s.learning_rate, acts)
+                        sae = self._add("train", here, *own.values(), tokens, s.learning_rate, used)
                         self._add("evaluate", here, sae)
                         codes = self._add("encode", here, sae)
                         self._add("geometry", here, sae, codes)
                         self._add("landscape", here, sae, codes)
-                        self._add("meta", here, sae)
+                        meta = self._add("meta", here, sae)
+                        read[sae] = meta, self._add("recovery", here, sae, codes, concepts)
                         saes.append((here, sae, codes))
         steps, family = {}, ("architecture", "sparsity", "seed")
         if "width" in s.directions:
@@ -185,9 +193,11 @@ class _Sweep:
                 a, b = (by_digest[end] for end in ends)
                 here = {**{key: a[0][key] for key in _SAE}, "against": b[0]["seed"]}
                 self._add("tree", {**here, "direction": "seed"}, (match,), (a[2], b[2]))
-        for ladder in _grouped(saes, _FAMILY[2:]) if steps else ():
+        for ladder in _grouped(saes, _FAMILY[2:]):
             ladder.sort(key=lambda sae: sae[0]["d_sae"])
-            if len(ladder) > 1:
+            here = {key: ladder[0][0][key] for key in _FAMILY}
+            tree = None
+            if steps and len(ladder) > 1:
                 matches = tuple(steps[a[1], b[1]] for a, b in pairwise(ladder))
                 apart = tuple(
                     steps[a[1], b[1]]
@@ -195,8 +205,9 @@ class _Sweep:
                     if s.skip_levels
                 )
                 codes = tuple(sae[2] for sae in ladder)
-                here = {key: ladder[0][0][key] for key in _FAMILY}
-                self._add("tree", here, matches, codes, *([apart] if apart else []))
+                tree = self._add("tree", here, matches, codes, *([apart] if apart else []))
+                self._add("children", here, tree, s.numbers["geometry"])
+            self._add("agreement", here, tree, *(read[sae[1]] for sae in ladder))
         return saes
 
     def _pairs(
@@ -222,7 +233,8 @@ class _Sweep:
 
     def _whole(self) -> None:
         s = self._state
-        read = [item for item in self._all if item[0] not in ("model", "capture")]
+        others = ("model", "corpus", "capture", "train", "encode", "meta")
+        read = [item for item in self._all if item[0] not in others]
         claims = self._add("claims", {}, _placed(read))
         # no SAE of these sweeps has nested levels
         drawn = [self._draw(name, claims) for name in sorted(READS.keys() - {"levels"})]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from edits import (
     ATLAS,
+    OF_FAMILIES,
     ONLY_BUNDLE,
     SAE_STAGES,
     SITES,
@@ -28,8 +29,10 @@ from edits import (
     lose,
     lose_snakemake,
     move,
+    of_masks,
     of_saes,
     of_sites,
+    other_weights,
     put,
     raise_version,
     reorder_keys,
@@ -45,8 +48,8 @@ from edits import (
 
 FROM_SAES = of_saes(everything)
 FROM_SITES = of_sites()
-FROM_CODES = below("encode", "geometry", "landscape", "match", "tree")
-FROM_MATCHES = below("match", "tree")
+FROM_CODES = below("encode", "geometry", "landscape", "match", "tree", "recovery", *OF_FAMILIES)
+FROM_MATCHES = below("match", "tree", *OF_FAMILIES)
 WORLD = {"corpus": everything, **FROM_SITES}
 MODEL = {"model": everything, **FROM_SITES}
 
@@ -90,16 +93,16 @@ WIDER = (
     Row(_WIDEN, "a model more, on the same corpus", second_model, {"model": having(model="two"), **of_sites(having(model="two"))}),
     Row(_WIDEN, "the same model under a second name, to train its SAEs for longer", share(tokens=20000), of_saes(having(model="two"))),
     Row(_WIDEN, "matching between layers too", put("match", {"directions": ["width", "seed", "layer"]}),
-        {"match": having(direction="layer"), **TOP, **drawn("claims")}),
+        {"match": having(direction="layer"), "complex": everything, **TOP, **drawn("claims")}),
 )  # fmt: skip
 
 NARROWER = (
-    Row(_NARROW, "a width less", put("train.widths", [32]), dropped("seed")),
+    Row(_NARROW, "a width less", put("train.widths", [32]), {"agreement": everything, **dropped("seed")}),
     Row(_NARROW, "a seed less", put("train.seeds", [0]), dropped("seed")),
     Row(_NARROW, "a sparsity less", put("train.sparsities", [4]), dropped("seed"), before=put("train.sparsities", [4, 8])),
-    Row(_NARROW, "a layer less", put("models.0.sites", [SITES[0]]), {**TOP, **drawn(*SAE_STAGES, "concepts", where=across("site"))}),
+    Row(_NARROW, "a layer less", put("models.0.sites", [SITES[0]]), {**TOP, **drawn("mask", *SAE_STAGES, "concepts", where=across("site"))}),
     Row(_NARROW, "a model less", lambda data, plan: data["models"].pop(),
-        {**TOP, **drawn(*SAE_STAGES, "concepts", where=across("model"))}, before=second_model),
+        {**TOP, **drawn("mask", *SAE_STAGES, "concepts", where=across("model"))}, before=second_model),
     Row(_NARROW, "no matching between seeds", put("match", {"directions": ["width"]}), {**TOP, **drawn("claims", "match")}),
 )  # fmt: skip
 
@@ -115,6 +118,7 @@ SETTINGS = (
     Row(_SETTINGS, "`corpus.context_length`", put("corpus.context_length", 32), WORLD),
     Row(_SETTINGS, "`capture.dtype`", put("capture", {"dtype": "float32"}), FROM_SITES),
     Row(_SETTINGS, "`capture.batch_tokens`, which changes the last bits of activations", put("capture", {"batch_tokens": 512}), FROM_SITES),
+    Row(_SETTINGS, "`mask.norm`: which rows are used", put("mask", {"norm": None}), of_masks()),
     Row(_SETTINGS, "`train.tokens`: a longer training", put("train.tokens", 20000), FROM_SAES),
     Row(_SETTINGS, "`train.learning_rate`", put("train.learning_rate", 1e-3), FROM_SAES),
     Row(_SETTINGS, "`train.stream_seed`", put("train.stream_seed", 7), FROM_SAES),
@@ -130,16 +134,21 @@ SETTINGS = (
     Row(_SETTINGS, "`encode.top_contexts`", put("encode", {"top_contexts": 3}), FROM_CODES),
     Row(_SETTINGS, "`match.top_k`", put("match", {"top_k": 3}), FROM_MATCHES),
     Row(_SETTINGS, "`match.vertex_firings`, while layers are matched", put("match.vertex_firings", 99),
-        {"match": having(direction="layer"), **TOP, **drawn("claims")}, before=put("match", {"directions": ["width", "layer"]})),
+        {"match": having(direction="layer"), "complex": everything, **TOP, **drawn("claims")}, before=put("match", {"directions": ["width", "layer"]})),
     Row(_SETTINGS, "`match.vertex_firings`, while no layers are matched", put("match", {"vertex_firings": 99}), ONLY_BUNDLE),
-    Row(_SETTINGS, "`tree.min_firings`", put("tree", {"min_firings": 99}), below("tree")),
-    Row(_SETTINGS, "`geometry.draws`", put("geometry", {"draws": 299}), below("geometry")),
+    Row(_SETTINGS, "`tree.min_firings`", put("tree", {"min_firings": 99}), below("tree", *OF_FAMILIES)),
+    Row(_SETTINGS, "`geometry.draws`", put("geometry", {"draws": 299}), below("geometry", "children")),
     Row(_SETTINGS, "`landscape.draws`", put("landscape", {"draws": 299}), below("landscape")),
     Row(_SETTINGS, "`probes.methods`: k-sparse probing as well", put("probes", {"methods": ["sparse"]}), below("probe")),
     Row(_SETTINGS, "`probes.methods`: both kinds of absorption by probes", put("probes", {"methods": ["projection", "ablation"]}),
         below("probe")),
-    Row(_SETTINGS, "`meta.k`", put("meta", {"k": 3}), below("meta")),
-    Row(_SETTINGS, "`concepts.draws`", put("concepts", {"draws": 999}), below("concepts")),
+    Row(_SETTINGS, "`meta.k`", put("meta", {"k": 3}), below("meta", "agreement")),
+    Row(_SETTINGS, "`concepts.draws`", put("concepts", {"draws": 999}), below("concepts", "recovery", "agreement")),
+    Row(_SETTINGS, "`recovery.levels`", put("recovery", {"levels": [0, 0.5]}), below("recovery", "agreement")),
+    Row(_SETTINGS, "`children.draws`", put("children", {"draws": 299}), below("children")),
+    Row(_SETTINGS, "`complexes.simplex`, while layers are matched", put("complexes", {"simplex": 4}), below("complex"),
+        before=put("match", {"directions": ["width", "layer"]})),
+    Row(_SETTINGS, "`complexes.simplex`, while no layers are matched", put("complexes", {"simplex": 4}), ONLY_BUNDLE),
     Row(_SETTINGS, "`claims.q`", put("claims", {"q": 0.01}), below()),
     Row(_SETTINGS, "`figures.style`", put("figures", {"style": {"dpi": 90}}), {"figures": everything, **ATLAS}),
     Row(_SETTINGS, "`figures.draw`: fewer figures", put("figures", {"draw": ["pareto"]}), ATLAS),
@@ -147,7 +156,9 @@ SETTINGS = (
 )  # fmt: skip
 
 # these texts have no labels
-UNLABELLED = {stage: where for stage, where in FROM_SITES.items() if stage != "concepts"}
+UNLABELLED = {
+    stage: where for stage, where in FROM_SITES.items() if stage not in ("concepts", "recovery")
+}
 LOCAL = {"corpus": everything, **UNLABELLED}
 OUTSIDE = (
     Row(_OUTSIDE, "a text file changes; the lock still says what it was", rewrite("texts/a.txt"), sweep="local"),
@@ -156,13 +167,17 @@ OUTSIDE = (
     Row(_OUTSIDE, "a text file renamed", together(move("texts/b.txt", "texts/z.txt"), lock), ONLY_BUNDLE, sweep="local"),
     Row(_OUTSIDE, "a checkpoint changes, then `interpsweep lock`", together(rewrite("checkpoint/model.safetensors"), lock), LOCAL, sweep="local"),
     Row(_OUTSIDE, "a checkpoint moved to another folder", together(move("checkpoint", "elsewhere"), put("models.0.path", "elsewhere")), ONLY_BUNDLE, sweep="local"),
+    Row(_OUTSIDE, "a GGUF file changes, then `interpsweep lock`", together(other_weights, lock), {"model": everything, **LOCAL}, sweep="converted"),
+    Row(_OUTSIDE, "a GGUF file moved", together(move("tiny.gguf", "other.gguf"), put("models.0.path", "other.gguf")), ONLY_BUNDLE, sweep="converted"),
+    Row(_OUTSIDE, "`models[].dtype` of a GGUF file's model", put("models.0.dtype", "bfloat16"), UNLABELLED, sweep="converted"),
     Row(_OUTSIDE, "`models[].dtype`", put("models.0.dtype", "bfloat16"), UNLABELLED, sweep="local"),
 )  # fmt: skip
 
 FOREIGN = (
     Row(_FOREIGN, "an imported SAE more", put("models.0.saes.0.each", {"width": [64, 128, 256]}),
         of_saes(having(d_sae=256), trees=having(seed=5), made="import"), sweep="imported"),
-    Row(_FOREIGN, "an imported SAE less", put("models.0.saes.0.each", {"width": [64]}), dropped("seed", made="import"), sweep="imported"),
+    Row(_FOREIGN, "an imported SAE less", put("models.0.saes.0.each", {"width": [64]}),
+        {"agreement": having(seed=5), **dropped("seed", made="import")}, sweep="imported"),
     Row(_FOREIGN, "its weights change, then `interpsweep lock`", together(retrain_foreign, lock),
         of_saes(having(d_sae=64, seed=5), trees=having(seed=5), made="import"), sweep="imported"),
     Row(_FOREIGN, "its weights change; the lock still says what they were", retrain_foreign, sweep="imported"),
@@ -183,7 +198,7 @@ PREDICTING = (
 
 ONE = {"site": SITES[0], "d_sae": 32, "seed": 0, "model": "one"}
 STORE = (
-    Row(_STORE, "the `version` of stage `tree` is raised", raise_version("tree"), below("tree")),
+    Row(_STORE, "the `version` of stage `tree` is raised", raise_version("tree"), below("tree", *OF_FAMILIES)),
     Row(_STORE, "the `version` of stage `train` is raised", raise_version("train"), FROM_SAES),
     Row(_STORE, "`.snakemake` and `results` are lost", lose_snakemake),
     Row(_STORE, "the folder of one SAE is deleted", lose("train", **ONE), {"train": having(**ONE)}),

@@ -16,6 +16,7 @@ from interpsweep.config.sweep import Sweep
 from interpsweep.plan import build_plan
 
 _SAE = ("model", "site", "architecture", "sparsity", "d_sae", "seed")
+_OTHERS = ("stage", "layer", "b_site", "b_layer")  # follow from the rest
 
 
 def some_of(values: tuple, least: int = 1) -> st.SearchStrategy:
@@ -63,7 +64,7 @@ def named(stage: str, at: At) -> Named:
     if stage == "match":
         ends = {f"{end}.{key}": at[end][key] for end in "ab" for key in _SAE}
         at = {**at, **ends}
-    kept = {k: v for k, v in at.items() if k not in ("stage", "layer", "a", "b")}
+    kept = {k: v for k, v in at.items() if k not in (*_OTHERS, "a", "b")}
     return stage, tuple(sorted((key, _text(value)) for key, value in kept.items()))
 
 

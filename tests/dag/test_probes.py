@@ -29,4 +29,4 @@ def test_the_next_site_judges_ablation(folder: Any, base: dict[str, Any]) -> Non
     base["probes"] = {"methods": ["projection"]}
     folder.write(base)
     for item in folder.plan().items.of("probe"):
-        assert item.spec["inputs"].keys() == {"sae", "codes", "activations", "corpus"}
+        assert item.spec["inputs"].keys() == {"sae", "codes", "activations", "masks", "corpus"}

@@ -40,6 +40,9 @@ def test_transcoders_are_a_family_of_their_own(folder, data) -> None:
             assert geometry.spec["inputs"]["activations"] == space
             (codes,) = [c for c in items.of("encode") if c.spec["inputs"]["sae"] == sae.digest]
             assert codes.spec["inputs"]["activations"] == inputs["activations"]
+            # planes of concepts are among the activations that the SAEs of the site reconstruct
+            (held,) = [r for r in items.of("recovery") if r.spec["inputs"]["sae"] == sae.digest]
+            assert len(held.spec["inputs"]["concepts"]) == (not transcodes)
         # a site that would predict itself has the same SAEs, once
         here = items.of("train", site=OUT.format(layer), model="one")
         assert [s.at["architecture"] for s in here] == 4 * ["topk"]

@@ -35,6 +35,12 @@ def test_one_sae_that_diverges(tmp_path: Path) -> None:
     assert json.loads(good.read_text())["spec"]["settings"]["sparsity"] == 4
     for kind in ("evaluations", "codes", "geometries", "landscapes", "metas", "claims", "reports"):
         assert len(list((place.root / f"store/{kind}").glob("*/manifest.json"))) == 1, kind
+    # the family of the SAE that diverged has nothing to compare, and says so
+    assert len(list((place.root / "store/recoveries").glob("*/manifest.json"))) == 1
+    told = [
+        json.loads(p.read_text()) for p in (place.root / "store/agreements").glob("*/summary.json")
+    ]
+    assert sorted(len(one.get("missing", [])) for one in told) == [0, 4]
     shown = place.root / "results/quick"
     summary = json.loads((shown / "claims/claims/summary.json").read_text())
     assert {one["stage"] for one in summary["missing"]} >= {"train", "encode", "geometry"}

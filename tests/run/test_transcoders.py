@@ -55,8 +55,8 @@ def activations(place: Place, site: str) -> Activations:
 
 def test_everything_is_made(place: Place) -> None:
     made = place.stages(set(place.items()))
-    counts = {"capture": 2, "train": 2, "evaluate": 2, "encode": 2, "geometry": 2, "landscape": 2, "meta": 2, "match": 1,
-              "tree": 1, "claims": 1, "report": 1, "bundle": 1}  # fmt: skip
+    counts = {"capture": 2, "train": 2, "evaluate": 2, "encode": 2, "geometry": 2, "landscape": 2, "meta": 2, "recovery": 2, "match": 1,
+              "tree": 1, "children": 1, "agreement": 1, "claims": 1, "report": 1, "bundle": 1}  # fmt: skip
     assert {stage: made.count(stage) for stage in counts} == counts
     assert "topk_transcoder" in (place.root / "results/quick/index.html").read_text()
 

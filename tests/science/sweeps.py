@@ -7,14 +7,13 @@ from typing import Any
 
 import pandas as pd
 
-from interpsweep.claims.planted import score_trees
-from interpsweep.claims.sources import Source
+from interpsweep.columns import FAMILY
 from interpsweep.config.load import load_sweep
 from interpsweep.context import Context
 from interpsweep.driver import write_specs
 from interpsweep.jobs import run_job
+from interpsweep.matching.planted import score_tree
 from interpsweep.plan import build_plan
-from interpsweep.plan.families import is_family
 from interpsweep.store import Store
 from interpsweep.tables import read_json, read_parquet
 
@@ -47,16 +46,15 @@ class Made:
 
 
 def edge_scores(made: Made) -> pd.DataFrame:
-    """`edge_scores` of all families of a world's sweep, without its other claims."""
-    items = made.plan.items
-    stages = {"corpora": "corpus", "codes": "encode", "trees": "tree", "saes": "train"}
-    found = {
-        role: [
-            Source(item.digest, made.store.find(item.digest), dict(item.at))
-            for item in filter(is_family, items.of(stage))
-        ]
-        for role, stage in stages.items()
-    }
-    for codes, item in zip(found["codes"], items.of("encode"), strict=True):
-        codes.at["sae"] = item.spec["inputs"]["sae"]
-    return score_trees(found, Context())[0]
+    """`edge_scores` of all families of a world's sweep; of stage `agreement` nothing else."""
+    codes = {item.spec["inputs"]["sae"]: item.digest for item in made.plan.items.of("encode")}
+    found = []
+    for tree in made.plan.items.of("tree", direction=None):
+        saes = tree.spec["inputs"]["saes"]
+        ladder = [made.store.find(sae) for sae in saes]
+        encoded = [made.store.find(codes[sae]) for sae in saes]
+        corpus = made.store.find(made.plan.items.by_digest[saes[0]].spec["inputs"]["corpus"])
+        at = made.store.find(tree.digest)
+        scores, _ = score_tree(at, ladder, encoded, corpus, tree.at["layer"], Context())
+        found.append(scores.assign(**{key: tree.at[key] for key in FAMILY}))
+    return pd.concat(found, ignore_index=True)

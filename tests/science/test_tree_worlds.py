@@ -18,7 +18,7 @@ from sweeps import ROOT, Made, edge_scores
 from interpsweep.activations.artifact import Activations
 from interpsweep.config.probes import ProbesSettings
 from interpsweep.corpora.planted import Planted
-from interpsweep.matching.cosine import unit_rows
+from interpsweep.numerics.cosine import unit_rows
 from interpsweep.saes.ablation import absorbers, costs
 from interpsweep.saes.absorption import main_latents, silent
 from interpsweep.saes.artifact import Dictionary
@@ -27,7 +27,7 @@ from interpsweep.saes.codes import Codes
 from interpsweep.saes.linear import one_vs_rest
 from interpsweep.tables import read_json, read_parquet
 
-STAGES = {"corpus", "capture", "train", "encode", "match", "tree"}
+STAGES = {"corpus", "capture", "mask", "train", "encode", "match", "tree"}
 # for fewer steps
 SHORT = ("absorption", "short", "ladder", "split", "stitching", "rotated", "independent")
 QUICK = Path(__file__).parent / "quick"  # laid over them: for all, and for one

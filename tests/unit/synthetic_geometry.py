@@ -47,7 +47,7 @@ def complex_row(at: dict[str, Any]) -> dict[str, Any]:
     """A complex with fewer loops than its null; all parts of the null are one, as here."""
     facts = {"b_site": "next", "b_layer": 1, "lower": 99, "upper": 80, "simplices": 80}
     facts |= {"distinct": 70, "vertices": 90, "b0": 1, "b0_null": 1, "b0_p": 1}
-    return {**at, **facts, "b1": 31, "b1_null": 70.5, "b1_p": 0.002, "cut": 2}
+    return {**at, **facts, "b1": 31, "b1_null": 70.5, "b1_p": 0.002}
 
 
 def concept_relations(sites: tuple[str, ...]) -> list[dict[str, Any]]:
@@ -56,6 +56,33 @@ def concept_relations(sites: tuple[str, ...]) -> list[dict[str, Any]]:
     counts = {"children": 36, "parents": 12, "questions": 1188, "shuffles": 99, "reflections": 99}
     tests = {"parallel": 0.38, "parallel_p": 0.01, "add": 0.88, "nearest": 0.14, "gain_p": 0.02}
     return [{**words, **counts, **tests, "site": site, "layer": -1} for site in sites]
+
+
+def norms() -> pd.DataFrame:
+    """Norms of a model with one massive row in ten thousand, which is left out."""
+    norm = 2.0 ** (np.arange(-8, 60) / 8)
+    rows = np.where(norm < 3, (1e4 * np.exp(-((np.log2(norm) / 0.4) ** 2))).astype(int), 0)
+    rows[-1] = 8
+    moment = rows * norm**2
+    return pd.DataFrame(
+        {
+            "norm": norm,
+            "rows": rows,
+            "second_moment": moment / moment.sum(),
+            "left_out": np.where(norm > 10, rows, 0),
+        }
+    )
+
+
+def mask_row(at: dict[str, Any]) -> dict[str, Any]:
+    """A site where one row in ten thousand carries most of the second moment, and is left out."""
+    return {
+        **at, "positions": 1, "norm": 10.0, "median_norm": 3.0, "rows": 100_000, "left_out": 1500,
+        "left_out_train": 1200, "left_out_analysis": 200, "left_out_eval": 100,
+        "left_out_by_position": 1490, "left_out_by_token": 0, "left_out_by_norm": 30,
+        "massive_share": 0.0004, "massive_second_moment": 0.59, "left_out_second_moment": 0.6,
+        "largest_dimension": 138, "largest_dimension_variance": 0.76,
+    }  # fmt: skip
 
 
 def landscape(rng: np.random.Generator) -> pd.DataFrame:

@@ -28,17 +28,17 @@ from synthetic_geometry import (
     concept_table,
     embedding,
     landscape,
+    mask_row,
     mean_table,
+    norms,
     panel_points,
     spectrum,
 )
 from synthetic_matches import contrasts, write_match
 from synthetic_saes import contexts, error_groups, latents, probed, sae_row, sparsely, training_log
 
-from interpsweep.claims import complexes, dendrograms, parallelograms
-from interpsweep.claims.claims import CONCEPT_RELATION_COLUMNS
-from interpsweep.claims.nested import LEVEL_COLUMNS
-from interpsweep.claims.planted import SCORE_COLUMNS
+from interpsweep.claims.claims import GATHERED, RELATION_COLUMNS
+from interpsweep.claims.sweep_tables import MASK_COLUMNS
 from interpsweep.tables import typed, write_json, write_parquet
 
 TYPES = ["identity", "identity_with_holes", "absorption", "split", "composition", "novel", "other"]
@@ -123,6 +123,7 @@ class SyntheticSweep:
         concepts = self.item("concepts", **self.place(site))
         write_parquet(concept_table(), concepts / "concepts.parquet")
         write_parquet(mean_table(), concepts / "means.parquet")
+        write_parquet(norms(), self.item("mask", **self.place(site)) / "norms.parquet")
         for at in self.saes(site):
             rng = np.random.default_rng([at["layer"], at["d_sae"], at["seed"]])
             write_parquet(training_log(at, rng), self.item("train", **at) / "training.parquet")
@@ -233,17 +234,19 @@ class SyntheticSweep:
         write_parquet(families, out / "families.parquet")
         write_parquet(controls(families), out / "relations.parquet")
         write_parquet(
-            typed(concept_relations(self.sites), CONCEPT_RELATION_COLUMNS),
+            typed(concept_relations(self.sites), RELATION_COLUMNS),
             out / "concept_relations.parquet",
         )
-        write_parquet(typed([], SCORE_COLUMNS), out / "edge_scores.parquet")
+        masks = [mask_row(self.place(site)) for site in self.sites]
+        write_parquet(typed(masks, MASK_COLUMNS), out / "masks.parquet")
+        write_parquet(typed([], GATHERED["edge_scores"][2]), out / "edge_scores.parquet")
         joined = [complex_row(at) for at in saes if at["site"] == self.sites[0]]
-        write_parquet(typed(joined, complexes.COLUMNS), out / "complexes.parquet")
+        write_parquet(typed(joined, GATHERED["complexes"][2]), out / "complexes.parquet")
         nested = [row for at in saes if (row := levels_row(at, self.widths))]
-        write_parquet(typed(nested, LEVEL_COLUMNS), out / "levels.parquet")
+        write_parquet(typed(nested, GATHERED["levels"][2]), out / "levels.parquet")
         steps = [row for at in saes if (row := families_row(at, self.widths))]
-        write_parquet(typed(steps, dendrograms.COLUMNS), out / "dendrograms.parquet")
-        write_parquet(typed(steps, parallelograms.COLUMNS), out / "parallelograms.parquet")
+        write_parquet(typed(steps, GATHERED["dendrograms"][2]), out / "dendrograms.parquet")
+        write_parquet(typed(steps, GATHERED["parallelograms"][2]), out / "parallelograms.parquet")
         matching = pd.DataFrame([r for site in self.sites for r in self._matching(site)])
         write_parquet(matching, out / "matching.parquet")
         places = [self.place(site, architecture="batchtopk", sparsity=32) for site in self.sites]

@@ -112,11 +112,6 @@ def test_rows_are_the_tokens_that_are_not_special_in_order(world: dict, tmp_path
         first = int((corpus.special[: corpus.offsets[40]] == 0).sum())
         assert held.splits["train"] == (0, first)
         assert held.splits["eval"][1] == len(kept) == item.metrics["rows"]
-        train = held.read(0, first).astype(np.float64)
-        np.testing.assert_allclose(held.statistics.mean, train.mean(0), rtol=1e-10)
-        np.testing.assert_allclose(
-            held.statistics.second_moment, train.T @ train / first, rtol=1e-10
-        )
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])

@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.numpy import save_file
 
 from interpsweep.activations.artifact import (
     ARRAY,
+    LEFT_OUT,
     SPLITS,
     Activations,
     chunk_file,
@@ -176,15 +178,25 @@ def test_a_resumed_writer_trusts_no_damaged_chunk(tmp_path: Path, damage: str) -
 # ----------------------------------------------------------------------------------- statistics
 
 
+def nothing_left_out(folder: Path) -> Path:
+    none = np.zeros(0, np.int64)
+    save_file({"row": none, "token": none}, folder / LEFT_OUT)
+    return folder
+
+
 @pytest.mark.parametrize("engine", ["serial", "threads"])
 def test_statistics_are_those_of_numpy(tmp_path: Path, engine: str) -> None:
     held = artifact(tmp_path)
     write_statistics(
+        held,
         tmp_path,
         lambda f, blocks, what: block_map(f, blocks, engine=engine, workers=3),  # type: ignore[arg-type]
         limit=TRAIN,
     )
-    found, rows = held.statistics, values()[:TRAIN].astype(np.float64)
+    found, rows = (
+        Activations(tmp_path, [nothing_left_out(tmp_path)]).statistics,
+        values()[:TRAIN].astype(np.float64),
+    )
     np.testing.assert_allclose(found.mean, rows.mean(0), rtol=1e-12)
     np.testing.assert_allclose(found.second_moment, rows.T @ rows / TRAIN, rtol=1e-12)
     np.testing.assert_allclose(found.covariance, np.cov(rows.T, bias=True), rtol=1e-9)

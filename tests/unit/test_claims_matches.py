@@ -10,7 +10,7 @@ import pytest
 from scipy.stats import ttest_1samp
 
 from interpsweep.claims.match_tables import CONTROLS, contrasts, matching
-from interpsweep.claims.sources import Source
+from interpsweep.sources import Source
 from interpsweep.tables import write_json
 
 PLACE = {"model": "m", "site": "blocks.3.hook_resid_post", "layer": 3, "architecture": "topk",

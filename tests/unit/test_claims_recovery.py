@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,13 +12,17 @@ import scipy.sparse as sp
 from plain import Plain
 
 from interpsweep.claims import multiplicity, recovery
-from interpsweep.claims.holders import cofiring, hold
-from interpsweep.claims.sources import Source
-from interpsweep.config.analysis import ClaimsSettings
-from interpsweep.tables import write_parquet
+from interpsweep.claims.claims import missing
+from interpsweep.columns import HELD, PLACE, VALUE_EDGES
+from interpsweep.config.analysis import ClaimsSettings, RecoverySettings
+from interpsweep.geometry.best_latents import hold
+from interpsweep.geometry.recovery import direction_shape, share_table, value_table
+from interpsweep.matching import nesting
+from interpsweep.sources import Source
+from interpsweep.tables import typed, write_json, write_parquet
 
 TOKENS, DIM = 6000, 16
-SETTINGS = ClaimsSettings()
+SETTINGS, LEVELS = ClaimsSettings(), RecoverySettings().levels
 FLAT = {"parent": None, "parent_of": None}
 CONCEPTS = {
     "day": {"shape": "circle", "values": list("abcdefg"), **FLAT},
@@ -76,17 +80,17 @@ def perfect(ring_order: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return codes, directions.astype(np.float32)
 
 
-def sae(ring_order: np.ndarray, shape_of_filler: str = "unresolved") -> tuple[recovery.Sae, Any]:
+def sae(ring_order: np.ndarray, shape_of_filler: str = "unresolved") -> recovery.Sae:
     codes, directions = perfect(ring_order)
-    reader = Matrix(codes)
-    holding = hold(reader, labels(), SIZES, SETTINGS.levels, Plain)
-    nested = np.unique(
-        np.r_[holding.concepts["kingdom"].latent, holding.concepts["species"].latent]
-    )
-    joint = together([reader], [nested])
+    holding = hold(Matrix(codes), labels(), SIZES, LEVELS, Plain)
+    rows = [
+        {"concept": name, "shape": concept["shape"], "parent": concept["parent"] or "", "tiling": 0,
+         **direction_shape(concept["shape"], holding.concepts[name], directions)}
+        for name, concept in CONCEPTS.items()
+    ]  # fmt: skip
     clusters = pd.DataFrame({"cluster": [0] * 7 + [1] * 6, "feature": [*range(7), *range(13, 19)]})
     clusters = clusters.assign(source="cosine", token_id=-1, concept="", value=-1)
-    rows = [
+    census = [
         {
             "cluster": c,
             "source": "cosine",
@@ -98,18 +102,37 @@ def sae(ring_order: np.ndarray, shape_of_filler: str = "unresolved") -> tuple[re
         for c, m in ((0, "circle"), (1, shape_of_filler))
         for t in ("circle", "line", "tree", "simplex")
     ]
-    return recovery.Sae(directions, holding, joint, [holding], clusters, pd.DataFrame(rows)), reader
+    return recovery.Sae(
+        typed(rows, HELD),
+        value_table(CONCEPTS, holding),
+        share_table(holding),
+        clusters,
+        pd.DataFrame(census),
+        nested([codes]),
+        typed([], VALUE_EDGES),
+    )
 
 
-def together(readers: list[Matrix], latents: list[np.ndarray]) -> pd.DataFrame:
-    """Co-firing of latents of a ladder, as the claims label it."""
-    rows = [(level, int(latent)) for level, mine in enumerate(latents) for latent in mine]
-    joint = cofiring(readers, latents, [np.zeros(len(mine)) for mine in latents], Plain)
-    return pd.DataFrame(joint, index=pd.MultiIndex.from_tuples(rows), columns=latents[-1])
+def ladder(codes: list[np.ndarray]) -> list[nesting.Step]:
+    """A family of SAEs; their number stands for their width."""
+    readers = [Matrix(one) for one in codes]
+    held = [hold(reader, labels(), SIZES, LEVELS, Plain) for reader in readers]
+    return [
+        nesting.Step(number, reader, value_table(CONCEPTS, holding))
+        for number, (reader, holding) in enumerate(zip(readers, held, strict=True))
+    ]
+
+
+def nested(codes: list[np.ndarray]) -> pd.DataFrame:
+    """`nested.parquet` of a family, as far as it is about the widest of its SAEs."""
+    table = nesting.pairs(CONCEPTS, ladder(codes), Plain)
+    return table[table["d_sae"] == len(codes) - 1]
 
 
 def recovered(name: str, *args: Any) -> dict[str, Any]:
-    row = recovery.recover(name, CONCEPTS, {"least": 20}, sae(*args)[0], SETTINGS)
+    found = sae(*args)
+    (concept,) = found.concepts[found.concepts["concept"] == name].to_dict("records")
+    row = recovery.recover(concept, {}, found, SETTINGS)
     row["shape_q"] = row["shape_p"]  # the only order test of the sweep
     return {**row, "verdict": recovery.verdict(row, SETTINGS)}
 
@@ -143,29 +166,34 @@ def test_taxonomy_by_cofiring() -> None:
 
 
 def test_absorbed_parents_are_not_counted_as_found() -> None:
-    codes, directions = perfect(np.arange(7))
+    codes, _ = perfect(np.arange(7))
     codes[:, 7:9][codes[:, 9:13].any(axis=1)] = 0  # the parents fall silent on every species
-    reader = Matrix(codes)
-    holding = hold(reader, labels(), SIZES, SETTINGS.levels, Plain)
-    nested = np.arange(7, 13)
-    joint = together([reader], [nested])
-    made = recovery.Sae(directions, holding, joint, [holding], *[pd.DataFrame()] * 2)
-    assert recovery.nesting("species", CONCEPTS, made, SETTINGS)["tree_recall"] == 0
+    assert recovery.nesting(nested([codes]), SETTINGS)["tree_recall"] == 0
 
 
 def test_parents_that_a_wide_sae_split_are_found_in_the_narrow_one() -> None:
-    narrow, directions = perfect(np.arange(7))
+    narrow, _ = perfect(np.arange(7))
     wide = narrow.copy()
     wide[:, 7:9] = 0  # the wide SAE has no latents for parents, the narrow one none for species
     narrow[:, 9:13] = 0
-    readers = [Matrix(narrow), Matrix(wide)]
-    ladder = [hold(r, labels(), SIZES, SETTINGS.levels, Plain) for r in readers]
-    nested = [
-        np.unique(np.r_[h.concepts["kingdom"].latent, h.concepts["species"].latent]) for h in ladder
+    assert recovery.nesting(nested([narrow, wide]), SETTINGS)["tree_f1"] == 1
+    assert recovery.nesting(nested([wide]), SETTINGS)["tree_f1"] < 1
+
+
+def test_pairs_say_which_latents_and_how_often_they_fire_together() -> None:
+    codes, _ = perfect(np.arange(7))
+    codes[labels()["species"] == 0, 7] = np.arange((labels()["species"] == 0).sum()) % 4 > 0
+    table = nested([codes])
+    planted = table[table["planted"]].sort_values("value")
+    assert planted["parent_value"].tolist() == [0, 0, 1, 1]
+    assert planted["feature"].tolist() == [9, 10, 11, 12]
+    assert planted["parent_feature"].tolist() == [7, 7, 8, 8]
+    np.testing.assert_allclose(planted["cofiring"], [0.75, 1, 1, 1], atol=0.01)
+    assert planted["f1"].eq(1).all() and (planted["parent_f1"].iloc[[0, 2]] != 1).tolist() == [
+        True,
+        False,
     ]
-    joint = together(readers, nested)
-    made = recovery.Sae(directions, ladder[1], joint, ladder, *[pd.DataFrame()] * 2)
-    assert recovery.nesting("species", CONCEPTS, made, SETTINGS)["tree_f1"] == 1
+    assert len(table) == 4  # the other pairs never fire together
 
 
 def test_filler_leads_to_no_claim_unless_the_census_errs() -> None:
@@ -174,21 +202,36 @@ def test_filler_leads_to_no_claim_unless_the_census_errs() -> None:
 
 
 def test_forest_ancestors_count_as_edges() -> None:
-    holding = sae(np.arange(7))[0].holding
-    kingdom, species = (holding.concepts[n].latent for n in ("kingdom", "species"))
+    codes, _ = perfect(np.arange(7))
+    steps = ladder([codes, codes])
+    kingdom, species = range(7, 9), range(9, 13)
     nodes = pd.DataFrame(
         {
             "node": [f"0:{k}" for k in kingdom] + [f"1:{s}" for s in species],
             "parent": ["", ""] + [f"0:{kingdom[i // 2]}" for i in range(3)] + [""],
+            "level": [0] * 2 + [1] * 4,
+            "d_sae": [0] * 2 + [1] * 4,
         }
     )
-    ladder = [holding, holding]
-    scores = recovery.edge_scores("species", CONCEPTS, ladder, nodes)
+    (scores,) = nesting.edges(CONCEPTS, steps, nodes)
+    assert scores["concept"] == "species"
     assert scores["edge_recall"] == 0.75 and scores["edge_precision"] == 1
     assert np.isclose(scores["edge_f1"], 6 / 7)
-    faint = {n: replace(h, f1=np.full_like(h.f1, 0.49)) for n, h in holding.concepts.items()}
-    ladder = [holding._replace(concepts=faint)] * 2
-    assert recovery.edge_scores("species", CONCEPTS, ladder, nodes)["edge_recall"] == 0
+    faint = [step._replace(values=step.values.assign(f1=0.49)) for step in steps]
+    assert nesting.edges(CONCEPTS, faint, nodes)[0]["edge_recall"] == 0
+
+
+def test_what_gathered_items_went_without_is_missing_from_the_claims(tmp_path: Path) -> None:
+    lost = {"item": "x", "stage": "meta", "at": {"d_sae": 64}, "reason": "it diverged"}
+    write_json({"missing": [lost]}, tmp_path / "summary.json")
+    family = {"stage": "agreement", "model": "m", "site": "s"}
+    found = {"agreements": [Source("a", tmp_path, family)], "recoveries": []}
+    own = {"item": "y", "stage": "geometry", "at": {"model": "m"}, "reason": "it diverged"}
+    told = missing({"settings": {"missing": [own, {**lost, "item": "x"}]}}, found)
+    assert [(one["item"], one["stage"]) for one in told] == [("y", "geometry"), ("x", "meta")]
+    (told,) = missing({"settings": {}}, found)
+    assert told == {**lost, "at": {"model": "m", "site": "s", "d_sae": 64}}
+    assert missing({"settings": {}}, {"agreements": [], "recoveries": []}) == []
 
 
 def test_q_values() -> None:
@@ -208,41 +251,50 @@ def test_no_discoveries_among_uniform_p() -> None:
     assert np.mean(wrong) < 0.05 + 3 * np.sqrt(0.05 * 0.95 / 200)
 
 
-def test_clusters_replicate_through_mutual_latents(tmp_path: Any) -> None:
+def seeds(folder: Path, edges: pd.DataFrame, *clusters: pd.DataFrame) -> tuple[list[Source], ...]:
+    """The match of two seeds, and the items of geometry "A" and "B" about them."""
+    at = [dict.fromkeys(PLACE, 0) | {"seed": seed} for seed in (0, 1)]
+    write_parquet(edges, folder / "edges.parquet")
+    geometries = []
+    for name, place, table in zip("AB", at, clusters, strict=True):
+        (folder / name).mkdir()
+        write_parquet(table, folder / name / "clusters.parquet")
+        geometries.append(Source(name, folder / name, place))
+    ends = {"direction": "seed", "a": at[0], "b": at[1]}
+    return [Source("m", folder, ends)], geometries
+
+
+def test_clusters_replicate_through_mutual_latents(tmp_path: Path) -> None:
     edges = pd.DataFrame({"a": range(6), "b": [10, 11, 12, 13, 0, 1], "mutual": [True] * 6})
-    write_parquet(edges, tmp_path / "edges.parquet")
-    match = Source("m", tmp_path, {"direction": "seed", "a_digest": "A", "b_digest": "B"})
-    members = {
-        "A": pd.DataFrame({"source": "cosine", "cluster": [0] * 4, "feature": [0, 1, 2, 3]}),
-        "B": pd.DataFrame(
-            {
-                "source": "cosine",
-                "cluster": [5] * 4 + [6] * 2,
-                "feature": [10, 11, 12, 14, 0, 1],
-            }
+    found = seeds(
+        tmp_path,
+        edges,
+        pd.DataFrame({"source": "cosine", "cluster": [0] * 4, "feature": [0, 1, 2, 3]}),
+        pd.DataFrame(
+            {"source": "cosine", "cluster": [5] * 4 + [6] * 2, "feature": [10, 11, 12, 14, 0, 1]}
         ),
-    }
-    partners = multiplicity.cluster_partners([match], members, 0.5)
+    )
+    partners = multiplicity.cluster_partners(*found, 0.5)
     assert partners == {("A", 0): [("B", 5)], ("B", 5): [("A", 0)], ("B", 6): [("A", -1)]}
     census = pd.DataFrame(
-        {"sae": ["A", "B", "B"], "cluster": [0, 5, 6], "test": "circle", "p": [0.01, 0.03, 0.2]}
+        {"item": ["A", "B", "B"], "cluster": [0, 5, 6], "test": "circle", "p": [0.01, 0.03, 0.2]}
     ).assign(object="directions")
     assert multiplicity.replicate(census, partners, 0.05) == ([2, 2, 2], [2, 2, 0])
 
 
-def test_a_group_of_tokens_replicates_in_a_part_of_one(tmp_path: Any) -> None:
+def test_a_group_of_tokens_replicates_in_a_part_of_one(tmp_path: Path) -> None:
     edges = pd.DataFrame({"a": [], "b": [], "mutual": []})
-    write_parquet(edges, tmp_path / "edges.parquet")
-    match = Source("m", tmp_path, {"direction": "seed", "a_digest": "A", "b_digest": "B"})
     days, months = [1, 2, 3], [4, 5, 6, 7]
     source = ["tokens"] * 7 + ["token parts"] * 7
-    members = {
-        "A": pd.DataFrame({"source": "tokens", "cluster": [0] * 3 + [1] * 4}),
-        "B": pd.DataFrame({"source": source, "cluster": [0] * 7 + [1] * 3 + [2] * 4}),
-    }
-    for table, ids in (("A", days + months), ("B", 2 * (days + months))):
-        members[table] = members[table].assign(token_id=ids, feature=-1)
-    partners = multiplicity.cluster_partners([match], members, 0.6)
+    one = pd.DataFrame({"source": "tokens", "cluster": [0] * 3 + [1] * 4})
+    other = pd.DataFrame({"source": source, "cluster": [0] * 7 + [1] * 3 + [2] * 4})
+    found = seeds(
+        tmp_path,
+        edges,
+        one.assign(token_id=days + months, feature=-1),
+        other.assign(token_id=2 * (days + months), feature=-1),
+    )
+    partners = multiplicity.cluster_partners(*found, 0.6)
     assert partners["A", 0] == [("B", 1)] and partners["A", 1] == [("B", 2)]
     assert partners["B", 1] == [("A", 0)] and partners["B", 0] == [("A", -1)]
 
@@ -277,12 +329,12 @@ def test_few_clusters_are_selected_without_structure() -> None:
 
 
 def test_a_cluster_of_kinds_of_tokens_counts_by_its_labels() -> None:
-    made, _ = sae(np.arange(7))
+    made = sae(np.arange(7))
     kinds = pd.DataFrame({"feature": -1, "token_id": range(20, 27), "value": range(7)})
     kinds = kinds.assign(cluster=2, source="tokens", concept="day")
     rows = made.census[made.census["cluster"] == 0].assign(cluster=2, source="tokens", q=0.001)
     more = made._replace(
         clusters=pd.concat([made.clusters, kinds]), census=pd.concat([made.census, rows])
     )
-    row = recovery.recover("day", CONCEPTS, {"least": 20}, more, SETTINGS)
+    row = recovery.recover(made.concepts.iloc[0].to_dict(), {}, more, SETTINGS)
     assert (row["cluster"], row["cluster_source"], row["cluster_share"]) == (2, "tokens", 1.0)

@@ -41,10 +41,11 @@ def test_ready_sweeps_are_valid(path: Path) -> None:
     assert load_sweep([path]).models
 
 
-def test_the_small_overlay_fits_its_sweep() -> None:
-    overlay = ROOT / "config/overlays/minilm-small.yaml"
-    small = load_sweep([ROOT / "config/sweeps/minilm.yaml", overlay])
-    assert small.sweep == "minilm-small" and small.corpus.source == "mix"
+@pytest.mark.parametrize("name", ["minilm", "smollm2"])
+def test_the_small_overlay_fits_its_sweep(name: str) -> None:
+    overlay = ROOT / f"config/overlays/{name}-small.yaml"
+    small = load_sweep([ROOT / f"config/sweeps/{name}.yaml", overlay])
+    assert small.sweep == f"{name}-small" and small.corpus.source == "mix"
 
 
 def test_the_untrained_model_is_that_of_the_default_sweep_but_for_its_steps() -> None:

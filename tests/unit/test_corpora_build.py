@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -269,6 +270,87 @@ def test_templates_are_well_formed():
             span = document.spans[0]
             word = document.text[span.start : span.stop]
             assert word.lower() == slot.values[span.value].lower()
+
+
+CONCEPTS = {
+    "circle": ("compass", "direction", "hour", "month", "season", "weekday"),
+    "line": ("decade", "letter", "number", "planet", "year"),
+    "categories": (
+        "animal",
+        "capital",
+        "colour",
+        "country",
+        "female",
+        "fruit",
+        "instrument",
+        "male",
+        "tool",
+    ),
+}
+
+
+def test_the_lists_are_those_that_people_ask_about():
+    found = {slot.name: slot for slot in templates.slots()}
+    assert {
+        shape: tuple(n for n, s in found.items() if s.shape == shape) for shape in CONCEPTS
+    } == CONCEPTS
+    assert {name: len(found[name].values) for name in ("hour", "letter", "direction", "year")} == {
+        "hour": 12, "letter": 26, "direction": 4, "year": 25}  # fmt: skip
+    for name, partner, example in (
+        ("capital", "country", ("New Delhi", "India")),
+        ("female", "male", ("aunt", "uncle")),
+    ):
+        pairs = list(zip(found[name].values, found[partner].values, strict=True))
+        assert found[name].pair_of == partner and example in pairs
+    assert [n for n, s in found.items() if s.pair_of] == ["capital", "female"]
+
+
+def test_lists_without_an_order_are_in_one_that_was_drawn():
+    """Neither alphabetical nor by length: no order that a model could know is tested as a control."""
+    for slot in templates.slots(CONCEPTS["categories"]):
+        places = np.arange(len(slot.values))
+        for key in (str.lower, len):
+            ranks = np.argsort(np.argsort([key(v) for v in slot.values], kind="stable"))
+            assert abs(np.corrcoef(places, ranks)[0, 1]) < 0.7, slot.name
+
+
+def test_a_pair_is_declared_if_both_its_lists_are_wanted():
+    both, one = templates.concepts(("country", "capital")), templates.concepts(("capital",))
+    assert both["capital"]["pair_of"] == "country"
+    assert "pair_of" not in both["country"] and "pair_of" not in one["capital"]
+
+
+def test_sentences_are_balanced():
+    """After every round each value was in each sentence once; rounds differ in their frames."""
+    (slot,) = templates.slots(("season",))
+    cells = len(slot.values) * len(slot.sentences)
+    numbers = list(templates.drawn(slot, np.random.default_rng(0)))
+    assert sorted(numbers) == list(range(slot.size))
+    rounds = np.reshape(numbers, (-1, cells))
+    assert (np.sort(rounds % cells, axis=1) == np.arange(cells)).all()
+    assert (rounds[0] % cells != rounds[1] % cells).any()
+    assert len({tuple(row) for row in (rounds // cells).tolist()}) == len(rounds)
+    texts = [
+        document.text for document in islice(templates.documents(("season", "hour"), 0), 2 * cells)
+    ]
+    for value in slot.values:
+        spoken = [
+            text for text in texts if f" {value}" in text.lower() or text.lower().startswith(value)
+        ]
+        assert len(spoken) >= len(slot.sentences)
+
+
+def test_a_list_that_is_not_used_changes_no_corpus():
+    def content(*slots):
+        return identity.content(TemplateCorpus(slots=slots, n_tokens=1000), {})
+
+    files = {path.name for path in identity._lists(("year",))}
+    assert files == {
+        "frame.yaml",
+        "year.yaml",
+        "decade.yaml",
+    }  # it borrows the last one's sentences
+    assert content("year") != content("decade") != content()
 
 
 def test_template_sentences_never_repeat():

@@ -104,6 +104,21 @@ def test_what_does_not_need_it_is_made_and_what_gathers_says_so(bench: Bench, er
     assert all(REASON in one["reason"] for one in lacks)
 
 
+def test_an_item_without_places_goes_without_what_is_lost_too(bench: Bench) -> None:
+    """As a recovery does without the planes of the concepts."""
+    bench.run("train", bench.saes)
+    wanted = {"codes": bench.saes[0], "concepts": [bench.saes[1]]}
+    planned = bench._spec("recovery", {"levels": [0.0]}, wanted)
+    made = failures.resolve(bench.store, planned)
+    assert isinstance(made, str)
+    spec = bench.store.read_spec(made)
+    assert spec["inputs"] == {"codes": bench.saes[0], "concepts": []}
+    assert "index" not in spec["settings"]
+    assert [one["item"] for one in spec["settings"]["missing"]] == [bench.saes[1]]
+    needs_it = bench._spec("recovery", {"levels": [0.0]}, {**wanted, "codes": bench.saes[1]})
+    assert isinstance(failures.resolve(bench.store, needs_it), failures.Failure)
+
+
 def test_the_next_run_tries_again_and_what_was_planned_is_made(bench: Bench) -> None:
     bench.run_all()
     bench.ran.clear()

@@ -17,7 +17,7 @@ from synthetic_sweep import SyntheticSweep
 from interpsweep.config.figures import FIGURES
 from interpsweep.config.pictures import FigureStyle
 from interpsweep.errors import UserError
-from interpsweep.figures import draw, measured, panels, style
+from interpsweep.figures import draw, panels, style
 from interpsweep.tables import write_parquet
 
 FILES = ["caption.md", "data.csv", "data.parquet", "figure.png", "figure.svg"]
@@ -65,11 +65,7 @@ def test_every_figure_is_drawn_from_its_table(
 
 
 @pytest.mark.parametrize("name", FIGURES)
-def test_a_figure_without_data_says_what_is_missing(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # what was measured of census and trees comes with them, whatever the sweep
-    monkeypatch.setattr(measured, "FOLDER", tmp_path / "unmeasured")
+def test_a_figure_without_data_says_what_is_missing(name: str, tmp_path: Path) -> None:
     empty = SyntheticSweep(tmp_path / "none", sites=())
     out = tmp_path / "out"
     metrics = draw_one_empty(empty, name, out)

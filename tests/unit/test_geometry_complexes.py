@@ -1,4 +1,4 @@
-"""Complexes of known homology, cuts against networkx, and simplices dealt out anew."""
+"""Complexes of known homology, articulations against networkx, and simplices dealt out anew."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from interpsweep.geometry import complexes, cuts, rewired
+from interpsweep.geometry import complexes, layer_complex
 
 TORUS = [[i, (i + s) % 7, (i + 3) % 7] for i in range(7) for s in (1, 2)]  # seven vertices
 PROJECTIVE_PLANE = [
@@ -111,23 +111,12 @@ def test_rank_is_that_of_elimination_beyond_one_word(seed: int, m: int, rows: in
 
 @settings(max_examples=150, deadline=None)
 @given(st.integers(0, 2**31), st.integers(3, 14), st.floats(0.2, 1))
-def test_cuts_are_those_of_networkx(seed: int, n: int, p: float) -> None:
+def test_articulations_are_those_of_networkx(seed: int, n: int, p: float) -> None:
     graph = nx.gnp_random_graph(n, p, seed=seed)
     largest = max(nx.connected_components(graph), key=len)
     graph = nx.convert_node_labels_to_integers(graph.subgraph(largest))
     edges = np.array(graph.edges, np.int64).reshape(-1, 2)
-    alone, cut = cuts.cuts(edges, len(graph))
-    assert alone == len(list(nx.articulation_points(graph)))
-    assert cut == (nx.node_connectivity(graph) if len(graph) > 1 else 0)
-
-
-def test_the_smallest_cut_of_a_large_graph_is_unknown_unless_it_is_small(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(cuts, "FLOW_VERTICES", 7)
-    complete = np.array(list(combinations(range(8), 2)))
-    assert np.isnan(cuts.cuts(complete, 8)[1])
-    assert cuts.cuts(np.column_stack([np.arange(8), (np.arange(8) + 1) % 8]), 8) == (0, 2.0)
+    assert complexes.articulations(edges, len(graph)) == len(list(nx.articulation_points(graph)))
 
 
 @settings(max_examples=100, deadline=None)
@@ -137,7 +126,7 @@ def test_the_smallest_cut_of_a_large_graph_is_unknown_unless_it_is_small(
 )
 def test_dealing_keeps_sizes_and_memberships(rows: list[list[int]], seed: int) -> None:
     before = simplices(rows)
-    for after in rewired.rewired(before, 2, np.random.default_rng(seed)):
+    for after in layer_complex.rewired(before, 2, np.random.default_rng(seed)):
         np.testing.assert_array_equal((after >= 0).sum(1), (before >= 0).sum(1))
         np.testing.assert_array_equal(
             np.bincount(after[after >= 0], minlength=10),
@@ -153,7 +142,7 @@ def test_every_way_to_deal_is_equally_likely() -> None:
     rows = simplices([[0, 1, 2], [0, 1], [2, 3], [0, 3, 4]])
     seen: dict[tuple, int] = {}
     draws = 10_000
-    for drawn in rewired.rewired(rows, draws, np.random.default_rng(0)):
+    for drawn in layer_complex.rewired(rows, draws, np.random.default_rng(0)):
         key = tuple(tuple(sorted(row)) for row in drawn.tolist())
         seen[key] = seen.get(key, 0) + 1
     assert len(seen) == 156

@@ -8,7 +8,7 @@ from interpsweep.config.landscape import LandscapeSettings
 from interpsweep.context import Context
 from interpsweep.geometry import cofired, isotropy, landscape, lobes, slope, tegum
 from interpsweep.geometry.measures import against
-from interpsweep.matching import twins
+from interpsweep.numerics import twins
 from interpsweep.worlds import polytopes, structureless
 
 

@@ -15,7 +15,6 @@ from scipy.stats import binom
 from benchmark_scripts import benchmark
 from interpsweep.activations import capture
 from interpsweep.claims.claims import concept_relations
-from interpsweep.claims.sources import Source
 from interpsweep.config.corpora import LanguageSettings
 from interpsweep.config.models import Architecture
 from interpsweep.context import Context
@@ -23,6 +22,7 @@ from interpsweep.corpora import build
 from interpsweep.errors import UserError
 from interpsweep.geometry import analogies, concepts, probes, relations
 from interpsweep.models import native
+from interpsweep.sources import Source
 from interpsweep.worlds import language
 
 worlds = benchmark("analogies")
@@ -192,7 +192,7 @@ class Embedded:
         inputs = {"model": folder / "model", "corpus": self.corpus}
         capture.run([Item(settings, inputs, folder / "rows")], Context())
         spec = {"settings": {"min_tokens": 5, "draws": 999}}
-        inputs = {"activations": folder / "rows", "corpus": self.corpus}
+        inputs = {"activations": folder / "rows", "masks": [], "corpus": self.corpus}
         self.summary = concepts.run(spec, inputs, self.out, Context())
 
     def table(self, name: str) -> pd.DataFrame:
@@ -295,3 +295,29 @@ def test_only_declared_relations_are_tested() -> None:
     assert [(r.child, r.parent, r.kind) for r in relations.declared(known, truth)] == [
         ("a", "b", "tuned")
     ]
+
+
+@pytest.mark.parametrize("common", [0.0, 3.0])
+def test_pairs_are_analogies_if_their_offsets_are_parallel(common: float) -> None:
+    """Countries and capitals: partners near each other, with or without an offset in common."""
+    named = {
+        "country": {"values": [f"c{i}" for i in range(14)], "shape": "categories", "parent": None},
+        "capital": {"values": [f"d{i}" for i in range(14)], "shape": "categories", "parent": None, "pair_of": "country"},
+    }  # fmt: skip
+    (pair,) = relations.declared(named, None)
+    assert (pair.child, pair.parent, pair.kind, pair.turns) == ("capital", "country", "pair", None)
+    assert pair.parent_of.tolist() == list(range(14))
+    small = []
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        places, offset = rng.normal(size=(14, 32)), rng.normal(size=32)
+        offset *= common / np.linalg.norm(offset)
+        partners = places + offset + 0.5 * rng.normal(size=places.shape)
+        points = {
+            "country": relations.Points(np.arange(14), places),
+            "capital": relations.Points(np.arange(14), partners),
+        }
+        raw = next(r for r in relations.table(points, [pair], 199, seed) if r["space"] == "raw")
+        assert np.isnan(raw["orthogonality_p"])
+        small.append(raw["parallel_p"] <= 0.05)
+    assert sum(small) == 20 if common else sum(small) <= binom.ppf(1 - 1e-4, 20, 0.05)

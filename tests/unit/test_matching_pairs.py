@@ -12,8 +12,8 @@ import scipy.sparse as sp
 
 from interpsweep.blockmap import block_map
 from interpsweep.matching import association, coactivation, dependence, operators, pairs, stitching
-from interpsweep.matching.cosine import compare, unit_rows
 from interpsweep.matching.sides import Side
+from interpsweep.numerics.cosine import compare, unit_rows
 from interpsweep.saes.firing import Firing, firing_statistics
 from interpsweep.saes.postings import Postings
 

@@ -10,8 +10,8 @@ from scipy.special import logsumexp
 from scipy.stats import hypergeom
 
 from interpsweep.matching import association, operators, stitching
-from interpsweep.matching.cosine import compare, cosines, nearest, unit_rows
-from interpsweep.matching.twins import Twins
+from interpsweep.numerics.cosine import compare, cosines, nearest, unit_rows
+from interpsweep.numerics.twins import Twins
 
 RNG = np.random.default_rng(0)
 A = unit_rows(RNG.standard_normal((150, 12)))

@@ -11,11 +11,11 @@ from plain import Plain
 
 from interpsweep.config.analysis import MatchSettings, TreeSettings
 from interpsweep.matching import traces
-from interpsweep.matching.cosine import unit_rows
 from interpsweep.matching.edges import Level
 from interpsweep.matching.match import match
 from interpsweep.matching.sides import Side
 from interpsweep.matching.tree import Step, build
+from interpsweep.numerics.cosine import unit_rows
 from interpsweep.saes.firing import Firing, firing_statistics
 
 LEVEL = MatchSettings().firing_level

@@ -19,7 +19,7 @@ from interpsweep.config.figures import FIGURES
 from interpsweep.config.pictures import FigureStyle
 from interpsweep.errors import UserError
 from interpsweep.figures import draw
-from interpsweep.report import bundle, report
+from interpsweep.report import bundle, measured, report
 from interpsweep.report.findings import findings
 from interpsweep.report.provenance import ancestry
 from interpsweep.report.text import listing, number, paragraphs, share
@@ -132,6 +132,21 @@ def test_the_page_shows_findings_with_nulls_and_misses(page: Path) -> None:
     assert "No SAE has been evaluated" not in text
 
 
+@pytest.mark.parametrize(
+    ("left_out", "tone", "words"),
+    [(0.6, "fact", "are left out"), (0.01, "miss", "are NOT left out")],
+)
+def test_massive_activations_are_said(left_out: float, tone: str, words: str) -> None:
+    sites = [{"site": f"blocks.{i}.hook_resid_post", "massive_share": 4e-4,
+              "massive_second_moment": moment, "left_out_second_moment": left_out}
+             for i, moment in enumerate((0.59, 0.001))]  # fmt: skip
+    tables = {name: pd.DataFrame() for name in report.TABLES} | {"masks": pd.DataFrame(sites)}
+    (said,) = findings(tables, 10)
+    assert (said.tone, said.head) == (tone, "Massive activations")
+    assert "at blocks.0.hook_resid_post 0.04% of the rows carry 59% of the second" in said.text
+    assert words in said.text and "blocks.1" not in said.text
+
+
 def test_the_page_shows_analogies_beside_their_baselines(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     table = text.rpartition("Relations of known concepts")[2].partition("</table>")[0]
@@ -200,6 +215,22 @@ def test_a_kind_without_any_claim_is_one_finding() -> None:
     assert [finding.tone for finding in said.values()] == ["good", "miss", "miss"]
 
 
+def test_the_atlas_says_how_often_the_census_errs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measured, "FOLDER", tmp_path)
+    assert measured.told() == ""
+    kinds = pd.DataFrame({"runs": [200, 800], "families": [300, 700], "false_families": [9, 16]})
+    measured.write("false_discoveries", kinds)
+    cases = [("circle", 12, 0.1, 0, 0.9), ("circle", 12, 0.5, 0, 0.2), ("line", 12, 0.1, 0, 0.75),
+             ("line", 12, 0.1, 400, 0.1), ("circle", 7, 0.1, 0, 0.1)]  # fmt: skip
+    columns = ["shape", "size", "noise", "tokens", "named"]
+    measured.write("power", pd.DataFrame(cases, columns=columns))
+    told = measured.told()
+    assert "1,000 dictionaries" in told and "in 25 of 1,000 families of tests (2.5%" in told
+    assert "circle 90%, line 75%." in told
+
+
 def test_an_empty_sweep_still_has_a_page(tmp_path: Path) -> None:
     sweep = SyntheticSweep(tmp_path, sites=())
     path = sweep.item("claims")
@@ -210,7 +241,8 @@ def test_an_empty_sweep_still_has_a_page(tmp_path: Path) -> None:
         "inputs": {"figures": [], "claims": digest},
     }
     report.run(spec, {"figures": [], "claims": path}, tmp_path, None)
-    assert "no claims yet" in (tmp_path / "index.html").read_text(encoding="utf-8")
+    page = (tmp_path / "index.html").read_text(encoding="utf-8")
+    assert "no claims yet" in page and measured.told() in page
 
 
 @pytest.mark.parametrize(

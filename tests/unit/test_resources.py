@@ -84,12 +84,14 @@ def test_time_follows_tokens_and_speed(ask: Any) -> None:
 def test_every_stage_of_a_plan_has_a_rate(ask: Any) -> None:
     """Settings that make a stage's items slower make its jobs longer, and nobody else's."""
     plain = {stage: request.seconds for stage, request in ask().items()}
-    optional = ask({"probes": {"methods": ["projection"], "first_letters": True}})
+    probes = {"methods": ["projection"], "first_letters": True}
+    optional = ask({"probes": probes, "match": {"directions": ["width", "layer"]}})
     assert set(optional) >= set(STAGES) - {"import"}
     slower = {
         "landscape": {"landscape": {"draws": 1999, "dictionaries": 399}},
         "match": {"match": {"null_draws": 400}},
         "evaluate": {"evaluate": {"contexts": 100_000}},
+        "children": {"children": {"children": 10_000}},
     }
     for stage, changes in slower.items():
         now = {name: request.seconds for name, request in ask(changes).items()}
@@ -187,7 +189,7 @@ def test_the_plan_for_a_cluster_says_what_it_will_cost(
         r"train .* 2 │ +1 │ +\d+\.\d GB │ +\d+\.\d GB │ +\d+ min",
         r"compute: about \d+\.\d GPU hours and \d+\.\d hours of other jobs",
         r"time: about \d+\.\d hours, 50 jobs at a time",
-        r"nodes: up to 8 at once, 4 of them with a GPU",
+        r"nodes: up to 10 at once, 4 of them with a GPU",
         r"quota: /scratch 12G of 100G",
         r"disk: about \d+\.\d+ GB to write, [\d,]+ GB free",
     ):

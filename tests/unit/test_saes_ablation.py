@@ -218,10 +218,11 @@ def probe(small: dict[str, Any], root: Path, absorbs: bool, later: bool = True) 
     part = csr_matrix(active[640:880] * norms)
     (root / "codes").mkdir()
     writer = CodesWriter(root / "codes", (640, 880), 4, [part.nnz], 0)
-    writer.append(part)
+    writer.append(part, small["flat"][640:880])
     writer.close()
     inputs = {
-        r: small[r] for r in ("corpus", "activations", *(("later", "model") if later else ()))
+        r: small[r]
+        for r in ("corpus", "activations", "masks", *(("later", "model") if later else ()))
     }
     place = {
         "site": HERE,

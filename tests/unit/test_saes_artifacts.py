@@ -159,7 +159,11 @@ def trained(world, tmp_path_factory):
             Made(
                 root / architecture,
                 spec,
-                {"activations": world["activations"], "corpus": world["corpus"]},
+                {
+                    "activations": world["activations"],
+                    "masks": world["masks"],
+                    "corpus": world["corpus"],
+                },
             )
         )
     train_stage.run(items, Context())
@@ -184,7 +188,10 @@ def test_train_stage_writes_saes_that_reconstruct(world, trained):
 def test_codes_are_the_dense_encoding(world, trained, tmp_path, architecture, monkeypatch):
     monkeypatch.setattr(codes_module, "BLOCK_ROWS", 64)
     monkeypatch.setattr(encode_stage, "BLOCK_ROWS", 64)
-    inputs = {"sae": trained[architecture].out, **{r: world[r] for r in ("activations", "corpus")}}
+    inputs = {
+        "sae": trained[architecture].out,
+        **{r: world[r] for r in ("activations", "masks", "corpus")},
+    }
     settings = EncodeSettings(top_contexts=4, window_before=2, window_after=1)
     spec = {"settings": settings.identity()}
     metrics = encode_stage.run(spec, inputs, tmp_path, Context(engine="threads", workers=2))
@@ -226,7 +233,10 @@ def check_contexts(world, codes, dense):
 def test_encoding_resumes_and_does_not_depend_on_workers(world, trained, tmp_path, monkeypatch):
     monkeypatch.setattr(codes_module, "BLOCK_ROWS", 64)
     monkeypatch.setattr(encode_stage, "BLOCK_ROWS", 64)
-    inputs = {"sae": trained["relu"].out, **{r: world[r] for r in ("activations", "corpus")}}
+    inputs = {
+        "sae": trained["relu"].out,
+        **{r: world[r] for r in ("activations", "masks", "corpus")},
+    }
     settings = EncodeSettings(contexts=12, threshold=0.1)
     spec = {"settings": settings.identity()}
     contents = []
@@ -237,7 +247,7 @@ def test_encoding_resumes_and_does_not_depend_on_workers(world, trained, tmp_pat
             scratch = out / encode_stage.BLOCKS
             scratch.mkdir()
             work = encode_stage.Work(
-                inputs["sae"], inputs["activations"], scratch, "cpu", 0.1, settings.top_contexts
+                inputs["sae"], inputs["activations"], (), scratch, "cpu", 0.1, settings.top_contexts
             )
             for block in ((640, 704), (704, 768)):
                 partial(encode_stage.encode_block, work)(block)

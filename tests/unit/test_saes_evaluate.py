@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import save_file
 
+from interpsweep.activations.artifact import LEFT_OUT
 from interpsweep.config.inference import EvaluateSettings
 from interpsweep.context import Context
 from interpsweep.errors import UserError
@@ -53,7 +57,11 @@ def test_known_scores(tmp_path, world, model):
     }
     items = []
     for name, sae in saes(tmp_path).items():
-        inputs = {"sae": sae, "model": model, **{r: world[r] for r in ("corpus", "activations")}}
+        inputs = {
+            "sae": sae,
+            "model": model,
+            **{r: world[r] for r in ("corpus", "activations", "masks")},
+        }
         one = {**spec, "inputs": {**spec["inputs"], "sae": name}}
         items.append(Made(tmp_path / f"item-{name}", one, inputs))
     evaluate.run(items, Context())
@@ -105,7 +113,10 @@ def test_an_sae_with_infinite_reconstructions_is_named_and_the_others_go_on(tmp_
     settings = EvaluateSettings(contexts=0, rows=70).identity() | {"site": "blocks.0.hook_mlp_out"}
     items = []
     for name in ("huge", "shrunk"):
-        inputs = {"sae": tmp_path / name, **{r: world[r] for r in ("corpus", "activations")}}
+        inputs = {
+            "sae": tmp_path / name,
+            **{r: world[r] for r in ("corpus", "activations", "masks")},
+        }
         spec = {"settings": {**settings, "model": {}}, "inputs": {"sae": name}}
         items.append(Made(tmp_path / f"item-{name}", spec, inputs))
     row = 55 * 16
@@ -123,7 +134,7 @@ def test_alone_is_as_in_company(tmp_path, world, model):
         items = []
         for name in names:
             inputs = {"sae": made[name], "model": model}
-            inputs |= {r: world[r] for r in ("corpus", "activations")}
+            inputs |= {r: world[r] for r in ("corpus", "activations", "masks")}
             spec = {
                 "settings": {
                     **settings.identity(), "site": "blocks.1.hook_mlp_out",
@@ -142,7 +153,7 @@ def test_out_of_memory_halves_the_batches_of_the_loss(tmp_path, world, model, mo
     settings = EvaluateSettings(contexts=5, batch_tokens=40, rows=70)
     place = {"site": "blocks.0.hook_resid_post", "model": {"source": "trained"}}
     spec = {"settings": {**settings.identity(), **place}, "inputs": {}}
-    given = {"model": model, **{role: world[role] for role in ("corpus", "activations")}}
+    given = {"model": model, **{role: world[role] for role in ("corpus", "activations", "masks")}}
     found = saes(tmp_path)
 
     def scores(folder: str, ctx: Context) -> dict:
@@ -153,11 +164,11 @@ def test_out_of_memory_halves_the_batches_of_the_loss(tmp_path, world, model, mo
 
     plain, real, calls = scores("plain", Context()), Judged.splice, []
 
-    def small(self, passes, special):
-        calls.append(len(special))
-        if len(special) > 1 and len(calls) > 1:  # the first SAE has been through
+    def small(self, passes):
+        calls.append(len(passes.kept))
+        if len(passes.kept) > 1 and len(calls) > 1:  # the first SAE has been through
             raise torch.OutOfMemoryError("no room")
-        return real(self, passes, special)
+        return real(self, passes)
 
     monkeypatch.setattr(Judged, "splice", small)
     ctx = Context()
@@ -166,3 +177,40 @@ def test_out_of_memory_halves_the_batches_of_the_loss(tmp_path, world, model, mo
     for name, expected in plain.items():
         for metric in ("loss_tokens", "ce_clean.v2", "ce_ablated.v2", "ce_sae.v2", "kl_sae.v2"):
             assert halved[name][metric] == pytest.approx(expected[metric], rel=1e-4, abs=1e-6)
+
+
+def test_rows_left_out_are_not_judged_nor_replaced(tmp_path, world, model):
+    """Judged with and without them; the loss keeps what the model itself has there."""
+    settings = EvaluateSettings(contexts=5, batch_tokens=40, rows=70)
+    place = {"site": "blocks.0.hook_resid_post", "model": {"source": "trained"}}
+    spec = {"settings": {**settings.identity(), **place}, "inputs": {"sae": "dead"}}
+    found, (first, last) = saes(tmp_path), (55 * 16, 60 * 16)
+    scores = {}
+    for name, gone in (
+        ("some", np.arange(first + 3, last, 4)),
+        ("most", np.arange(first + 1, last)),
+    ):
+        shutil.copytree(world["activations"], tmp_path / f"mask-{name}")
+        arrays = {"row": gone, "token": world["flat"][gone]}
+        save_file(arrays, tmp_path / f"mask-{name}" / LEFT_OUT)
+        inputs = {"sae": found["dead" if name == "most" else "shrunk"], "model": model}
+        inputs |= {r: world[r] for r in ("corpus", "activations")}
+        made = Made(tmp_path / name, spec, {**inputs, "masks": [tmp_path / f"mask-{name}"]})
+        evaluate.run([made], Context())
+        scores[name] = read_json(made.out / "metrics.json")
+    some = scores["some"]
+    kept = np.setdiff1d(np.arange(first, last), np.arange(first + 3, last, 4))
+    assert (some["tokens"], some["left_out_tokens"]) == (
+        len(kept),
+        80 - len(kept) - 1,
+    )  # last: gone
+    every = np.arange(first, last - 1)
+    for rows, key in ((kept, "explained_variance.v2"), (every, "explained_variance_all_rows.v2")):
+        x = world["x"][rows].astype(np.float64)
+        expected = 1 - 0.04 * (x**2).sum() / ((x - x.mean(0)) ** 2).sum()
+        assert some[key] == pytest.approx(expected, rel=1e-5)
+    # an SAE that returns nothing, in place of one token only
+    most = scores["most"]
+    assert most["ce_sae.v2"] == pytest.approx(most["ce_ablated.v2"])
+    assert most["ce_sae.v2"] != most["ce_clean.v2"]
+    assert most["loss_tokens"] == 5 * 15

@@ -337,7 +337,7 @@ def test_an_sae_of_the_hub_comes_from_the_cache(world, tmp_path, hub: Path) -> N
     known = about.look(files.hub_files("a/b", COMMIT, "layers.0", network=True))
     settings = about.settings(sae, COMMIT, known)
     assert settings.content == {"repo": "a/b", "commit": COMMIT, "path": "layers.0"}
-    inputs = {"activations": world["activations"], "corpus": world["corpus"]}
+    inputs = {r: world[r] for r in ("activations", "masks", "corpus")}
     spec = {"settings": settings.identity()}
     imports.run(spec, inputs, tmp_path / "o", Context(device="cpu"))
     x = x_of(world)

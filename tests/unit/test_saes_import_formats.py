@@ -367,7 +367,7 @@ def test_latents_that_decode_nothing_are_counted_and_fire(world, tmp_path, kind:
     content = files.content_digest(tmp_path / "a")
     settings = about.settings(sae, content, look(tmp_path / "a"))
     ctx = Context(device="cpu", outside=openers({content: f"sae:{tmp_path / 'a'}"}))
-    inputs = {"activations": world["activations"], "corpus": world["corpus"]}
+    inputs = {r: world[r] for r in ("activations", "masks", "corpus")}
     said = imports.run({"settings": settings.identity()}, inputs, tmp_path / "o", ctx)
     assert said["zero_decoder_rows"] == 2
     made, t_x = load(tmp_path / "o"), torch.from_numpy(x)

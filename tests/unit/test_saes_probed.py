@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import zarr
+from interpsweep.claims.sources import Source
 from scipy.sparse import csr_matrix
 
 from interpsweep.claims import probing
-from interpsweep.claims.sources import Source
 from interpsweep.config.inference import EncodeSettings
 from interpsweep.config.probes import ProbesSettings
 from interpsweep.context import Context
@@ -48,7 +48,7 @@ def probe(world: dict[str, Any], root: Any, settings: ProbesSettings = SETTINGS)
     bias = -0.6 * np.linalg.norm(means, axis=1)
     tensors = {"W_enc": rows.T, "W_dec": rows, "b_enc": bias, "b_dec": np.full(D_IN, 0.5)}
     write_dictionary(root / "sae", "standard", tensors)
-    inputs = {"sae": root / "sae", **{r: world[r] for r in ("corpus", "activations")}}
+    inputs = {"sae": root / "sae", **{r: world[r] for r in ("corpus", "activations", "masks")}}
     (root / "codes").mkdir()
     encode.run({"settings": EncodeSettings().identity()}, inputs, root / "codes", Context())
     spec = {"settings": settings.identity()}

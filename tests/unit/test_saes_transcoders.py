@@ -45,8 +45,9 @@ def item(root, world, architecture: str, output: str | None = "blocks.0.hook_out
         architecture=architecture, d_sae=D_SAE, tokens=64 * 600, batch_size=64, learning_rate=3e-3,
         sparsity=0.3 if architecture in ("relu", "gated") else 4, output_site=output,
     )  # fmt: skip
-    roles = ("activations", "corpus", *(() if output is None else ("targets",)))
-    inputs = {role: world[role] for role in roles}
+    inputs = {role: world[role] for role in ("activations", "masks", "corpus")}
+    if output is not None:
+        inputs |= {"targets": world["targets"], "masks": [world["activations"], world["targets"]]}
     name = f"{architecture}-{'sae' if output is None else 'transcoder'}"
     return Made(root / name, {"settings": settings.identity()}, inputs)
 
@@ -90,7 +91,7 @@ def test_company_of_saes_changes_nothing(world, trained, tmp_path):
 
 
 def test_codes_come_from_what_is_read(world, trained, tmp_path):
-    inputs = {role: world[role] for role in ("activations", "corpus")}
+    inputs = {role: world[role] for role in ("activations", "masks", "corpus")}
     inputs["sae"] = trained["topk"].out
     encode.run({"settings": EncodeSettings().identity()}, inputs, tmp_path, Context())
     codes, sae = Codes.open(tmp_path), load(trained["topk"].out)
@@ -164,6 +165,7 @@ def test_a_transcoder_stands_in_for_the_site_it_predicts(tmp_path, world, model)
     }
     inputs = {"sae": tmp_path / "copy", "model": model, "corpus": world["corpus"]}
     inputs |= {"activations": world["activations"], "targets": world["activations"]}
+    inputs["masks"] = 2 * world["masks"]
     made = Made(tmp_path / "item", spec, inputs)
     evaluate.run([made], Context())
     scores = read_json(made.out / "metrics.json")
@@ -179,7 +181,8 @@ def skipping(world, folder, settings) -> float:
 
     model = load_model({"source": "trained"}, folder, Context(device="cpu"))
     total = count = 0.0
-    for tokens, special in batches(Corpus.open(world["corpus"]), settings):
+    none = np.zeros(0, np.int64)
+    for tokens, special, _ in batches(Corpus.open(world["corpus"]), settings, none):
         entering = forward_sites(model, tokens, [SITES["site"]])[SITES["site"]]
         counted = torch.zeros_like(special)
         counted[:, :-1] = ~special[:, :-1] & ~special[:, 1:]
@@ -200,7 +203,7 @@ def test_a_transcoder_is_judged_by_what_it_predicts(world, trained, tmp_path):
         "settings": {**settings.identity(), **SITES, "model": {"source": "trained"}},
         "inputs": {"sae": "s"},
     }
-    inputs = {role: world[role] for role in ("activations", "targets", "corpus")}
+    inputs = {role: world[role] for role in ("activations", "masks", "targets", "corpus")}
     made = Made(tmp_path / "item", spec, {**inputs, "sae": trained["topk"].out})
     evaluate.run([made], Context())
     y = Activations.open(world["targets"]).read(55 * 16, 60 * 16)

@@ -37,7 +37,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     plan, store = build_plan(load_sweep([root / "small.yaml"]), {}), Store(root / "store")
     write_specs(plan, store)
     for job in plan.jobs:
-        if job.stage in ("corpus", "capture", "train", "encode", "match", "tree"):
+        if job.stage in ("corpus", "capture", "mask", "train", "encode", "match", "tree"):
             run_job(store, store.spec_path(job.digest))
     return root
 

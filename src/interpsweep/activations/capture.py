@@ -20,8 +20,7 @@ import torch
 from interpsweep.activations.artifact import ROWS, SPLITS
 from interpsweep.activations.outside import capture_stored
 from interpsweep.activations.planted import capture_world
-from interpsweep.activations.rows import RowPlan, Window
-from interpsweep.activations.statistics import write_statistics
+from interpsweep.activations.rows import RowPlan, Window, summary
 from interpsweep.activations.writer import Background, ChunkWriter
 from interpsweep.config.activations import CaptureItem
 from interpsweep.context import Context, Item, Stopped
@@ -236,17 +235,9 @@ class Capture:
 
     def _finish(self, item: Item) -> dict[str, Any]:
         """Write what else belongs beside the array; return the summary for the manifest."""
-        splits = self.plan.splits()
-        write_json(splits, item.out / SPLITS)
-        limit = self.settings[item.digest].statistics_rows
-        moments = write_statistics(item.out, self.ctx.block_map, limit)
-        return {
-            "rows": self.plan.rows,
-            "d_in": len(moments.mean),
-            "train_rows": splits["train"][1] - splits["train"][0],
-            "mean_norm": moments.mean_norm,
-            "total_variance": float(np.trace(moments.covariance)),
-        }
+        write_json(self.plan.splits(), item.out / SPLITS)
+        site = self.settings[item.digest].site
+        return summary(self.plan, self.model.site_widths([site])[site], self.model.causal)
 
 
 def _as_numpy(stored: torch.Tensor) -> np.ndarray:

@@ -15,8 +15,7 @@ from typing import Any
 import numpy as np
 
 from interpsweep.activations.artifact import ROWS, SPLITS
-from interpsweep.activations.rows import RowPlan
-from interpsweep.activations.statistics import write_statistics
+from interpsweep.activations.rows import RowPlan, summary
 from interpsweep.activations.writer import ChunkWriter
 from interpsweep.config.activations import CaptureItem
 from interpsweep.config.sites import site_layer
@@ -55,16 +54,8 @@ def write_rows(
             raise Stopped("capture: whole chunks are kept, run the same command")
     writer.finish()
     plan.write(out / ROWS)
-    splits = plan.splits()
-    write_json(splits, out / SPLITS)
-    moments = write_statistics(out, ctx.block_map, settings.statistics_rows)
-    return {
-        "rows": plan.rows,
-        "d_in": d,
-        "train_rows": splits["train"][1] - splits["train"][0],
-        "mean_norm": moments.mean_norm,
-        "total_variance": float(np.trace(moments.covariance)),
-    }
+    write_json(plan.splits(), out / SPLITS)
+    return summary(plan, d, causal=False)
 
 
 def activations_of(corpus: Path, layer: int, edges: tuple[int, int]) -> np.ndarray:
@@ -79,6 +70,9 @@ def activations_of(corpus: Path, layer: int, edges: tuple[int, int]) -> np.ndarr
         rng = np.random.default_rng([settings.seed, 4, layer, start // BLOCK])
         noise = rng.standard_normal((BLOCK, settings.d), dtype=np.float32)
         rows += np.float32(settings.noise) * noise[: stop - start]
+    if settings.outliers:
+        drawn = np.random.default_rng([settings.seed, 5, start // BLOCK]).random(BLOCK)
+        rows[drawn[: stop - start] < settings.outliers.share, 0] += settings.outliers.norm
     return rows
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import zarr
@@ -94,3 +94,9 @@ class RowPlan:
         """Rows before each edge of contexts c0..c1 (c1 - c0 + 1,), counted from c0."""
         before = np.concatenate([[0], np.cumsum(~self.special(c0, c1))])
         return before[self.offsets[c0 : c1 + 1] - self.offsets[c0]]
+
+
+def summary(plan: RowPlan, d_in: int, causal: bool) -> dict[str, Any]:
+    """What the manifest of captured activations says; `causal`: the model predicts what follows."""
+    first, last = plan.splits()["train"]
+    return {"rows": plan.rows, "d_in": d_in, "train_rows": last - first, "causal": causal}

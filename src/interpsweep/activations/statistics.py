@@ -30,9 +30,9 @@ class Sums(NamedTuple):
     squared_norm: float
 
 
-def block_sums(path: Path, block: Block) -> Sums:
-    """Sums over rows [start, stop) of the activations at `path`."""
-    return sums_of(Activations(path).read(*block))
+def block_sums(path: Path, masks: tuple[Path, ...], block: Block) -> Sums:
+    """Sums over rows [start, stop) of the activations at `path` that `masks` leave."""
+    return sums_of(Activations(path, masks).read(*block))
 
 
 def sums_of(rows: np.ndarray) -> Sums:
@@ -62,22 +62,22 @@ def moments(sums: Iterable[Sums]) -> Statistics:
 
 
 def write_statistics(
-    folder: Path, block_map: BlockMap, limit: int, split: str = "train"
+    activations: Activations, out: Path, block_map: BlockMap, limit: int, split: str = "train"
 ) -> Statistics:
-    """Compute the moments of a split of the activations in `folder` and write them there.
+    """Compute the moments of a split of `activations` and write them to `out`.
 
-    They are read back from disk rather than summed while capturing, so that they are the same
-    numbers however often the capture was interrupted. `limit`: see `spread`.
+    `limit`: see `spread`.
     """
-    blocks = spread(Activations(folder).chunks(split), limit)
-    found = moments(block_map(partial(block_sums, folder), blocks, "statistics"))
+    blocks = spread(activations.chunks(split), limit)
+    work = partial(block_sums, activations.path, activations.masks)
+    found = moments(block_map(work, blocks, "statistics"))
     tensors = {
         "mean": found.mean,
         "second_moment": found.second_moment,
         "mean_norm": np.array([found.mean_norm]),
         "mean_squared_norm": np.array([found.mean_squared_norm]),
     }
-    save_file(tensors, folder / STATISTICS)
+    save_file(tensors, out / STATISTICS)
     return found
 
 

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from interpsweep.claims.intervals import interval
-from interpsweep.claims.sources import TYPES, Source, place
+from interpsweep.columns import TYPES
+from interpsweep.sources import Source, place
 from interpsweep.tables import typed
 
 SITE_PLACE = ("model", "site", "layer", "architecture", "sparsity")

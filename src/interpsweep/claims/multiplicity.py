@@ -10,8 +10,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from statsmodels.stats.multitest import multipletests
 
-from interpsweep.claims.sources import Source
-from interpsweep.geometry.groups import OF_TOKENS
+from interpsweep.columns import OF_TOKENS, PLACE
+from interpsweep.sources import Source
 
 Floats = NDArray[np.float64]
 
@@ -71,9 +71,9 @@ def selected_q(
 
 
 def cluster_partners(
-    matches: list[Source], members: dict[str, pd.DataFrame], overlap: float
+    matches: list[Source], geometries: list[Source], overlap: float
 ) -> dict[tuple[str, int], list[tuple[str, int]]]:
-    """For each (sae digest, cluster), the same cluster in SAEs of other seeds.
+    """For each (digest of an item of geometry, cluster), the same cluster in SAEs of other seeds.
 
     Latents correspond by mutual nearest neighbours of the stored seed matches, kinds of tokens by
     their id; clusters correspond if they have one source (or are both of tokens) and at least
@@ -81,10 +81,12 @@ def cluster_partners(
     -1, so that the list's length is the number of seeds that could have replicated it.
     """
     found: dict[tuple[str, int], list[tuple[str, int]]] = {}
+    members = {item.digest: item.table("clusters") for item in geometries}
+    of_sae = {item.key(PLACE): item.digest for item in geometries}
     for match in matches:
         if match.at.get("direction") != "seed":
             continue
-        a, b = match.at["a_digest"], match.at["b_digest"]
+        a, b = (of_sae.get(tuple(match.at[side][key] for key in PLACE), "") for side in "ab")
         pairs = match.table("edges").query("mutual")[["a", "b"]].to_numpy()
         for left, right, to in ((a, b, dict(pairs)), (b, a, {y: x for x, y in pairs})):
             if left in members and right in members:
@@ -129,17 +131,17 @@ def replicate(
     """Per row of the census: seeds that could replicate it, and seeds in which p is at most
     `level`.
 
-    Both include the row's own SAE; `census` has columns sae, cluster, object, test, p.
+    Both include the row's own SAE; `census` has columns item, cluster, object, test, p.
     """
     p: dict[Any, float] = {
-        (row.sae, row.cluster, row.object, row.test): row.p
+        (row.item, row.cluster, row.object, row.test): row.p
         for row in census.itertuples(index=False)
     }
     seeds, replicated = [], []
     for row in census.itertuples(index=False):
-        others = partners.get((row.sae, row.cluster), [])
+        others = partners.get((row.item, row.cluster), [])
         hits = sum(
-            p.get((sae, cluster, row.object, row.test), 1.0) <= level for sae, cluster in others
+            p.get((item, cluster, row.object, row.test), 1.0) <= level for item, cluster in others
         )
         seeds.append(1 + len(others))
         replicated.append(int(row.p <= level) + hits)

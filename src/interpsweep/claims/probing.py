@@ -5,7 +5,8 @@ from __future__ import annotations
 import pandas as pd
 
 from interpsweep.claims.intervals import half_width
-from interpsweep.claims.sources import PLACE, TYPES, Source, stacked
+from interpsweep.columns import PLACE, TYPES
+from interpsweep.sources import Source, stacked
 from interpsweep.tables import typed
 
 MEASURES = ("f1", "accuracy", "auc")

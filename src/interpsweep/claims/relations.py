@@ -14,7 +14,8 @@ import pandas as pd
 
 from interpsweep.claims.intervals import interval
 from interpsweep.claims.match_tables import SITE_PLACE, mean
-from interpsweep.claims.sources import TYPES, Source, place
+from interpsweep.columns import TYPES
+from interpsweep.sources import Source, place
 from interpsweep.tables import typed
 
 # Statistics of a step's narrow latents; they are compared with seeds of the narrow width, those of

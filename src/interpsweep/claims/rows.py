@@ -14,12 +14,12 @@ from interpsweep.claims.multiplicity import (
     simes,
     with_q,
 )
-from interpsweep.claims.sources import PLACE, TYPES, Source, place, stacked
+from interpsweep.columns import BY_DIRECTION, BY_FIRING, OF_SAE, OF_TOKENS, PLACE
 from interpsweep.config.analysis import ClaimsSettings
-from interpsweep.geometry.groups import BY_DIRECTION, OF_TOKENS
+from interpsweep.sources import Source, stacked
 
 CLAIM_COLUMNS = {
-    **{name: TYPES[name] for name in PLACE},
+    **OF_SAE,
     **dict.fromkeys(("kind", "subject", "test"), str),
     **dict.fromkeys(("effect", "null_effect", "z", "p", "q"), "float64"),
     "null": str,
@@ -35,7 +35,7 @@ CENSUS_NULLS = {
 }
 SELECTION = {
     **dict.fromkeys(BY_DIRECTION, "clusters selected in covariance-matched twins"),
-    **dict.fromkeys(("phi", "jaccard", "cofiring"), "clusters chosen by codes"),
+    **dict.fromkeys(BY_FIRING, "clusters chosen by codes"),
     **dict.fromkeys(OF_TOKENS, "kinds of tokens chosen by codes"),
 }
 
@@ -43,19 +43,13 @@ SELECTION = {
 def of_clusters(
     geometries: list[Source], matches: list[Source], s: ClaimsSettings
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Claims about clusters, and the census of the whole sweep with its q-values.
-
-    Items of geometry are known by ``at["sae"]``, the digest of their SAE.
-    """
-    parts = [g.table("census").assign(**place(g.at), sae=g.at["sae"]) for g in geometries]
-    parts = [part for part in parts if len(part)]
-    if not parts:
+    """Claims about clusters, and the census of the whole sweep with its q-values."""
+    census = stacked(geometries, "census")
+    if not len(census):
         return pd.DataFrame(), pd.DataFrame()
-    census = pd.concat(parts, ignore_index=True)
     census = census.assign(p_arrangement=census["p"], p=census["p_selected"])
-    census["q"] = selected_q(census, ["source"], ["sae", "cluster"])
-    members = {g.at["sae"]: g.table("clusters") for g in geometries}
-    partners = cluster_partners(matches, members, s.overlap)
+    census["q"] = selected_q(census, ["source"], ["item", "cluster"])
+    partners = cluster_partners(matches, geometries, s.overlap)
     census["seeds"], census["replicated_seeds"] = replicate(census, partners, s.q)
     tested = census[census["p"].notna()]
     claims = tested.assign(

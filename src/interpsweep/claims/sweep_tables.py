@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from interpsweep.claims.intervals import half_width
-from interpsweep.claims.sources import PLACE, TYPES, Source, place
+from interpsweep.columns import OF_FAMILY, PLACE, TYPES
+from interpsweep.sources import Source, place
 from interpsweep.tables import typed
 
 STEP = (
@@ -23,9 +24,8 @@ STEP = (
     "encoder_signature",
     "encoder_signature_null",
 )
-FAMILY_PLACE = [name for name in PLACE if name != "d_sae"]
 FAMILY_COLUMNS = {
-    **{name: TYPES[name] for name in FAMILY_PLACE},
+    **OF_FAMILY,
     **dict.fromkeys(("level", "d_narrow", "d_wide"), "int32"),
     "type": str,
     "count": "int32",
@@ -47,7 +47,7 @@ def families(trees: list[Source]) -> pd.DataFrame:
             for name, count in step["counts"].items():
                 rows.append(
                     {
-                        **{key: at[key] for key in FAMILY_PLACE},
+                        **{key: at[key] for key in OF_FAMILY},
                         **{key: step[key] for key in ("level", "d_narrow", "d_wide", "alive")},
                         **{key: np.nan if step[key] is None else step[key] for key in STEP},
                         "type": name,
@@ -68,6 +68,24 @@ def families(trees: list[Source]) -> pd.DataFrame:
     table["fraction_low"] = (table["fraction_mean"] - half).clip(0, 1)
     table["fraction_high"] = (table["fraction_mean"] + half).clip(0, 1)
     return typed(table, FAMILY_COLUMNS)
+
+
+MASK_COLUMNS = {
+    **{name: TYPES[name] for name in ("model", "site", "layer")},
+    **dict.fromkeys(("positions", "rows", "left_out"), "int64"),
+    **dict.fromkeys((f"left_out_{s}" for s in ("train", "analysis", "eval")), "int64"),
+    **dict.fromkeys((f"left_out_by_{why}" for why in ("position", "token", "norm")), "int64"),
+    **dict.fromkeys(("norm", "median_norm", "massive_share", "massive_second_moment"), "float64"),
+    "left_out_second_moment": "float64",
+    "largest_dimension": "int32",
+    "largest_dimension_variance": "float64",
+}
+
+
+def masks(found: list[Source]) -> pd.DataFrame:
+    """`masks.parquet`: the rows left out at each site, and the massive ones."""
+    rows = [{**place(mask.at), **mask.summary()} for mask in found]
+    return typed(rows, MASK_COLUMNS)
 
 
 def saes(evaluations: list[Source], geometries: list[Source]) -> pd.DataFrame:

@@ -27,8 +27,8 @@ def facts(question: dict[str, Any]) -> dict[str, Any]:
 
     Raises UserError for a missing site.
     """
-    from interpsweep.models import native
-    from interpsweep.models.load import load_model
+    from interpsweep.models import gguf, native
+    from interpsweep.models.load import load_model, load_without_weights
 
     if question["model"]["source"] == "world":
         widths = dict.fromkeys(question["sites"], question["width"])
@@ -36,9 +36,13 @@ def facts(question: dict[str, Any]) -> dict[str, Any]:
     if question["model"]["source"] == "activations":
         return _stored(question)
     ctx = Context(device="cpu", outside=openers(question["externals"]))
-    if question["model"]["source"] != "trained":
+    source = question["model"]["source"]
+    if source not in ("trained", "gguf"):
         return _facts(load_model(question["model"], None, ctx), question)
-    with tempfile.TemporaryDirectory() as folder:  # the same model, before it is trained
+    with tempfile.TemporaryDirectory() as folder:  # the same model, before it is made
+        if source == "gguf":
+            gguf.describe(ctx.external(question["weights"]), Path(folder), ctx)
+            return _facts(load_without_weights(Path(folder), question["name"]), question)
         config = native.native_config(Architecture(**question["architecture"]), 8, 0)
         native.save(native.build(config), config, [], Path(folder))
         return _facts(load_model(question["model"], Path(folder), ctx), question)

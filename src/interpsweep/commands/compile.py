@@ -39,7 +39,8 @@ geometry: {most_draws: 99, null_dictionaries: 1, cloud_clusters: 1, panels: 1}
 landscape: {draws: 19, dictionaries: 3}
 meta: {steps: 20}
 concepts: {draws: 99}
-claims: {draws: 99, null_dictionaries: 19}
+children: {draws: 99, null_dictionaries: 19}
+complexes: {draws: 99}
 run: {device: cpu}
 """
 DRAWN = ("figures", "report", "bundle")  # without loops

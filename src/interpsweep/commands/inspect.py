@@ -19,6 +19,7 @@ from interpsweep.config.models import ActivationsModel, HubModel, PathModel
 from interpsweep.errors import UserError
 from interpsweep.lock import model_folder, stored_about
 from interpsweep.plan import Plan
+from interpsweep.plan.build import there
 from interpsweep.plan.estimate import Cost, estimate, free_bytes
 from interpsweep.plan.items import PlannedItem
 from interpsweep.plan.jobs import readable_name
@@ -49,11 +50,11 @@ def show_plan(configs: list[Path], profile: Profile) -> None:
         console.print(f"quota: {line}", highlight=False, markup=False)
     if size > free:
         console.print("[bold red]this does not fit on the disk[/]")
-    for line in _contexts(plan):
+    for line in _contexts(plan, store):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-def _contexts(plan: Plan) -> Iterator[str]:
+def _contexts(plan: Plan, store: Store) -> Iterator[str]:
     """How the texts of each model from outside become contexts, as far as its files are here."""
     for model in plan.sweep.models:
         settings = plan.sweep.sections(model.name).corpus
@@ -65,7 +66,11 @@ def _contexts(plan: Plan) -> Iterator[str]:
         if not isinstance(model, PathModel | HubModel):
             continue
         assert not isinstance(settings, GeneratedCorpus | ActivationsCorpus)
-        folder = model_folder(model, plan.lock)
+        made = plan.items.of("model", model=model.name)  # a checkpoint out of a GGUF file
+        if made:
+            folder = store.root / made[0].place if there(store, made[0]) else None
+        else:
+            folder = model_folder(model, plan.lock)
         if folder is None:
             yield f"contexts of {model.name}: their marks are known once its files are here"
             continue

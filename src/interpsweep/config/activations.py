@@ -37,13 +37,6 @@ class CaptureSettings(Section):
         unit="tokens",
         ge=1,
     )
-    statistics_rows: int = field(
-        131072,
-        "Mean, second moment and norms are computed over about this many rows of the train split: "
-        "whole chunks, spread evenly over it; over all of it if it has fewer",
-        unit="rows",
-        ge=1,
-    )
 
 
 class CaptureItem(CaptureSettings):

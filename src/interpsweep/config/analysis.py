@@ -1,4 +1,4 @@
-"""Settings of the analysis stages: match, tree, geometry, concepts and claims.
+"""Settings of the analysis stages, from match to claims.
 
 Every field that is part of a stage's identity changes the digest of what the stage makes. What the
 planner adds per item (``direction`` of a match, ``index`` of the claims) travels beside these
@@ -247,7 +247,6 @@ class GeometrySettings(Section):
     embedding: Literal["pca", "spectral", "umap"] = field(
         "pca", "The 2-D map of all directions; umap needs the extra `maps`."
     )
-    level: float = field(0.05, "Level at which a shape counts as found within one SAE.", gt=0, lt=1)
     seed: int = field(0, "Seed of clustering, nulls and subsampling.", ge=0)
 
 
@@ -279,25 +278,19 @@ class ConceptsSettings(Section):
     seed: int = field(0, "Seed of the permutations.", ge=0)
 
 
-class ClaimsSettings(Section):
-    """How the tables of a sweep become claims."""
+class RecoverySettings(Section):
+    """Which latents of an SAE stand for the values of the labelled concepts."""
 
-    q: float = field(0.05, "False-discovery rate of a family of tests.", gt=0, lt=1)
-    f1: float = field(0.8, "F1 from which a latent is said to hold a concept value.", gt=0, le=1)
     levels: tuple[float, ...] = field(
         (0.0, 0.1, 0.2, 0.3, 0.5),
         "Thresholds tried for a latent, as shares of its largest activation; the best F1 counts.",
         min_length=1,
     )
-    overlap: float = field(
-        0.5, "Share of members that two clusters must have in common to replicate.", gt=0, le=1
-    )
-    cofiring: float = field(
-        0.9,
-        "P(parent latent | child latent) from which a child value sits below its parent.",
-        gt=0,
-        le=1,
-    )
+
+
+class ChildrenSettings(Section):
+    """Geometry of the children that latents have in the next wider SAE."""
+
     parents: int = field(
         64,
         "Parents of one step in width, those with most children, whose children's shape is tested.",
@@ -310,15 +303,19 @@ class ClaimsSettings(Section):
     triplets: int = field(
         10_000, "Children drawn three at a time that a dendrogram is read by.", ge=100
     )
-    draws: int = field(
-        999, "Random draws behind a p of a step's families or a complex.", unit="draws", ge=99
-    )
+    draws: int = field(999, "Random draws behind a p of a step.", unit="draws", ge=99)
     null_dictionaries: int = field(
         39,
         "Null dictionaries, with children as near to their parents in random directions.",
         unit="draws",
         ge=19,
     )
+    seed: int = field(0, "Seed of the draws and null dictionaries.", ge=0)
+
+
+class ComplexesSettings(Section):
+    """Latents of a layer, joined to simplices by those of the next one."""
+
     simplex: int = field(
         3,
         "Most latents of a layer, those of the highest lift, that a latent of the next layer joins "
@@ -333,4 +330,21 @@ class ClaimsSettings(Section):
         ge=0,
         lt=1,
     )
-    seed: int = field(0, "Seed of the draws, null dictionaries and null complexes.", ge=0)
+    draws: int = field(999, "Null complexes.", unit="draws", ge=99)
+    seed: int = field(0, "Seed of the null complexes.", ge=0)
+
+
+class ClaimsSettings(Section):
+    """How the tables of a sweep become claims."""
+
+    q: float = field(0.05, "False-discovery rate of a family of tests.", gt=0, lt=1)
+    f1: float = field(0.8, "F1 from which a latent is said to hold a concept value.", gt=0, le=1)
+    overlap: float = field(
+        0.5, "Share of members that two clusters must have in common to replicate.", gt=0, le=1
+    )
+    cofiring: float = field(
+        0.9,
+        "P(parent latent | child latent) from which a child value sits below its parent.",
+        gt=0,
+        le=1,
+    )

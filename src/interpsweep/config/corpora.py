@@ -128,7 +128,8 @@ class DocstringSource(Section):
 
 
 class TemplateSource(Section):
-    """Sentences with a slot; the word in the slot is the label of its last token."""
+    """Sentences with a slot. The last token of what is in the slot carries the label: only there a
+    causal model has read all of it."""
 
     source: Literal["templates"] = field("templates", "Sentences with labelled slots")
     slots: tuple[str, ...] = field(

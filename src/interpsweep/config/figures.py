@@ -55,6 +55,7 @@ _ENTRIES = (
     _figure(
         "recovery", "Planted structure against what was found", "sweep", ("claims",), "Calibration"
     ),
+    _figure("massive", "Norms of activations", "sweep", ("mask",), "Activations"),
     _figure("pareto", "Reconstruction against sparsity", "sweep", ("claims",), "Dictionaries"),
     _figure("widths", "What widening brings", "sweep", ("claims",), "Dictionaries"),
     _figure("latents", "Densities and nearest directions", "site", ("evaluate",), "Dictionaries"),
@@ -83,9 +84,6 @@ _ENTRIES = (
     _figure("spectrum", "Spectrum and features per dimension", "site", ("geometry",), "Geometry"),
     _figure("spectra", "Spectra layer by layer", "sweep", ("geometry",), "Geometry"),
     _figure("landscape", "Dictionaries as a whole", "sweep", ("landscape",), "Geometry"),
-    _figure("calibration", "False discoveries of the census", "sweep", ("claims",), "Calibration"),
-    _figure("power", "Power of the census", "sweep", ("claims",), "Calibration"),
-    _figure("operating", "Operating range of edge types", "sweep", ("claims",), "Calibration"),
 )
 
 FIGURES: dict[str, Figure] = {figure.name: figure for figure in _ENTRIES}

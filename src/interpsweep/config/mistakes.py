@@ -27,6 +27,19 @@ _SHORT = {
     "invalid_key": "keys must be text",
 }
 
+# keys that were elsewhere before -> what they are now
+MOVED = {
+    "capture.statistics_rows": "mask.statistics_rows",
+    "geometry.level": "a constant of 0.05 (the level of claims is claims.q)",
+    "claims.levels": "recovery.levels",
+    **{
+        f"claims.{key}": f"children.{key}"
+        for key in ("parents", "children", "triplets", "null_dictionaries")
+    },
+    **{f"claims.{key}": f"children.{key} and complexes.{key}" for key in ("draws", "seed")},
+    **{f"claims.{key}": f"complexes.{key}" for key in ("simplex", "simplex_npmi")},
+}
+
 
 def what_is_wrong(error: dict[str, Any], root: type[BaseModel]) -> str:
     """What an error of pydantic says, in the words of YAML and with the nearest valid name.
@@ -35,6 +48,8 @@ def what_is_wrong(error: dict[str, Any], root: type[BaseModel]) -> str:
     """
     kind, context, loc = error["type"], error.get("ctx", {}), tuple(error["loc"])
     if kind == "extra_forbidden":
+        if now := MOVED.get(".".join(map(str, loc))):
+            return f"no such key any more; it is {now} now"
         return "no such key" + nearest(str(loc[-1]), _known_keys(root, loc[:-1]))
     if kind == "union_tag_invalid":
         known = context["expected_tags"].replace("'", "").split(", ")

@@ -154,12 +154,24 @@ class TrainedModel(TrainModelSettings, _Named):
     """A small model trained by the workflow on the planted language, whose structure is known."""
 
 
-class PathModel(_Named):
-    """A checkpoint directory on this machine (Hugging Face layout, safetensors weights)."""
+class GGUFSettings(Section):
+    """Settings of one item of stage ``model`` that is made of a GGUF file."""
 
-    source: Literal["path"] = field("path", "A checkpoint directory")
+    source: Literal["gguf"] = field("gguf", "The workflow makes a checkpoint of a GGUF file")
+    weights: str = field(description="Digest of the file")
+
+
+ModelItem = TrainModelSettings | GGUFSettings  # what the settings of an item are
+
+
+class PathModel(_Named):
+    """A checkpoint on this machine: a directory (Hugging Face layout, safetensors weights), or one
+    GGUF file, which the workflow makes into such a directory once (package `gguf` reads it)."""
+
+    source: Literal["path"] = field("path", "A checkpoint directory, or a GGUF file")
     path: str = field(
-        description="The folder; `package:NAME/folder` is one inside an installed Python package",
+        description="The folder, or the file (`*.gguf`); `package:NAME/inner` is one inside an "
+        "installed Python package",
         identity=False,
         min_length=1,
     )
@@ -170,6 +182,11 @@ class PathModel(_Named):
         pattern=r"^(sha256:)?[0-9a-f]{64}$",
     )
     dtype: Dtype = field("float32", "Numbers that the forward pass computes in")
+
+
+def is_gguf(path: str) -> bool:
+    """Whether a path names a GGUF file: nothing is looked up."""
+    return path.lower().endswith(".gguf")
 
 
 class HubModel(_Named):
@@ -224,9 +241,11 @@ def model_identity(model: Model, *, weights: str = "", commit: str = "") -> dict
     """What later stages know a model by: goes into ``settings["model"]`` of their specs.
 
     `weights` is the digest of a path model's checkpoint or of a folder of activations, `commit`
-    that of a hub model; a trained
-    model is known by the digest among the spec's inputs, a world by that of its corpus.
+    that of a hub model; a model that the workflow trains, or makes of a GGUF file, is known by the
+    digest among the spec's inputs, a world by that of its corpus.
     """
+    if isinstance(model, PathModel) and is_gguf(model.path):
+        return {"source": "gguf", "dtype": model.dtype}
     if isinstance(model, PathModel):
         return {"source": "path", "weights": weights, "dtype": model.dtype}
     if isinstance(model, HubModel):

@@ -39,6 +39,11 @@ class FiguresSection(Section):
     @classmethod
     def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         for name in names:
+            if name in ("calibration", "power", "operating"):
+                raise ValueError(
+                    f"{name!r} is no figure of a sweep any more: the documentation has it, and the "
+                    "atlas says its numbers"
+                )
             if name not in FIGURES:
                 raise ValueError(f"no figure is called {name!r}{nearest(name, FIGURES)}")
         if len(set(names)) != len(names):

@@ -9,16 +9,20 @@ from pydantic import Field, ValidationError, model_validator
 
 from interpsweep.config.activations import CaptureSettings
 from interpsweep.config.analysis import (
+    ChildrenSettings,
     ClaimsSettings,
+    ComplexesSettings,
     ConceptsSettings,
     GeometrySettings,
     MatchSettings,
+    RecoverySettings,
     TreeSettings,
 )
 from interpsweep.config.base import Section, field, merge_values
 from interpsweep.config.corpora import CorpusSettings, GeneratedCorpus
 from interpsweep.config.inference import EncodeSettings, EvaluateSettings
 from interpsweep.config.landscape import LandscapeSettings
+from interpsweep.config.mask import MaskSettings
 from interpsweep.config.meta import MetaSettings
 from interpsweep.config.mistakes import what_is_wrong
 from interpsweep.config.models import Model, TrainedModel
@@ -113,6 +117,7 @@ class Overridable(Section):
         GeneratedCorpus, "Where the tokens come from"
     )
     capture: CaptureSettings = field(CaptureSettings, "Activation extraction")
+    mask: MaskSettings = field(MaskSettings, "Which of the captured rows are used")
     train: TrainSection = field(TrainSection, "The SAEs to train at every site")
     evaluate: EvaluateSettings = field(EvaluateSettings, "Quality of every SAE")
     encode: EncodeSettings = field(EncodeSettings, "Sparse codes on the analysis tokens")
@@ -123,6 +128,9 @@ class Overridable(Section):
     meta: MetaSettings = field(MetaSettings, "SAEs of decoder rows: parents from weights alone")
     probes: ProbesSettings = field(ProbesSettings, "Absorption as probes see it (an option)")
     concepts: ConceptsSettings = field(ConceptsSettings, "Geometry of labelled concepts")
+    recovery: RecoverySettings = field(RecoverySettings, "Labelled concepts in the latents of SAEs")
+    children: ChildrenSettings = field(ChildrenSettings, "Geometry of the children in trees")
+    complexes: ComplexesSettings = field(ComplexesSettings, "Topology of matches between layers")
 
 
 # the corpus that a model brings with it, and why

@@ -12,12 +12,22 @@ from pydantic import Field, model_validator
 from interpsweep.config.base import Section, field
 
 
+class Outliers(Section):
+    """Massive rows, as models that predict the next token have them."""
+
+    share: float = field(1e-3, "Share of the rows, of any tokens", gt=0, lt=0.5)
+    norm: float = field(
+        100.0, "What is added to them along one dimension; a feature's magnitude is 1", gt=0
+    )
+
+
 class _World(Section):
     """What every world has: x = sum of magnitudes times planted directions, plus noise."""
 
     d: int = field(64, "Width of the activations", unit="dimensions", ge=2, le=8192)
     seed: int = field(0, "Seed of the planted directions and of everything drawn", ge=0)
     noise: float = field(0.0, "Standard deviation of Gaussian noise in every dimension", ge=0)
+    outliers: Outliers | None = field(None, "Massive rows, at the same tokens of every site")
 
     @property
     def labelled(self) -> bool:

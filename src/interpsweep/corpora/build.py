@@ -59,7 +59,8 @@ def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str
             tokens = n * settings.context_length
             return _summary(tokens, n, n, splits, len(made.vocabulary))
         return _generated(settings, LanguageSettings(**planted), out, ctx)
-    return _from_text(settings, content, open_tokenizer(tokenizer, ctx, settings), out, ctx)
+    opened = open_tokenizer(tokenizer, inputs.get("model"), ctx, settings)
+    return _from_text(settings, content, opened, out, ctx)
 
 
 def _with_paths(given: dict[str, Any]) -> dict[str, Any]:

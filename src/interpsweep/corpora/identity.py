@@ -28,6 +28,7 @@ DATA = Path(__file__).parent / "data"  # the shipped template lists
 FRAME = "frame.yaml"  # what is around the sentences of all of them
 FORMATS = ("txt", "txt.gz", "txt.zst", "jsonl", "jsonl.gz", "jsonl.zst", "parquet")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
+_BORROWED = re.compile(r"^sentences_of: (\w+)$", re.MULTILINE)
 
 
 def listings(corpus: CorpusSettings) -> list[str]:
@@ -106,8 +107,7 @@ def _content(part: Any, lock: Mapping[str, str]) -> dict[str, Any]:
     if part.source == "datasets":
         return {"commit": lock[_references(part, lock)[0]]}
     if part.source == "templates":
-        slot_files(part.slots)  # a slot that is none is told before anything is made
-        return {"lists": folder_digest(DATA, DATA.glob("*.yaml"))}
+        return {"lists": folder_digest(DATA, _lists(part.slots))}
     return {}
 
 
@@ -170,6 +170,13 @@ def slot_files(wanted: Iterable[str] = ()) -> dict[str, Path]:
             f"corpus.slots: no slot {name!r}{nearest(name, files)}; there are: {', '.join(files)}"
         )
     return {name: path for name, path in files.items() if name in wanted}
+
+
+def _lists(wanted: Iterable[str]) -> set[Path]:
+    """The files that sentences with these slots are made of; what borrows sentences needs two."""
+    own = slot_files(wanted).values()
+    borrowed = [name for file in own for name in _BORROWED.findall(file.read_text("utf-8"))]
+    return {DATA / FRAME, *own, *(DATA / f"{name}.yaml" for name in borrowed)}
 
 
 # ---------------------------------------------------------------- packages

@@ -118,8 +118,9 @@ def _write_truth(
     n, rows = len(made.names), edges[-1][1]
     writer = CodesWriter(folder, (0, rows), n, counts, 0)
     active, total = np.zeros(n, np.int64), np.zeros(n)
-    for drawn in ctx.block_map(partial(_draw, made, seed), edges, "writing the truth"):
-        writer.append(drawn.codes)
+    drawn_again = ctx.block_map(partial(_draw, made, seed), edges, "writing the truth")
+    for edge, drawn in zip(edges, drawn_again, strict=True):
+        writer.append(drawn.codes, np.arange(*edge))
         active += np.bincount(drawn.codes.indices, minlength=n)
         total += np.bincount(drawn.codes.indices, drawn.codes.data, n)
     writer.close()

@@ -34,15 +34,22 @@ class Encoded(NamedTuple):
     offsets: np.ndarray  # int64 (n, 2): first character and one past the last of each token
 
 
-def open_tokenizer(identity: dict[str, Any], ctx: Context, settings: Any) -> Tokenizer:
-    """The tokenizer of a model: ``{"source": "path", "files": digest}`` or a hub commit.
+def open_tokenizer(
+    identity: dict[str, Any], model: Path | None, ctx: Context, settings: Any
+) -> Tokenizer:
+    """The tokenizer of a model: ``{"source": "path", "files": digest}``, a hub commit, or the one
+    in `model`, the artifact of a checkpoint that was made here.
 
     `settings` are those of the corpus.
     """
-    return Tokenizer(_folder(identity, ctx), settings.prepend_bos, settings.special_tokens)
+    return Tokenizer(_folder(identity, model, ctx), settings.prepend_bos, settings.special_tokens)
 
 
-def _folder(identity: dict[str, Any], ctx: Context) -> Path:
+def _folder(identity: dict[str, Any], model: Path | None, ctx: Context) -> Path:
+    if identity["source"] == "model":
+        if model is None:
+            raise ValueError("the tokenizer is in a model's artifact, which was not given")
+        return model
     if identity["source"] == "path":
         return ctx.external(identity["files"])
     from huggingface_hub import snapshot_download

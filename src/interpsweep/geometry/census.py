@@ -22,6 +22,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from interpsweep.columns import CENSUS, MODELS
 from interpsweep.config.analysis import GeometrySettings
 from interpsweep.geometry import groups, models, nulls
 from interpsweep.geometry.groups import Group
@@ -30,6 +31,7 @@ from interpsweep.geometry.selection import TESTS, NullPool, null_pool
 from interpsweep.geometry.shapes import SHAPES, Shape
 from interpsweep.geometry.vocabulary import Kinds
 from interpsweep.saes.firing import firing_statistics
+from interpsweep.tables import typed
 
 Unit = NDArray[np.float32]
 Array = NDArray[np.float64]
@@ -102,7 +104,7 @@ def search(unit: Unit, found: list[Group], settings: GeometrySettings, ctx: Any)
     z = np.full((len(found), len(SHAPES)), np.nan)
     for own, made in zip(z, tested, strict=True):
         for number, name in enumerate(SHAPES):
-            if name in made and name in TESTS and made[name].p <= settings.level:
+            if name in made and name in TESTS and made[name].p <= nulls.LEVEL:
                 own[number] = made[name].z
     pools: dict[str, NullPool] = {}
     for source in settings.clusterings:
@@ -118,23 +120,6 @@ def _searched_group(
     rng = np.random.default_rng([settings.seed, 16, number])
     draws = settings.draws  # this p only gates
     return outcomes(unit[group.members], settings.components, draws, draws, rng)
-
-
-TYPES = {
-    **dict.fromkeys(("cluster", "size", "n_selected", "draws"), np.int32),
-    **dict.fromkeys(("source", "test", "object", "null", "order", "best_model", "power"), str),
-    **dict.fromkeys(
-        ("statistic", "null_mean", "null_sd", "z", "p", "p_codes", "p_selected", "closure"),
-        np.float64,
-    ),
-    **{f"r2_{name}": np.float64 for name in models.MODELS},
-    "passes": bool,
-}
-COLUMNS = [
-    *("cluster", "source", "object", "size", "test", "statistic", "null_mean", "null_sd", "z"),
-    *("null", "p", "draws", "p_codes", "p_selected", "n_selected", "power", "passes"),
-    *("closure", "order", "best_model", *(f"r2_{name}" for name in models.MODELS)),
-]
 
 
 def take(
@@ -157,7 +142,7 @@ def take(
         settings=settings,
     )
     rows = [row for part in ctx.block_map(work, list(enumerate(found)), "census") for row in part]
-    return pd.DataFrame(rows, columns=COLUMNS).astype(TYPES)
+    return typed(rows, CENSUS)
 
 
 class Object(NamedTuple):
@@ -268,9 +253,9 @@ def object_rows(
                 test, outcome, len(points), others, pool, len(made), settings, rng, near
             )
             row |= outcome._asdict() | {"p_selected": p, "n_selected": count, "power": power}
-            row["passes"] = bool(p <= settings.level and outcome.p <= settings.level)
+            row["passes"] = bool(p <= nulls.LEVEL and outcome.p <= nulls.LEVEL)
         rows.append(row)
-    fitted = dict.fromkeys(models.MODELS, np.nan)
+    fitted = dict.fromkeys(MODELS, np.nan)
     if any(row["passes"] for row in rows):
         fitted = models.adjusted(points, rng)
     return [{**row, **{f"r2_{name}": value for name, value in fitted.items()}} for row in rows]
@@ -294,22 +279,22 @@ def selected(
     clusters are behind it, and why there is none.
 
     With a `pool`: the rank of z among null clusters of the size if the test's own null rejects at
-    `level`, else 1. Without: the test's own p, and for shapes that equal lengths alone bring points
+    `LEVEL`, else 1. Without: the test's own p, and for shapes that equal lengths alone bring points
     nearer to (`even`; for all shapes if the group was chosen for being `near`) the larger of that
     and the p against as many points drawn by `others`.
     """
     shape = SHAPES[test]
     if pool is None:
-        if outcome.p > settings.level or not (near or shape.even):
+        if outcome.p > nulls.LEVEL or not (near or shape.even):
             return outcome.p, 0, ""
         draw = partial(_others, shape, others, size, settings.components, rng.spawn(1)[0])
         p, _ = nulls.settled_p(outcome.statistic, draw, settings.most_draws)
         return max(outcome.p, p), 0, ""
     if shape.null == "random":
         return np.nan, 0, EVEN
-    if outcome.p > settings.level:
+    if outcome.p > nulls.LEVEL:
         return 1.0, 0, ""
-    needed = settings.level / tests
+    needed = nulls.LEVEL / tests
     p, count = nulls.selected_p(size, outcome.z, pool.sizes, pool.z[test], needed)
     return p, count, f"no power with {count} null clusters of its size" if np.isnan(p) else ""
 
@@ -348,7 +333,7 @@ def best_model(rows: list[dict[str, Any]]) -> str:
     best = min(clear, key=lambda row: (row["p_selected"], -row["z"]))["object"]
     mine = [row for row in rows if row["object"] == best]
     closure = {row["test"]: row["closure"] for row in mine}
-    fitted = {name: mine[0][f"r2_{name}"] for name in models.MODELS}
+    fitted = {name: mine[0][f"r2_{name}"] for name in MODELS}
     tests = [row["test"] for row in mine if row["passes"]]
     return models.name(tests, fitted, closure["circle"], closure["line"])
 

@@ -15,7 +15,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from interpsweep.compiled import compiled
-from interpsweep.matching.cosine import nearest
+from interpsweep.numerics.cosine import nearest
 
 Array = NDArray[np.float64]
 Ints = NDArray[np.int64]

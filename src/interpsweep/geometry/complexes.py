@@ -3,7 +3,7 @@
 A Vietoris-Rips complex (`geometry.homology`) fills every triangle whose three edges are there. Here
 a triangle is filled only if it is part of a given simplex, so a ring of three edges stays a ring.
 Betti numbers from the ranks of boundary matrices: Edelsbrunner and Harer, "Computational Topology"
-(2010), IV.2.
+(2010), IV.2. Articulation vertices: Hopcroft and Tarjan, CACM 16 (1973).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_matrix
+from scipy.sparse import coo_matrix, csr_matrix
 from scipy.sparse.csgraph import connected_components
 
 from interpsweep.compiled import compiled
@@ -180,4 +180,51 @@ def _eliminated(table: NDArray[np.uint64]) -> int:
                 break
             for w in range(word, words):
                 table[c, w] ^= table[pivot[at], w]
+    return found
+
+
+def articulations(edges: Ints, n: int) -> int:
+    """Vertices without which a connected graph has more parts.
+
+    `edges` (e, 2) without loops or repeats join vertices 0 ... n - 1.
+    """
+    if n < 3:
+        return 0
+    both = np.concatenate([edges, edges[:, ::-1]])
+    graph = csr_matrix((np.ones(len(both)), both.T), (n, n))
+    return int(_articulations(graph.indptr.astype(np.int64), graph.indices.astype(np.int64)).sum())
+
+
+@compiled
+def _articulations(begin: Ints, end: Ints) -> NDArray[np.bool_]:
+    """Vertices without which a connected graph has more parts, (n,), by depth-first search."""
+    n = len(begin) - 1
+    found = np.zeros(n, np.bool_)
+    order, low = np.full(n, -1, np.int64), np.zeros(n, np.int64)
+    path, above = np.zeros(n + 1, np.int64), np.full(n, -1, np.int64)
+    at = begin[:-1].copy()
+    order[0] = 0
+    seen, depth, children = 1, 0, 0
+    while depth >= 0:
+        v = path[depth]
+        if at[v] < begin[v + 1]:
+            w = end[at[v]]
+            at[v] += 1
+            if order[w] < 0:
+                above[w] = v
+                children += v == 0
+                order[w], low[w] = seen, seen
+                seen += 1
+                depth += 1
+                path[depth] = w
+            elif w != above[v]:
+                low[v] = min(low[v], order[w])
+        else:
+            depth -= 1
+            u = above[v]
+            if u >= 0:
+                low[u] = min(low[u], low[v])
+                if u > 0 and low[v] >= order[u]:
+                    found[u] = True
+    found[0] = children > 1
     return found

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from interpsweep.activations.artifact import Activations
+from interpsweep.columns import CONCEPT_RELATIONS
 from interpsweep.config.analysis import ConceptsSettings
 from interpsweep.config.base import own_fields
 from interpsweep.context import Context
@@ -61,7 +62,8 @@ class Named:
 def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str, Any]:
     """Test every labelled concept of the corpus at one site; see docs/tables.md for the tables."""
     settings = own_fields(ConceptsSettings, spec["settings"])
-    activations, corpus = Activations.open(inputs["activations"]), Corpus.open(inputs["corpus"])
+    activations = Activations.open(inputs["activations"], inputs["masks"])
+    corpus = Corpus.open(inputs["corpus"])
     first, last = activations.splits[SPLIT]
     tokens = Tokens(corpus, activations, first, last)
     found = probes.moments(activations, tokens, first, ctx)
@@ -83,7 +85,7 @@ def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str
     means = pd.concat(pictures, ignore_index=True) if pictures else pd.DataFrame()
     write_parquet(concepts, out / "concepts.parquet")
     write_parquet(typed(means, MEAN_COLUMNS), out / "means.parquet")
-    write_parquet(typed(related, relations.COLUMNS), out / "relations.parquet")
+    write_parquet(typed(related, CONCEPT_RELATIONS), out / "relations.parquet")
     save_file(planes, out / "planes.safetensors")
     summary = {
         "rows": last - first,

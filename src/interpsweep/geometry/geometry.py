@@ -10,16 +10,18 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from interpsweep.activations.artifact import Activations
+from interpsweep.columns import BY_DIRECTION, BY_FIRING, OF_TOKENS
 from interpsweep.config.analysis import GeometrySettings
 from interpsweep.config.base import own_fields
 from interpsweep.context import Context
 from interpsweep.corpora.artifact import Corpus
 from interpsweep.geometry import census, cloud, homology, panels, spectrum, tegum
-from interpsweep.geometry.groups import SOURCES, Group
+from interpsweep.geometry.groups import Group
+from interpsweep.geometry.nulls import LEVEL
 from interpsweep.geometry.shapes import SHAPES
 from interpsweep.geometry.tokens import Tokens
 from interpsweep.geometry.vocabulary import Kinds
-from interpsweep.matching.cosine import unit_rows
+from interpsweep.numerics.cosine import unit_rows
 from interpsweep.saes.artifact import Dictionary
 from interpsweep.saes.codes import Codes
 from interpsweep.saes.firing import firing_statistics
@@ -50,7 +52,8 @@ NO_SPECTRUM = ("participation_ratio", "slope", "mean_dimensionality", "sum_dimen
 def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str, Any]:
     """Cluster, test, map and picture one SAE; see docs/tables.md for what is written."""
     settings = own_fields(GeometrySettings, spec["settings"])
-    codes, activations = Codes.open(inputs["codes"]), Activations.open(inputs["activations"])
+    codes = Codes.open(inputs["codes"])
+    activations = Activations.open(inputs["activations"], inputs["masks"])
     tokens = Tokens(
         Corpus.open(inputs["corpus"]), activations, int(codes.rows[0]), int(codes.rows[1])
     )
@@ -136,7 +139,7 @@ def with_clouds(
     for number, one in enumerate(scenes[: settings.panels]):
         few = thinned(clouds[number], settings.panel_points, settings.seed)
         angle = np.full(len(few.rows), np.nan)
-        if number < len(shapes) and shapes[number][0].p_loop <= settings.level:
+        if number < len(shapes) and shapes[number][0].p_loop <= LEVEL:
             found, directions = shapes[number][1], unit[one.latents].astype(np.float64)
             known = cloud.coordinates(clouds[number].codes[found.rows], directions)
             angle = homology.angles(cloud.coordinates(few.codes, directions), known, found.angle)
@@ -298,13 +301,15 @@ def summarise(
         "latents": len(directions),
         "alive": len(map_),
         "clusters": len(found),
-        "sources": {name: int(sources.get(name, 0)) for name in SOURCES},
+        "sources": {
+            name: int(sources.get(name, 0)) for name in (*BY_DIRECTION, *BY_FIRING, *OF_TOKENS)
+        },
         "clusters_null": survey.null_clusters,
         "clustered_share": float((map_["cluster"] >= 0).mean()) if len(map_) else 0.0,
         "tests": {
             name: {
                 "passing": int(tests.get(name, 0)),
-                "expected": settings.level * int(done.get(name, 0)),
+                "expected": LEVEL * int(done.get(name, 0)),
                 "clusters": int(done.get(name, 0)),
             }
             for name in SHAPES

@@ -9,18 +9,15 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.cluster import SpectralClustering
 
+from interpsweep.columns import OF_TOKENS
 from interpsweep.config.analysis import GeometrySettings
 from interpsweep.errors import UserError
 from interpsweep.geometry import clusters, cofired, cofiring, communities, tegum, vocabulary
 from interpsweep.geometry.vocabulary import Kinds
-from interpsweep.matching.twins import Twins
+from interpsweep.numerics.twins import Twins
 from interpsweep.saes.firing import Firing
 
 Ints = NDArray[np.int64]
-# saw the directions: their null repeats the search
-BY_DIRECTION = ("cosine", "leiden", "spectral", "tegum")
-OF_TOKENS = ("tokens", "token parts")
-SOURCES = (*BY_DIRECTION, "phi", "jaccard", "cofiring", *OF_TOKENS)
 FACTOR = 3  # smallest tegum factor that is tested: a triangle
 FACTOR_QUANTILE = 0.999  # of |cosine| of random directions, above which two share a factor
 KEPT = 0.8  # share of the directions in a rerun that measures stability

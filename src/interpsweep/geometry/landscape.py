@@ -18,8 +18,8 @@ from interpsweep.context import Context
 from interpsweep.geometry import cofired, isotropy, lobes, slope, tegum
 from interpsweep.geometry.measures import Measure, Tail, against
 from interpsweep.geometry.nulls import random_directions
-from interpsweep.matching.cosine import unit_rows
-from interpsweep.matching.twins import Twins
+from interpsweep.numerics.cosine import unit_rows
+from interpsweep.numerics.twins import Twins
 from interpsweep.saes.artifact import Dictionary
 from interpsweep.saes.codes import Codes
 from interpsweep.saes.firing import Firing, firing_statistics

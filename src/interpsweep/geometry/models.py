@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
 
+from interpsweep.columns import MODELS
 from interpsweep.geometry import left_out, nulls
 from interpsweep.geometry.shapes import SHAPES, grid, helix, polytope, sphere, spread, torus
 from interpsweep.vectors import unit_length
 
 Array = NDArray[np.float64]
 Groups = NDArray[np.int_]
-MODELS = ("circle", "line", "tree", "torus", "sphere", "helix", "grid", "polytope")
 ANTIPRISM = 8  # vertices of the only polytope that is neither a circle nor a simplex
 ARRANGEMENTS = 19
 BLOBS = 6

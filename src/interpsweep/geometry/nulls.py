@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 from interpsweep.vectors import unit_length
 
 Points = NDArray[np.float64]
+# at which a test's own null rejects, and a shape counts as found within one SAE; the claims have
+# a level of their own
+LEVEL = 0.05
 TINY = 1e-9  # two statistics closer than this are equal
 HITS = 10  # exceedances after which a Monte Carlo p is settled (Besag and Clifford 1991)
 FIRST = 100  # draws of the first batch

@@ -24,21 +24,6 @@ Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
 LEAST = 3  # parents of a relation that can be tested
 WORLDS = 1999  # most worlds of one null: all questions are asked in each of them
-COLUMNS = {
-    **dict.fromkeys(("child", "parent", "kind", "space"), str),
-    **dict.fromkeys(("children", "parents", "questions"), "int32"),
-    **dict.fromkeys(
-        (
-            *("parallel", "parallel_shuffled", "parallel_reflected", "parallel_p"),
-            *("siblings", "siblings_shuffled", "siblings_p"),
-            *("add", "add_shuffled", "add_reflected", "add_open", "mul", "nearest", "given"),
-            *("gain", "gain_shuffled", "gain_reflected", "gain_p", "p_floor"),
-            *("orthogonality", "orthogonality_shuffled", "orthogonality_p"),
-        ),
-        "float64",
-    ),
-    **dict.fromkeys(("shuffles", "reflections"), "int64"),
-}
 
 
 class Relation(NamedTuple):
@@ -46,7 +31,7 @@ class Relation(NamedTuple):
 
     child: str
     parent: str
-    kind: str  # tree, or tuned: value i of one around value i of the other
+    kind: str  # tree; or tuned, or pair: value i of one belongs to value i of the other
     parent_of: Ints
     turns: Ints | None  # (T, k) orders of a tuned concept's values that keep its shape
 
@@ -59,14 +44,17 @@ class Points(NamedTuple):
 
 
 def declared(concepts: dict[str, Any], truth: dict[str, Any] | None) -> list[Relation]:
-    """The relations that a corpus declares: parents in a taxonomy, and words tuned to as many
-    values in the same order.
+    """The relations that a corpus declares: parents in a taxonomy, pairs such as country and
+    capital, and words tuned to as many values in the same order.
     """
     made = []
     for name, concept in concepts.items():
         if concept.get("parent") and concept.get("parent_of") is not None:
             parent_of = np.asarray(concept["parent_of"], np.int64)
             made.append(Relation(name, concept["parent"], "tree", parent_of, None))
+        if partner := concept.get("pair_of"):
+            same = np.arange(len(concepts[partner]["values"]))
+            made.append(Relation(name, partner, "pair", same, None))
     for name, tuning in ((truth or {}).get("tuning") or {}).items():
         count, shape = len(concepts[name]["values"]), concepts[name]["shape"]
         if count == len(concepts[tuning["around"]]["values"]):

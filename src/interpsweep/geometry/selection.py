@@ -18,7 +18,7 @@ from interpsweep.config.analysis import GeometrySettings
 from interpsweep.geometry import groups, nulls
 from interpsweep.geometry.outcomes import rejecting_z
 from interpsweep.geometry.shapes import SHAPES
-from interpsweep.matching.twins import Twins
+from interpsweep.numerics.twins import Twins
 
 Unit = NDArray[np.float32]
 Array = NDArray[np.float64]
@@ -53,7 +53,7 @@ def standing_z(
         for first in range(0, len(mine), AT_ONCE):
             some = mine[first : first + AT_ONCE]
             sets = np.array([members[number] for number in some])
-            made = rejecting_z(sets, settings.components, settings.draws, tests, settings.level)
+            made = rejecting_z(sets, settings.components, settings.draws, tests, nulls.LEVEL)
             for name, values in made.items():
                 z[some, list(SHAPES).index(name)] = values
     return z

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from interpsweep.config.analysis import MatchSettings
 from interpsweep.matching import association, operators, stitching
-from interpsweep.matching.cosine import Floats, Ints, cosines
 from interpsweep.matching.dependence import Dependence
 from interpsweep.matching.pairs import Sums
 from interpsweep.matching.sides import Correspondence, Side
+from interpsweep.numerics.cosine import Floats, Ints, cosines
 
 SHARED = 0.7  # cosine from which partners by encoder and by decoder are the same latent
 

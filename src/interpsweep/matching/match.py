@@ -17,9 +17,16 @@ from interpsweep.config.base import own_fields
 from interpsweep.context import Context
 from interpsweep.corpora.artifact import Corpus
 from interpsweep.matching import coactivation, dependence, operators, pairs, stitching, vertices
-from interpsweep.matching.cosine import Ints
 from interpsweep.matching.evidence import edge_table, feature_table, summarise
-from interpsweep.matching.sides import Correspondence, Side, correspond, load_side
+from interpsweep.matching.sides import (
+    Correspondence,
+    Side,
+    common,
+    correspond,
+    load_side,
+    read_codes,
+)
+from interpsweep.numerics.cosine import Ints
 from interpsweep.saes.postings import Postings
 from interpsweep.spec import Spec
 from interpsweep.tables import write_json, write_parquet
@@ -33,10 +40,21 @@ def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str
     """
     settings = own_fields(MatchSettings, spec["settings"])
     leading = spec["settings"].get("leading", (None, None))  # of two levels of one SAE
-    a = load_side(inputs["a"], inputs["codes_a"], settings.firing_level, ctx, leading[0])
-    b = load_side(inputs["b"], inputs["codes_b"], settings.firing_level, ctx, leading[1])
+    # of two sites the rows that both use
+    masks = [*inputs["masks"], *inputs.get("masks_b", ())]
+    activations = Activations.open(inputs["activations"], masks)
+    codes_a: Any
+    codes_b: Any
+    if "masks_b" in inputs:
+        codes_a = common(inputs["codes_a"], inputs["masks"], activations)
+        codes_b = common(inputs["codes_b"], inputs["masks_b"], activations)
+    else:
+        codes_a = read_codes(inputs["codes_a"], leading[0])
+        codes_b = read_codes(inputs["codes_b"], leading[1])
+    a = load_side(inputs["a"], codes_a, settings.firing_level, ctx, leading[0])
+    b = load_side(inputs["b"], codes_b, settings.firing_level, ctx, leading[1])
     coactivation.require_same_rows(a.codes, b.codes)
-    activations, first = Activations.open(inputs["activations"]), int(a.codes.rows[0])
+    first = int(a.codes.rows[0])
     context = activations.context(first, first + a.codes.n_rows)
     documents = Corpus.open(inputs["corpus"]).document[context]
     scratch = out / FIRINGS

@@ -10,8 +10,8 @@ from scipy import sparse as sp
 from scipy.optimize import linear_sum_assignment
 from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
-from interpsweep.matching.cosine import BLOCK, Comparison, Floats, Ints, compare, nearest, unit_rows
-from interpsweep.matching.twins import Twins
+from interpsweep.numerics.cosine import BLOCK, Comparison, Floats, Ints, compare, nearest, unit_rows
+from interpsweep.numerics.twins import Twins
 
 NEAR = 8  # nearest latents among which a wide dictionary is assigned
 

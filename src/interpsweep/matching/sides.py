@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from interpsweep.activations.artifact import Activations
 from interpsweep.config.analysis import MatchSettings
 from interpsweep.context import Context
 from interpsweep.errors import UserError
 from interpsweep.matching import operators
-from interpsweep.matching.cosine import Comparison, Floats, Ints, Neighbours, compare, unit_rows
+from interpsweep.numerics.cosine import Comparison, Floats, Ints, Neighbours, compare, unit_rows
 from interpsweep.saes.artifact import Dictionary
 from interpsweep.saes.codes import Codes
-from interpsweep.saes.firing import Firing, Leading, firing_statistics
+from interpsweep.saes.firing import Firing, Leading, Some, firing_statistics
 
 
 @dataclass(frozen=True)
@@ -51,14 +52,14 @@ class Correspondence(NamedTuple):
 
 
 def load_side(
-    sae: Path, codes: Path, level: float, ctx: Context, leading: int | None = None
+    sae: Path, codes: Any, level: float, ctx: Context, leading: int | None = None
 ) -> Side:
     """Read one dictionary, or only its `leading` latents, and the statistics of its firings above
-    `level`.
+    `level`; `codes` has as many latents.
     """
     dictionary = Dictionary.open(sae)
     n = dictionary.d_sae if leading is None else leading
-    reader = Firing.above(read_codes(codes, leading), level, ctx.block_map)
+    reader = Firing.above(codes, level, ctx.block_map)
     count, mean = firing_statistics(reader, ctx.block_map)
     if not count.any():
         raise UserError(
@@ -79,6 +80,17 @@ def read_codes(path: Path, leading: int | None) -> Codes | Leading:
     """The codes of an SAE, or those of its `leading` latents."""
     codes = Codes.open(path)
     return codes if leading is None else Leading(codes, leading)
+
+
+def common(path: Path, masks: list[Path], both: Activations) -> Codes | Some:
+    """The codes of an SAE on the rows that the masks of `both` sites leave; `masks` are its own."""
+    codes = Codes.open(path)
+    rows = Activations(both.path, masks).as_captured(*codes.rows)
+    place = np.flatnonzero(~np.isin(rows, both.left_out.row))
+    if len(place) == len(rows):
+        return codes
+    first = int(rows[place[0]] - np.searchsorted(both.left_out.row, rows[place[0]]))
+    return Some(codes, codes.d_sae, place, (first, first + len(place)))
 
 
 def correspond(a: Side, b: Side, settings: MatchSettings) -> Correspondence:

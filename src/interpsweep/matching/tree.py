@@ -16,8 +16,8 @@ from interpsweep.context import Context
 from interpsweep.matching import coverage as covering
 from interpsweep.matching import edges as rules
 from interpsweep.matching import forest, traces
-from interpsweep.matching.cosine import unit_rows
 from interpsweep.matching.sides import read_codes
+from interpsweep.numerics.cosine import unit_rows
 from interpsweep.saes.artifact import Dictionary
 from interpsweep.saes.firing import Firing, firing_statistics
 from interpsweep.spec import Spec

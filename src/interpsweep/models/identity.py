@@ -1,7 +1,7 @@
 """What a model from outside is, as a digest: found out by `interpsweep lock`, never by a job.
 
-No torch here: a checkpoint directory is identified by the bytes of its files, a hub model by the
-commit that a revision stands for.
+No torch here: a checkpoint directory is identified by the bytes of its files, a GGUF file by its
+own, a hub model by the commit that a revision stands for.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import re
 import shlex
 from pathlib import Path, PurePosixPath
 
+from interpsweep.config.models import is_gguf
 from interpsweep.errors import UserError
 from interpsweep.store.outside import hash_outside
 
@@ -34,7 +35,7 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 def resolve_path(path: str, base: Path | None = None) -> Path:
-    """The folder behind `path`: a plain path, or ``package:NAME/inner`` in an installed package.
+    """The place behind `path`: a plain path, or ``package:NAME/inner`` in an installed package.
 
     A relative path starts at `base` (default: the working directory). The package is found
     without importing it, so nothing of it runs.
@@ -43,7 +44,7 @@ def resolve_path(path: str, base: Path | None = None) -> Path:
         return (base or Path()) / Path(path).expanduser()
     name, _, inner = path.removeprefix(PACKAGE).partition("/")
     if not name.isidentifier():
-        raise UserError(f"{path}: write package:NAME/folder, NAME being one importable package")
+        raise UserError(f"{path}: write package:NAME/inner, NAME being one importable package")
     if ".." in PurePosixPath(inner).parts:
         raise UserError(f"{path}: '..' leaves the package")
     found = importlib.util.find_spec(name)
@@ -58,10 +59,16 @@ def checkpoint_files(folder: Path) -> list[Path]:
     Raises UserError if it is not a checkpoint with safetensors weights.
     """
     if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder; models[].path must be a checkpoint directory")
+        raise UserError(
+            f"{folder}: no such folder; models[].path must be a checkpoint directory or a GGUF file"
+        )
     files = sorted({file for pattern in _DECISIVE for file in folder.glob(pattern)})
     if not (folder / "config.json").is_file():
-        raise UserError(f"{folder}: no config.json; models[].path must be a checkpoint directory")
+        single = min(folder.glob("*.gguf"), default=None)
+        raise UserError(
+            f"{folder}: no config.json; models[].path must be a checkpoint directory"
+            + (f", or the GGUF file itself, such as {single}" if single else " or a GGUF file")
+        )
     if not any(file.suffix == ".safetensors" for file in files):
         raise UserError(
             f"{folder}: no *.safetensors weights. Pickled weights (*.bin, *.pt) are never read, as "
@@ -70,9 +77,21 @@ def checkpoint_files(folder: Path) -> list[Path]:
     return files
 
 
-def weights_digest(folder: Path) -> str:
-    """``sha256:...`` of a checkpoint directory: over (name, SHA-256) of its decisive files."""
-    lines = [f"{file.name}\0{hash_outside(file)}\n" for file in checkpoint_files(folder)]
+def gguf_file(path: Path) -> Path:
+    """The path of a GGUF file. Raises UserError if there is none."""
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; models[].path must be a checkpoint or a GGUF file")
+    return path
+
+
+def weights_digest(path: Path) -> str:
+    """``sha256:...`` of a checkpoint directory: over (name, SHA-256) of its decisive files.
+
+    Of a GGUF file it is that of its bytes.
+    """
+    if is_gguf(path.name):
+        return "sha256:" + hash_outside(gguf_file(path))
+    lines = [f"{file.name}\0{hash_outside(file)}\n" for file in checkpoint_files(path)]
     return "sha256:" + hashlib.sha256("".join(lines).encode()).hexdigest()
 
 

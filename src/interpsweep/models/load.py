@@ -156,14 +156,16 @@ def load_model(
 ) -> LoadedModel:
     """Load the model with this identity (see `config.models.model_identity`).
 
-    `path` is the artifact of a model trained here, and None for others: a checkpoint directory
+    `path` is the artifact of a model made here, and None for others: a checkpoint directory
     comes from ``ctx.external``, a hub model from the local cache, as jobs never use the network.
     """
     torch.set_num_threads(max(1, ctx.threads))
     numbers = DTYPES[dtype or identity.get("dtype", "float32")]
-    if identity["source"] == "trained":
+    if identity["source"] in ("trained", "gguf"):
         if path is None:
-            raise ValueError("a trained model is loaded from its artifact, which was not given")
+            raise ValueError("a model made here is loaded from its artifact, which was not given")
+        if identity["source"] == "gguf":
+            return _load_checkpoint(path, "of a GGUF file", ctx.device, numbers)
         bridge = native.load(path, ctx.device, numbers)
         return LoadedModel(bridge, "trained here", ctx.device, causal=True, tokenizer=None)
     if identity["source"] == "path":
@@ -204,12 +206,23 @@ def _whole(folder: Path) -> None:
             raise FileNotFoundError(folder / shard)
 
 
-def _load_checkpoint(folder: Path, name: str, device: str, dtype: torch.dtype) -> LoadedModel:
-    checkpoint_files(folder)  # refuses pickled weights before anything reads them
+def load_without_weights(folder: Path, name: str) -> LoadedModel:
+    """The model of a checkpoint directory that has no weights yet, with random ones, on the CPU."""
+    return _load_checkpoint(folder, name, "cpu", torch.float32, weights=False)
+
+
+def _load_checkpoint(
+    folder: Path, name: str, device: str, dtype: torch.dtype, weights: bool = True
+) -> LoadedModel:
+    if weights:
+        checkpoint_files(folder)  # refuses pickled weights before anything reads them
     os.environ["HF_HUB_OFFLINE"] = "1"
-    bridge = TransformerBridge.boot_transformers(
-        str(folder), device=device, dtype=dtype, trust_remote_code=False
-    )
+    try:
+        bridge = TransformerBridge.boot_transformers(
+            str(folder), device=device, dtype=dtype, trust_remote_code=False, load_weights=weights
+        )
+    except ValueError as error:
+        raise UserError(f"{folder}: TransformerLens cannot load this model ({error})") from error
     bridge.eval()
     causal = getattr(bridge.cfg, "attention_dir", "causal") == "causal"
     return LoadedModel(bridge, name, device, causal, bridge.tokenizer)

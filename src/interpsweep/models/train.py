@@ -1,4 +1,4 @@
-"""Stage ``model``: train a small transformer on the planted language.
+"""Training a small transformer on the planted language, for stage ``model``.
 
 The data of a step are a pure function of (settings, step), arithmetic is float32, and the state is
 saved every few seconds; a run that was killed therefore continues to the same bytes (on one CPU

@@ -20,17 +20,14 @@ def plan_claims(items: Items, sweep: Sweep) -> str:
     for name in STAGES["claims"].reads:
         stages.setdefault(STAGES[name].kind, []).append(name)
     chosen = {kind: items.of(*names) for kind, names in stages.items()}
-    for role, direction in (("controls", "seed"), ("levels", "levels")):
-        chosen[role] = items.of("tree", direction=direction)
+    chosen["controls"] = items.of("tree", direction="seed")
     for role in ("trees", "matches"):
         chosen[role] = list(filter(is_family, chosen[role]))
     inputs: dict[str, Any] = {
         role: [item.digest for item in found] for role, found in chosen.items()
     }
     index = _index(item for found in chosen.values() for item in found)
-    # families are tested for shapes as clusters are
-    settings = {**sweep.claims.identity(), "geometry": sweep.geometry.identity(), "index": index}
-    return items.add("claims", settings, inputs, {})
+    return items.add("claims", {**sweep.claims.identity(), "index": index}, inputs, {})
 
 
 def _index(chosen: Iterable[PlannedItem]) -> dict[str, Coordinates]:

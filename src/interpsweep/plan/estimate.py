@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from interpsweep.lock import model_of, stored_about
+from interpsweep.config.models import is_gguf
+from interpsweep.errors import UserError
+from interpsweep.lock import model_of, stored_about, weights_to_convert
 from interpsweep.models.identity import resolve_path
 from interpsweep.plan.build import Plan
 from interpsweep.plan.items import PlannedItem
@@ -93,6 +95,8 @@ def model_shape(model: Any, plan: Plan, store: Store) -> Shape:
         known = json.loads(answer.read_text(encoding="utf-8"))
         if "parameters" in known:
             return Shape(max(known["widths"].values()), known["parameters"], known["vocabulary"])
+    if model.source == "path" and is_gguf(model.path):
+        return _gguf_shape(model.path)
     if model.source == "path":
         try:
             config = json.loads((resolve_path(model.path) / "config.json").read_text())
@@ -104,6 +108,16 @@ def model_shape(model: Any, plan: Plan, store: Store) -> Shape:
     return Shape()
 
 
+def _gguf_shape(path: str) -> Shape:
+    from interpsweep.models.gguf import look
+
+    try:
+        found = look(resolve_path(path))
+    except UserError:  # it may be gone once it was used
+        return Shape()
+    return Shape(found.d_model, 12 * found.n_layers * found.d_model**2, found.vocabulary)
+
+
 def model_question(model: Any, lock: dict[str, str]) -> dict[str, Any]:
     """What the check of a model's sites depends on."""
     return {
@@ -113,6 +127,7 @@ def model_question(model: Any, lock: dict[str, str]) -> dict[str, Any]:
         "sites": list(model.site_names),
         **({"width": model.world.d} if model.source == "world" else {}),
         **(stored_about(model, lock) if model.source == "activations" else {}),
+        **({} if (weights := weights_to_convert(model, lock)) is None else {"weights": weights}),
     }
 
 

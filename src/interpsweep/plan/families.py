@@ -1,4 +1,5 @@
-"""Pairs of dictionaries to match, and the trees that are grown from them.
+"""Families of SAEs: pairs of dictionaries to match, the trees that are grown from them, and what
+is made once of each.
 
 A family's tree has no ``direction``; the tree between two seeds of one width, which says what the
 edges of a step in width are worth, has ``seed``, and that of the nested levels of one Matryoshka
@@ -8,6 +9,7 @@ SAE has ``levels``.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import combinations, pairwise
 from typing import Any
 
@@ -16,6 +18,8 @@ from interpsweep.config.sites import site_kind
 from interpsweep.config.sweep import Overridable
 from interpsweep.plan.items import FAMILY, Coordinates, Items, PlannedItem
 from interpsweep.plan.saes import SAES
+from interpsweep.stages import STAGES
+from interpsweep.stages.record import Place, space_of
 
 
 def width_and_seed_matches(items: Items, sections: Overridable, at: Coordinates) -> None:
@@ -56,8 +60,13 @@ def layer_matches(items: Items, sections: Overridable, model: str) -> None:
     for kind in sorted({site_kind(sae.at["site"]) for sae in saes}):
         alike = [sae for sae in saes if site_kind(sae.at["site"]) == kind]
         same = ("architecture", "sparsity", "d_sae", "seed")
-        for pair in _neighbours(alike, same, "layer"):
-            _match(items, sections, "layer", pair, codes, {"model": model})
+        for a, b in _neighbours(alike, same, "layer"):
+            match = _match(items, sections, "layer", (a, b), codes, {"model": model})
+            where = [max(a.at[key], 0) for key in ("layer", "d_sae", "seed")]
+            settings = {**sections.complexes.identity(), "place": where}
+            here = {**a.at, **{f"b_{key}": b.at[key] for key in ("site", "layer")}}
+            del here["stage"]
+            items.add("complex", settings, {"match": match}, here)
 
 
 def _neighbours(
@@ -93,8 +102,8 @@ def _match(
     codes: dict[str, str],
     at: Coordinates,
     further: dict[str, Any] | None = None,
-) -> None:
-    """Plan one pair; `further` settings are part of its coordinates as well."""
+) -> str:
+    """Plan one pair; return its digest. `further` settings are part of its coordinates as well."""
     a, b = pair
     further = further or {}
     inputs = {
@@ -102,16 +111,18 @@ def _match(
         "b": b.digest,
         "codes_a": codes[a.digest],
         "codes_b": codes[b.digest],
-        "activations": space_of(a),
+        **space_of(a.spec["inputs"]),
         "corpus": a.spec["inputs"]["corpus"],
     }
+    if direction == "layer":
+        inputs["masks_b"] = space_of(b.spec["inputs"])["masks"]
     # which widths lie between two changes nothing about them
     kind = "width" if direction == "skip" else direction
     settings = {**sections.match.identity(), "direction": kind, **further}
     if kind != "layer":
         del settings["vertex_firings"]  # no other match reads it
     here = {**at, "direction": direction, "a": a.at, "b": b.at, **further}
-    items.add("match", settings, inputs, here)
+    return items.add("match", settings, inputs, here)
 
 
 def trees(items: Items, sections: Overridable, at: Coordinates) -> None:
@@ -174,19 +185,45 @@ def _tree(
             "codes": [codes[item.digest] for item in ladder],
             "matches": steps,
             "skips": list(skips.values()),
-            "activations": space_of(ladder[0]),
         },
         at,
     )
+
+
+def families(items: Items, place: Place, at: Coordinates) -> Iterator[tuple[Place, Coordinates]]:
+    """Every family at one site, as the stages that make one item of each see it, and where."""
+    of_sae = [stage for stage in STAGES.values() if stage.of_each == "sae"]
+    made = {
+        stage.kind: {item.spec["inputs"]["sae"]: item for item in items.of(stage.name, **at)}
+        for stage in of_sae
+    }
+    trees = {_family(tree): tree for tree in items.of("tree", direction=None, **at)}
+    nested = {tree.spec["inputs"]["saes"][0]: tree
+              for tree in items.of("tree", direction="levels", **at)}  # fmt: skip
+    for ladder in _ladders(items.of(*SAES, **at)):
+        digests = [sae.digest for sae in ladder]
+        of = {"saes": ladder}
+        for kind, found in {**made, "levels": nested}.items():
+            of[kind] = [found[digest] for digest in digests if digest in found]
+        read = {**place.read, **{role: [i.digest for i in chosen] for role, chosen in of.items()}}
+        every = [item for chosen in of.values() for item in chosen]
+        if (tree := trees.get(_family(ladder[0]))) is not None:
+            read["tree"] = tree.digest
+            every.append(tree)
+        # what a family is compared with needs no more of their places
+        places: dict[str, Coordinates] = {place.read["corpus"]: {}}
+        for item in every:
+            places[item.digest] = {k: item.at[k] for k in ("layer", "d_sae") if k in item.at}
+        seed = ladder[0].at["seed"]
+        here = {key: ladder[0].at[key] for key in (*FAMILY, "layer")}
+        yield replace(place, read=read, places=places, seed=seed), here
+
+
+def _family(item: PlannedItem) -> tuple[Any, ...]:
+    return tuple(item.at[key] for key in FAMILY)
 
 
 def is_family(item: PlannedItem) -> bool:
     """Whether an item is no tree of another kind than that of a family, and no match for one."""
     direction = item.at.get("direction")
     return direction is None if item.stage == "tree" else direction != "levels"
-
-
-def space_of(sae: PlannedItem) -> str:
-    """The activations that decoder rows live among: those that a transcoder predicts."""
-    inputs = sae.spec["inputs"]
-    return inputs.get("targets", inputs["activations"])

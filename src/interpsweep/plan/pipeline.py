@@ -12,9 +12,9 @@ from typing import Any
 
 from interpsweep.config.sites import site_layer
 from interpsweep.config.sweep import Overridable, Sweep
-from interpsweep.lock import Lock, content_of, model_of, tokenizer_of
+from interpsweep.lock import Lock, content_of, model_of, tokenizer_of, weights_to_convert
 from interpsweep.plan.collect import plan_bundle, plan_claims, plan_figures, plan_report
-from interpsweep.plan.families import layer_matches, trees, width_and_seed_matches
+from interpsweep.plan.families import families, layer_matches, trees, width_and_seed_matches
 from interpsweep.plan.items import Coordinates, Items
 from interpsweep.plan.saes import output_of, place_of, saes_of
 from interpsweep.stages import STAGES
@@ -38,9 +38,12 @@ def _model_items(items: Items, sweep: Sweep, model: Any, lock: Lock) -> None:
     identity = model_of(model, lock)
     at = {"model": model.name}
     inputs: dict[str, Any] = {}
+    weights = weights_to_convert(model, lock)
     if model.source == "trained":
         settings = {k: v for k, v in model.identity().items() if k in _TRAINED}
         inputs["model"] = items.add("model", settings, {}, at)
+    if weights is not None:
+        inputs["model"] = items.add("model", {"source": "gguf", "weights": weights}, {}, at)
     corpus = items.add(
         "corpus",
         {
@@ -50,7 +53,7 @@ def _model_items(items: Items, sweep: Sweep, model: Any, lock: Lock) -> None:
             **{name: getattr(model, name).identity() for name in _PLANTED.get(model.source, ())},
             **_brought(model, identity),
         },
-        {},
+        {} if weights is None else dict(inputs),  # the tokenizer is in the checkpoint
         at,
     )
     inputs["corpus"] = corpus
@@ -64,8 +67,18 @@ def _model_items(items: Items, sweep: Sweep, model: Any, lock: Lock) -> None:
         )
         for site, sections in own.items()
     }
+    masked = {
+        site: items.add(
+            "mask",
+            sections.mask.identity(),
+            {"activations": captured[site], "corpus": corpus},
+            _at(model, site),
+        )
+        for site, sections in own.items()
+    }
     for site, here in own.items():
-        _site_items(items, lock, here, model, identity, inputs, captured, site)
+        place = Place(here, site, identity, _labelled(here, model), captured, masked, inputs)
+        _site_items(items, lock, model, place)
     layer_matches(items, sections, model.name)
 
 
@@ -80,34 +93,35 @@ _PLANTED = {"trained": ("language",), "world": ("world",)}
 _TRAINED = ("source", "architecture", "training", "language", "seed")
 
 
-def _site_items(
-    items: Items,
-    lock: Lock,
-    sections: Overridable,
-    model: Any,
-    identity: dict[str, Any],
-    inputs: dict[str, Any],
-    captured: dict[str, str],
-    site: str,
-) -> None:
+def _labelled(sections: Overridable, model: Any) -> bool:
+    return bool(sections.corpus.labelled and (model.source != "world" or model.world.labelled))
+
+
+def _site_items(items: Items, lock: Lock, model: Any, place: Place) -> None:
+    """What is planned at a site; `place.read` has what all sites of the model read."""
+    site, sections = place.site, place.sections
     at = _at(model, site)
-    labelled = sections.corpus.labelled and (model.source != "world" or model.world.labelled)
-    read = {**inputs, "activations": captured[site]}
-    place = Place(sections, site, identity, labelled, captured, read)
+    captured, masked = place.captured, place.masked
+    read = {**place.read, "activations": captured[site], "masks": [masked[site]]}
+    place = replace(place, read=read)
     _of_each(items, "site", place, at)
     for stage, settings in saes_of(sections, model, site, lock):
         here, output = {**at, **place_of(settings)}, output_of(settings)
-        predicts = {} if output is None else {"targets": captured[output]}
-        first = {**place.inputs("activations", "corpus"), **predicts}
+        predicts: dict[str, Any] = {}
+        if output is not None:
+            predicts = {"targets": captured[output], "masks": [masked[site], masked[output]]}
+        first = {**place.inputs("activations", "masks", "corpus"), **predicts}
         sae = items.add(stage, settings.identity(), first, here)
         around = {**read, **predicts, "sae": sae}
         _of_each(items, "sae", replace(place, read=around, output=output), here)
     width_and_seed_matches(items, sections, at)
     trees(items, sections, at)
+    for family, here in families(items, place, at):
+        _of_each(items, "family", family, here)
 
 
 def _of_each(items: Items, kind: str, place: Place, at: Coordinates) -> None:
-    """The items of the stages that make one of each site, or of each SAE."""
+    """The items of the stages that make one of each site, SAE or family."""
     for stage in STAGES.values():
         if stage.of_each == kind and stage.wants is not None:
             wanted = stage.wants(place)

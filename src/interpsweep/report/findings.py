@@ -16,6 +16,7 @@ Tone = Literal["good", "mixed", "miss", "fact"]
 KINDS = ("concept", "cluster", "tree", "family", "width step", "layer step", "match", "dictionary")
 CONTROL = ("concept", "order")  # labelled categories without a shape: nothing should be claimed
 GOOD = 0.8  # F1 of edges
+MASSIVE_MOMENT = 0.05  # share of the second moment in massive rows that is worth a sentence
 Tables = Mapping[str, pd.DataFrame]
 
 
@@ -33,6 +34,7 @@ def findings(tables: Tables, most: int) -> list[Finding]:
     made = [
         *_recovery(tables["recovery"]),
         *_edges(tables["edge_scores"]),
+        *_massive(tables["masks"]),
         *_dictionaries(tables["saes"]),
         *_matching(tables["matching"]),
         *_families(tables["families"]),
@@ -191,6 +193,26 @@ def _families(families: pd.DataFrame) -> list[Finding]:
     ]
     step = f"{int(widest['d_narrow'].iloc[0]):,} to {int(widest['d_wide'].iloc[0]):,} features"
     return [Finding("fact", "Lineages", f"From {step}: {listing(parts, 7)} (± over families).")]
+
+
+def _massive(masks: pd.DataFrame) -> list[Finding]:
+    """Few rows that carry much of the second moment: where, and whether they are left out."""
+    if masks.empty:
+        return []
+    found = masks[masks["massive_second_moment"] > MASSIVE_MOMENT]
+    if found.empty:
+        return []
+    parts = []
+    for _, row in found.iterrows():
+        left = row["left_out_second_moment"] / row["massive_second_moment"]
+        kept = "which are left out" if left > 1 - MASSIVE_MOMENT else "which are NOT left out"
+        parts.append(
+            f"at {row['site']} {share(row['massive_share'])} of the rows carry "
+            f"{share(row['massive_second_moment'])} of the second moment, {kept}"
+        )
+    loud = found["left_out_second_moment"] < 0.5 * found["massive_second_moment"]
+    text = f"Rows above ten medians of the norm: {listing(parts, 6)}."
+    return [Finding("miss" if loud.any() else "fact", "Massive activations", text)]
 
 
 def _dictionaries(saes: pd.DataFrame) -> list[Finding]:

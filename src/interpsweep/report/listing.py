@@ -68,6 +68,10 @@ def listings(tables: Mapping[str, pd.DataFrame], census: pd.DataFrame) -> list[L
                  [*_FAMILY, "type", "true", "found", "right", "precision", "recall", "f1"]),
         _listing("saes", "Dictionaries", _SAES_NOTE, tables["saes"],
                  [*_PLACE, *_metrics(tables["saes"])]),
+        _listing("masks", "Rows in use", _MASKS_NOTE, tables["masks"],
+                 ["model", "site", "rows", "left_out", "left_out_by_position", "left_out_by_token",
+                  "left_out_by_norm", "massive_share", "massive_second_moment",
+                  "largest_dimension_variance"]),
         _listing("matching", "Matches", _MATCHING_NOTE, tables["matching"],
                  ["model", "site", "architecture", "sparsity", "direction", "a_d_sae", "a_seed",
                   "b_d_sae", "b_seed", "mmcs_ab", "horizontal_mmcs_ab", "null_mmcs_ab", "p", "mcc",
@@ -76,7 +80,7 @@ def listings(tables: Mapping[str, pd.DataFrame], census: pd.DataFrame) -> list[L
         _listing("complexes", "Complexes of two layers", _COMPLEXES_NOTE, tables["complexes"],
                  [*_PLACE, "b_site", "simplices", "vertices", "b0", "b0_null", "b0_p", "b1",
                   "b1_null", "b1_p", "b2", "b2_null", "b2_p", "articulations",
-                  "articulations_null", "articulations_p", "cut"]),
+                  "articulations_null", "articulations_p"]),
         _listing("census", "Census", _CENSUS_NOTE, census,
                  [*_PLACE, "test", "clusters", "passing", "expected", "excess", "claimed"]),
     ]  # fmt: skip
@@ -110,6 +114,12 @@ _MATCHING_NOTE = (
     "random dictionaries with the same mean and covariance."
 )
 _TREES_NOTE = "Shares of the live features of the wider dictionary, by relation to the narrower."
+_MASKS_NOTE = (
+    "Captured rows and those that nothing reads: leading positions, chosen tokens, norms far above "
+    "the median. Massive rows are above ten medians, left out or not; their share of the second "
+    "moment, and the largest share of the variance of one dimension, are of all captured rows of "
+    "the analysis split."
+)
 _COMPLEXES_NOTE = (
     "Every latent of the next layer joins the latents it fires with most beyond chance. Parts "
     "(b0), loops (b1) and voids (b2) of what they make together, the latents that take its largest "

@@ -17,6 +17,7 @@ import pandas as pd
 from interpsweep.config.figures import CATEGORIES
 from interpsweep.config.pictures import ReportSettings
 from interpsweep.figures.sources import Source, gather
+from interpsweep.report import measured
 from interpsweep.report.findings import findings
 from interpsweep.report.gallery import Picture, pictures
 from interpsweep.report.listing import listings
@@ -29,7 +30,7 @@ from interpsweep.tables import read_parquet
 TEMPLATES = Path(__file__).parent / "templates"
 TABLES = (
     *("claims", "recovery", "concept_relations", "edge_scores"),
-    *("saes", "matching", "families", "complexes"),
+    *("masks", "saes", "matching", "families", "complexes"),
 )
 
 
@@ -51,6 +52,7 @@ def run(spec: dict[str, Any], inputs: dict[str, Any], out: Path, ctx: Any) -> di
             introduction=paragraphs(settings.introduction),
             axes=swept(tables["saes"], manifests),
             findings=said,
+            instrument=measured.told(),
             categories=grouped(shown),
             listings=listings(tables, _census(sources["figures"])),
             stages=behind(manifests),

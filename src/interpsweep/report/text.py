@@ -25,10 +25,12 @@ def number(value: Any, digits: int = 3) -> str:
 
 
 def share(value: float) -> str:
-    """A share as a percentage: 12%, 0.4%."""
+    """A share as a percentage: 12%, 0.4%, 0.04%."""
     if pd.isna(value):
         return "–"
     percent = 100 * value
+    if 0 < percent < 0.095:
+        return f"{percent:.1g}%"
     return f"{percent:.0f}%" if percent >= 10 or percent == 0 else f"{percent:.1f}%"
 
 

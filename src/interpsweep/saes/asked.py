@@ -61,8 +61,10 @@ def ask(inputs: dict[str, Any], rows: tuple[int, int], s: ProbesSettings) -> lis
 
     Raises UserError if a concept is unknown or nothing has enough tokens.
     """
-    corpus, activations = Corpus.open(inputs["corpus"]), Activations.open(inputs["activations"])
-    later = Activations.open(inputs["later"]) if "later" in inputs else activations
+    corpus, masks = Corpus.open(inputs["corpus"]), inputs["masks"]
+    activations = later = Activations.open(inputs["activations"], masks)
+    if "later" in inputs:  # at the rows that the SAE was encoded on
+        later = Activations.open(inputs["later"], masks)
     if later is not activations:
         check_paired(activations, later)
     flat = np.asarray(activations.token(*rows), np.int64)
@@ -86,7 +88,7 @@ def ask(inputs: dict[str, Any], rows: tuple[int, int], s: ProbesSettings) -> lis
             continue
         chosen = enough[value[here]]
         here, test = here[chosen], held_out[chosen]
-        x = read_rows(activations, rows[0] + here)
+        x = activations.read_at(rows[0] + here).astype(np.float64)
         one = np.searchsorted(values, value[here])
         wanted = one[:, None] == np.arange(len(values))
         probes = one_vs_rest(x[~test], wanted[~test], s.ridge)
@@ -95,7 +97,9 @@ def ask(inputs: dict[str, Any], rows: tuple[int, int], s: ProbesSettings) -> lis
         )
         judges = None
         if "ablation" in s.methods:
-            y = x if later is activations else read_rows(later, rows[0] + here)
+            y = x
+            if later is not activations:
+                y = later.read_at(rows[0] + here).astype(np.float64)
             others = one_vs_rest(x[~test], at_random.true[~test], s.ridge)
             judges = (
                 judges_of(probes, wanted, x, y, test, s),
@@ -156,14 +160,3 @@ def first_letters(words: NDArray[Any]) -> tuple[list[str], Ints]:
         for word in set(words)
     }
     return letters, np.array([kinds[word] for word in words], np.int64)
-
-
-def read_rows(activations: Activations, rows: Ints) -> NDArray[np.float64]:
-    """Activations (n, d) of ascending rows, read chunk by chunk."""
-    size = activations.chunk_rows
-    parts = []
-    for chunk in np.unique(rows // size):
-        mine = rows[rows // size == chunk]
-        block = activations.read(int(mine[0]), int(mine[-1]) + 1)
-        parts.append(block[mine - mine[0]].astype(np.float64))
-    return np.concatenate(parts)

@@ -5,7 +5,8 @@ activations that are encoded), in chunks of whole blocks of rows:
 
 * layout ``fixed``: ``indices`` uint32 (N, k) and ``values`` float32 (N, k), latents ascending;
   places with value 0 are empty;
-* layout ``csr``: ``indptr`` int64 (N + 1,), ``indices`` uint32 (nnz,), ``values`` float32 (nnz,).
+* layout ``csr``: ``indptr`` int64 (N + 1,), ``indices`` uint32 (nnz,), ``values`` float32 (nnz,);
+* with both, ``token`` int64 (N,): the flat index into the corpus of each row's token.
 
 Values are activations times the norm of the latent's decoder row, so they do not depend on how an
 SAE divides a latent's size between encoder and decoder.
@@ -35,7 +36,7 @@ CSR_CHUNK = 1 << 20  # entries in a chunk of the csr layout
 
 @dataclass(frozen=True)
 class Codes:
-    """The codes of one SAE. Row i of them is row ``rows[0] + i`` of the activations."""
+    """The codes of one SAE. Row i of them is row ``rows[0] + i`` of the activations in use."""
 
     path: Path
 
@@ -89,6 +90,10 @@ class Codes:
         values = self._read("values", first, last)
         return csr_matrix((values, columns, indptr - first), shape=shape)
 
+    def token(self, start: int, stop: int) -> np.ndarray:
+        """Flat indices into the corpus, int64 ascending, of the tokens of rows [start, stop)."""
+        return self._read("token", start, stop)
+
     @cached_property
     def features(self) -> pd.DataFrame:
         """Statistics of every latent; see `saes.encode`."""
@@ -135,6 +140,7 @@ class CodesWriter:
         entries, chunk = ((n, k), (BLOCK_ROWS, k)) if k else ((total,), (CSR_CHUNK,))
         self._indices = self._array("indices", entries, chunk, "uint32")
         self._values = self._array("values", entries, chunk, "float32")
+        self._token = self._array("token", (n,), (CSR_CHUNK,), "int64")
         if not k:
             self._offsets = self._array("indptr", (n + 1,), (CSR_CHUNK,), "int64")
             self._indptr = [np.zeros(1, np.int64)]
@@ -147,8 +153,9 @@ class CodesWriter:
             name, shape=shape, chunks=chunks, dtype=dtype, compressors=[Crc32cCodec()], filters=None
         )
 
-    def append(self, block: csr_matrix) -> None:
-        """Write the next block of rows; column indices of a row ascend."""
+    def append(self, block: csr_matrix, token: np.ndarray) -> None:
+        """Write the next block of rows, with their tokens; column indices of a row ascend."""
+        self._token[self._row : self._row + block.shape[0]] = token
         if self._fixed:
             self._append_fixed(block)
         else:

@@ -52,6 +52,7 @@ class Work:
 
     sae: Path
     activations: Path
+    masks: tuple[Path, ...]
     scratch: Path
     device: str
     threshold: float
@@ -62,7 +63,8 @@ def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str
     """Encode the analysis split of ``inputs["activations"]`` with ``inputs["sae"]``."""
     native.use_threads(ctx.threads)
     settings = EncodeSettings(**spec["settings"])
-    activations, sae = Activations.open(inputs["activations"]), load(inputs["sae"])
+    sae = load(inputs["sae"])
+    activations = Activations.open(inputs["activations"], inputs["masks"])
     if activations.d_in != sae.d_in:
         raise UserError(
             f"{inputs['sae']}: the SAE takes {sae.d_in} dimensions, the activations have "
@@ -74,6 +76,7 @@ def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str
     work = Work(
         inputs["sae"],
         inputs["activations"],
+        tuple(inputs["masks"]),
         scratch,
         ctx.device,
         settings.threshold,
@@ -85,7 +88,7 @@ def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str
         counts.append(entries)
         if ctx.stopping and len(counts) < len(blocks):
             raise Stopped("encode: stopped; finished blocks are kept, run the same command")
-    gathered = _gather(out, scratch, blocks, counts, sae, settings)
+    gathered = _gather(out, scratch, blocks, counts, sae, activations, settings)
     shutil.rmtree(scratch)
     features = _feature_table(gathered, last - first, sae)
     write_parquet(features, out / FEATURES)
@@ -126,7 +129,7 @@ def encode_block(work: Work, block: tuple[int, int]) -> int:
             return len(load_file(file)["values"])
         except SafetensorError:
             file.unlink()
-    activations = Activations(work.activations)
+    activations = Activations(work.activations, work.masks)
     codes = encode_rows(
         _load_once(work.sae, work.device), activations.read(start, stop), work.threshold
     )
@@ -228,6 +231,7 @@ def _gather(
     blocks: list[tuple[int, int]],
     counts: list[int],
     sae: LoadedSAE,
+    activations: Activations,
     settings: EncodeSettings,
 ) -> Gathered:
     """Write the codes in order and reduce the blocks' statistics."""
@@ -238,7 +242,8 @@ def _gather(
         held = load_file(scratch / f"{start}.safetensors")
         indices, values = held["indices"], held["values"]
         shape = (stop - start, sae.d_sae)
-        writer.append(csr_matrix((values, indices, held["indptr"]), shape=shape))
+        block = csr_matrix((values, indices, held["indptr"]), shape=shape)
+        writer.append(block, activations.token(start, stop))
         activity.add(start, held["indptr"], indices, values)
         waiting.append(
             Best(*(held[f"best.{name}"] for name in ("feature", "context", "row", "value")))

@@ -40,7 +40,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from interpsweep.activations.artifact import Activations
+from interpsweep.activations.artifact import Activations, LeftOut
 from interpsweep.activations.reader import check_paired
 from interpsweep.config.base import own_fields
 from interpsweep.config.inference import EvaluateSettings
@@ -56,7 +56,7 @@ from interpsweep.saes.judged import Judged, Unsound
 from interpsweep.saes.kernels import native
 from interpsweep.saes.load import load
 from interpsweep.saes.metrics import METRICS_VERSION, Truth
-from interpsweep.saes.splice import Losses, Passes, batches
+from interpsweep.saes.splice import Batch, Losses, Passes, batches
 from interpsweep.spec import canonical_json
 from interpsweep.store.layout import MANIFEST
 from interpsweep.store.seal import read_manifest
@@ -75,14 +75,16 @@ def run(items: list[Item], ctx: Context) -> None:
     for shared in _alike(items):
         native.use_threads(ctx.threads)  # the model of the group before has changed torch's
         settings = own_fields(EvaluateSettings, shared[0].spec["settings"])
-        activations = Activations.open(shared[0].inputs["activations"])
+        masks = shared[0].inputs["masks"]
+        activations = Activations.open(shared[0].inputs["activations"], masks)
         wanted = activations
         if "targets" in shared[0].inputs:
-            wanted = Activations.open(shared[0].inputs["targets"])
+            wanted = Activations.open(shared[0].inputs["targets"], masks[::-1])
             check_paired(activations, wanted)
         groups = _groups(wanted, settings, ctx.device)
         judged = [Judged(item, load(item.inputs["sae"], ctx.device), groups) for item in shared]
         judged = _measure_activations(judged, activations, wanted, settings, failures, ctx)
+        judged = _measure_left_out(judged, activations, wanted, settings, failures, ctx)
         if judged and settings.contexts:
             judged = _measure_loss(judged, shared[0], settings, failures, ctx)
         for one in judged:
@@ -161,6 +163,30 @@ def _measure_activations(
     return judged
 
 
+def _measure_left_out(
+    judged: list[Judged],
+    activations: Activations,
+    wanted: Activations,
+    settings: EvaluateSettings,
+    failures: list[str],
+    ctx: Context,
+) -> list[Judged]:
+    """Measure the reconstruction of the rows left out among those that SAEs are judged on."""
+    first, last = activations.captured(*_rows(activations, settings))
+    rows = activations.left_out.row
+    rows = rows[(rows >= first) & (rows < last)]
+    read, predicted = Activations(activations.path), Activations(wanted.path)
+    for begin in range(0, len(rows), READ_ROWS):
+        some = rows[begin : begin + READ_ROWS]
+        truth = Truth(torch.from_numpy(predicted.read_at(some)).to(ctx.device), int(some[0]))
+        x = truth.x
+        if wanted is not activations:
+            x = torch.from_numpy(read.read_at(some)).to(ctx.device)
+        judged = _sound(judged, failures, lambda one: one.see_left_out(x, truth))  # noqa: B023
+        _stop_if_asked(ctx)
+    return judged
+
+
 def _truth(activations: Activations, start: int, stop: int, device: str) -> Truth:
     truth = Truth(_x(activations, start, stop, device), start)
     bad = (~truth.squares.isfinite()).nonzero()
@@ -209,13 +235,14 @@ def _measure_loss(
     if not (model.causal and model.replaceable(site)):
         ctx.log(f"{site}: the loss recovered is not defined here; left out")
         return judged
-    found = list(batches(Corpus.open(item.inputs["corpus"]), settings))
+    left_out = LeftOut.of(item.inputs["masks"]).token
+    found = list(batches(Corpus.open(item.inputs["corpus"]), settings, left_out))
     halving = Halving(ctx.device, ctx)
     with ctx.bar(len(found) * (len(judged) + 2), "loss recovered", unit="passes") as bar:
-        for tokens, special in found:
-            work = partial(_splice, judged, model, site, tokens, special)
+        for batch in found:
+            work = partial(_splice, judged, model, site, batch)
             # nothing is counted before all of a batch has been through
-            for passes, losses in halving.map(work, len(tokens), "take a machine with more"):
+            for passes, losses in halving.map(work, len(batch.tokens), "take a machine with more"):
                 count = partial(Judged.add, passes=passes, losses=losses)
                 judged = _sound(judged, failures, count)
             bar.advance(len(judged) + 2)
@@ -227,14 +254,12 @@ def _splice(
     judged: list[Judged],
     model: LoadedModel,
     site: str,
-    tokens: Tensor,
-    special: Tensor,
+    batch: Batch,
     part: slice,
 ) -> tuple[Passes, dict[str, Losses]]:
     """The passes over some contexts of a batch, and what they cost with each SAE, by item."""
-    marks = special[part].to(model.device)
-    passes = Passes(model, site, tokens[part].to(model.device), marks)
-    losses = {one.item.digest: one.splice(passes, marks) for one in judged}
+    passes = Passes(model, site, batch.part(part, model.device))
+    losses = {one.item.digest: one.splice(passes) for one in judged}
     passes.clean.parts.clear()  # predictions: large, and needed no more
     return passes, losses
 
@@ -245,9 +270,11 @@ def _splice(
 def _write(one: Judged, settings: EvaluateSettings) -> dict[str, Any]:
     latents, alike = _latents(one, settings)
     window, dead = _training_window(one)
+    every = one.reconstruction.together(one.left_out).results()
     values: dict[str, float | None] = {
         **one.firing.results(settings.dense_above),
         **one.reconstruction.results(),
+        "explained_variance_all_rows": every["explained_variance"],
         **alike,
         "training_dead_fraction": dead,
         **(one.loss.results() if one.loss.tokens else {}),
@@ -256,6 +283,7 @@ def _write(one: Judged, settings: EvaluateSettings) -> dict[str, Any]:
     about = {
         "metrics_version": METRICS_VERSION,
         "tokens": one.firing.tokens,
+        "left_out_tokens": one.left_out.tokens,
         "loss_tokens": one.loss.tokens,
         "training_dead_window": window,
     }

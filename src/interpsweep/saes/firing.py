@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from typing import Any, Protocol
 
 import numpy as np
@@ -60,6 +61,10 @@ class _Over:
         """Pieces [start, stop) that cover all rows."""
         return self.codes.chunks()
 
+    def token(self, start: int, stop: int) -> Ints:
+        """Flat indices into the corpus of the tokens of rows [start, stop)."""
+        return np.asarray(self.codes.token(start, stop))
+
 
 @dataclass(frozen=True)
 class Leading(_Over):
@@ -70,6 +75,32 @@ class Leading(_Over):
     def read(self, start: int, stop: int) -> sp.csr_matrix:
         """Codes (stop - start, d_sae) of rows [start, stop)."""
         return sp.csr_matrix(self.codes.read(start, stop)[:, : self.d_sae])
+
+
+@dataclass(frozen=True)
+class Some:
+    """Some rows of codes, behind the interface of all: those that another SAE has as well."""
+
+    codes: Any  # reader of all rows
+    d_sae: int
+    place: Ints  # (n,) of the rows, ascending
+    rows: tuple[int, int]  # which they are of all rows that both have
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows."""
+        return len(self.place)
+
+    def chunks(self) -> Iterable[tuple[int, int]]:
+        """Pieces [start, stop) that cover them."""
+        edges = np.searchsorted(self.place, [*(start for start, _ in self.codes.chunks())])
+        return [(int(a), int(b)) for a, b in pairwise([*edges, len(self.place)]) if a < b]
+
+    def read(self, start: int, stop: int) -> sp.csr_matrix:
+        """Codes (stop - start, d_sae) of rows [start, stop)."""
+        mine = self.place[start:stop]
+        first = int(mine[0])
+        return sp.csr_matrix(self.codes.read(first, int(mine[-1]) + 1)[mine - first])
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ READERS = {
 def run(spec: dict[str, Any], inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str, Any]:
     """Read the SAE, check it against the site's activations, fold what can be folded, write it."""
     settings = ImportSettings(**spec["settings"])
-    activations = Activations.open(inputs["activations"])
+    activations = Activations.open(inputs["activations"], inputs["masks"])
     files = _files(settings, ctx)
     _check_size(files, settings, activations.d_in)
     foreign = READERS[settings.format](files)

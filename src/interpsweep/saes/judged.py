@@ -31,6 +31,7 @@ class Judged:
     def __post_init__(self) -> None:
         device = self.sae.b_dec.device
         self.reconstruction = Reconstruction(self.sae.d_out, device)
+        self.left_out = Reconstruction(self.sae.d_out, device)
         self.firing = Firing(self.sae.d_sae, device)
         self.sums = {
             by: torch.zeros(len(groups), 2, dtype=torch.float64, device=device)
@@ -61,6 +62,12 @@ class Judged:
             add(sums, members[by], errors, per_token)
 
     @torch.inference_mode()
+    def see_left_out(self, x: Tensor, truth: Truth) -> None:
+        """Measure the reconstruction of activations that a mask leaves out."""
+        hats = [self.sae.reconstruct(part, codes) for part, codes in encode_parts(self.sae, x)]
+        self.left_out.update(truth, torch.cat(hats))
+
+    @torch.inference_mode()
     def replace(self, activations: Tensor, read: Tensor, kept: Tensor) -> Tensor:
         """Activations (b, t, d_out) with what the SAE makes of `read` (b, t, d_in).
 
@@ -72,11 +79,11 @@ class Judged:
         replaced[~kept] = torch.cat(hats).to(activations.dtype)
         return replaced
 
-    def splice(self, passes: Passes, special: Tensor) -> Losses:
-        """The loss of one batch with reconstructions at all places but the marks."""
+    def splice(self, passes: Passes) -> Losses:
+        """The loss of one batch with reconstructions at all places that may be replaced."""
         settings = self.item.spec["settings"]
         source = settings["site"] if "output_site" in settings else None
-        return passes.replaced(lambda here, read: self.replace(here, read, special), source)
+        return passes.replaced(lambda here, read: self.replace(here, read, passes.kept), source)
 
     def add(self, passes: Passes, losses: dict[str, Losses]) -> None:
         """Count the loss of one batch, out of those of all items."""

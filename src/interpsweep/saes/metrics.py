@@ -18,6 +18,8 @@ mean activation. A latent is live if it fires on any of the `tokens` tokens.
 ``explained_variance_scalar_mean``     1 - sum e^2 / sum (x - scalar mean of x)^2: Overcomplete
 ``explained_variance_rescaled``        explained_variance of a x^ with the best scalar a; what it
                                        is above explained_variance is lost to shrinkage
+``explained_variance_all_rows``        explained_variance of the rows that the mask leaves out as
+                                       well
 ``fvu``                                1 - explained_variance
 ``mse``                                mean ||e||^2
 ``cosine``                             mean cosine of x and x^
@@ -105,6 +107,14 @@ class Reconstruction:
         self._e += e.sum(0)
         self._sums += torch.stack([p.sum() for p in (xx, ee, hh, xh, ratio, xh / norms, legacy)])
         return ee
+
+    def together(self, other: Reconstruction) -> Reconstruction:
+        """What both have seen."""
+        both = Reconstruction(len(self._x), self._x.device)
+        both.tokens = self.tokens + other.tokens
+        both._x, both._e = self._x + other._x, self._e + other._e
+        both._sums = self._sums + other._sums
+        return both
 
     @property
     def mean(self) -> np.ndarray:

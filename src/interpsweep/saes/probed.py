@@ -104,7 +104,7 @@ def run(items: list[Item], ctx: Context) -> None:
         settings = own_fields(ProbesSettings, item.spec["settings"])
         codes = Codes.open(item.inputs["codes"])
         others = {role: path for role, path in item.inputs.items() if role not in ("sae", "codes")}
-        shared = (canonical_json(item.spec["settings"]), codes.rows, *others.items())
+        shared = (canonical_json(item.spec["settings"]), codes.rows, repr(others))
         if shared not in sites:
             sites[shared] = _site(item, codes, settings, ctx)
         item.publish(_write(item, sites[shared], codes, settings, ctx))

@@ -6,6 +6,7 @@ The SAEs of a site share the clean forward pass and the ablated one; each then c
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -96,32 +97,46 @@ class LossRecovered:
         }
 
 
-def batches(corpus: Corpus, settings: EvaluateSettings) -> Iterator[tuple[Tensor, Tensor]]:
-    """Tokens (b, t) int64 and marks (b, t) bool of leading contexts of the eval split."""
+class Batch(NamedTuple):
+    """Contexts of one length."""
+
+    tokens: Tensor  # (b, t) int64
+    special: Tensor  # (b, t) bool: marks
+    kept: Tensor  # (b, t) bool: never replaced, marks among them
+
+    def part(self, contexts: slice, device: str) -> Batch:
+        """Some of the contexts, on a device."""
+        return Batch(*(values[contexts].to(device) for values in self))
+
+
+def batches(corpus: Corpus, settings: EvaluateSettings, left_out: np.ndarray) -> Iterator[Batch]:
+    """Leading contexts of the eval split; the flat tokens `left_out` (m,) are never replaced."""
     first, last = corpus.splits["eval"]
     last = min(last, first + settings.contexts)
     offsets = np.asarray(corpus.offsets[first : last + 1], np.int64)
     begin, end = int(offsets[0]), int(offsets[-1])
     ids = np.asarray(corpus.flat(begin, end)).astype(np.int64)
     special = np.asarray(corpus.special[begin:end]).astype(bool)
+    kept = special.copy()
+    kept[left_out[(left_out >= begin) & (left_out < end)] - begin] = True
     lengths = np.diff(offsets)
     for contexts in length_batches(lengths, settings.batch_tokens):
         places = (offsets[contexts] - begin)[:, None] + np.arange(lengths[contexts[0]])
-        yield torch.from_numpy(ids[places]), torch.from_numpy(special[places])
+        yield Batch(*(torch.from_numpy(values[places]) for values in (ids, special, kept)))
 
 
 class Passes:
     """Forward passes over one batch: predictions of a token from a token, marks aside."""
 
     @torch.inference_mode()
-    def __init__(self, model: LoadedModel, site: str, tokens: Tensor, special: Tensor) -> None:
-        """`tokens` (b, t) int64, `special` (b, t) bool: marks, which are never replaced."""
+    def __init__(self, model: LoadedModel, site: str, batch: Batch) -> None:
+        tokens, special, self.kept = batch
         self._model, self._site, self._tokens = model, site, tokens
         self._targets = tokens.roll(-1, dims=1)
         self._counted = torch.zeros_like(special)
         self._counted[:, :-1] = ~special[:, :-1] & ~special[:, 1:]
         self.clean = CleanLosses(forward_logits(model, tokens), self._targets, self._counted)
-        self.ablated = self.replaced(lambda here, _: here * special[..., None])
+        self.ablated = self.replaced(lambda here, _: here * self.kept[..., None])
 
     @torch.inference_mode()
     def replaced(

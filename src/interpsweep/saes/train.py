@@ -68,12 +68,13 @@ def _train_shared(items: list[Item], ctx: Context) -> None:
 def _train_together(items: list[Item], ctx: Context) -> None:
     """Train items that read one stream in lock-step."""
     settings = TrainSettings(**items[0].spec["settings"])
-    activations = Activations.open(items[0].inputs["activations"])
+    masks = items[0].inputs["masks"]
+    activations = Activations.open(items[0].inputs["activations"], masks)
     with ExitStack() as streams:
         stream = streams.enter_context(_stream(activations, settings))
         targets: dict[Path, Stream] = {}
         for path in sorted({i.inputs["targets"] for i in items if "targets" in i.inputs}):
-            predicted = Activations.open(path)
+            predicted = Activations.open(path, masks[::-1])
             check_paired(activations, predicted)
             targets[path] = streams.enter_context(_stream(predicted, settings))
         members = [_member(item, stream, targets, ctx) for item in items]
@@ -85,7 +86,7 @@ def _by_stream(items: Iterable[Item]) -> list[list[Item]]:
     for item in items:
         settings = item.spec["settings"]
         order = (settings[name] for name in ("stream_seed", "batch_size", "block_chunks"))
-        key = (str(item.inputs["activations"]), *order)
+        key = (str(item.inputs["activations"]), *map(str, item.inputs["masks"]), *order)
         groups.setdefault(key, []).append(item)
     return list(groups.values())
 

@@ -14,13 +14,13 @@ def _held(s: Sizes) -> float:
 
 
 def _each(s: Sizes) -> float:
-    """Chunks being filled and written, and the moments."""
-    return 12.0 * s.chunk + s.workers * 24.0 * s.shape.d_model**2
+    """Chunks being filled and written."""
+    return 12.0 * s.chunk
 
 
 STAGE = Stage(
     name="capture",
-    version=1,
+    version=2,
     makes="one Zarr array of activations per site, all sites in one forward pass",
     noun="activations",
     module="interpsweep.activations.capture",
@@ -28,7 +28,7 @@ STAGE = Stage(
     kind="activations",
     target="activations",
     reads=("model", "corpus"),
-    files=("splits.json", "statistics.safetensors"),
+    files=("splits.json",),
     together=("model",),
     shown_by=("model", "site"),
     bank=True,

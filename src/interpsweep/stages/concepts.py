@@ -6,7 +6,7 @@ from interpsweep.stages.record import Place, Stage, Wanted
 def _wants(p: Place) -> Wanted:
     if not p.labelled:
         return None
-    return p.sections.concepts.identity(), p.inputs("activations", "corpus")
+    return p.sections.concepts.identity(), p.inputs("activations", "masks", "corpus")
 
 
 STAGE = Stage(
@@ -18,7 +18,7 @@ STAGE = Stage(
     settings="interpsweep.config.analysis:ConceptsSettings",
     kind="concepts",
     target="concepts",
-    reads=("corpus", "capture"),
+    reads=("corpus", "capture", "mask"),
     files=("concepts.parquet", "means.parquet", "relations.parquet", "summary.json"),
     of_each="site",
     wants=_wants,

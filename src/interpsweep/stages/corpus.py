@@ -13,14 +13,14 @@ def _held(s: Sizes) -> float:
 
 STAGE = Stage(
     name="corpus",
-    version=3,
+    version=4,
     makes="tokens, documents, splits, labels",
     noun="corpora",
     module="interpsweep.corpora.build",
     settings="interpsweep.config.corpora:CorpusSettings",
     kind="corpora",
     target="corpus",
-    reads=(),
+    reads=("model",),  # for its tokenizer, if its checkpoint is made here
     files=("corpus.json",),
     together=("model",),
     work=_work,

@@ -13,19 +13,19 @@ def _each(s: Sizes) -> float:
 
 
 def _wants(p: Place) -> Wanted:
-    return p.sections.encode.identity(), p.inputs("corpus", "activations", "sae")
+    return p.sections.encode.identity(), p.inputs("corpus", "activations", "masks", "sae")
 
 
 STAGE = Stage(
     name="encode",
-    version=5,
+    version=6,
     makes="sparse codes of the analysis tokens, statistics and top contexts of latents",
     noun="codes",
     module="interpsweep.saes.encode",
     settings="interpsweep.config.inference:EncodeSettings",
     kind="codes",
     target="codes",
-    reads=("corpus", "capture", "train", "import"),
+    reads=("corpus", "capture", "mask", "train", "import"),
     files=("features.parquet", "contexts.parquet"),
     of_each="sae",
     wants=_wants,

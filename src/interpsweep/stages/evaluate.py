@@ -26,19 +26,19 @@ def _each(s: Sizes) -> float:
 def _wants(p: Place) -> Wanted:
     place = {"site": p.site, **({} if p.output is None else {"output_site": p.output})}
     settings = {**p.sections.evaluate.identity(), **place, "model": p.model}
-    return settings, p.inputs("model", "corpus", "activations", "targets", "sae")
+    return settings, p.inputs("model", "corpus", "activations", "masks", "targets", "sae")
 
 
 STAGE = Stage(
     name="evaluate",
-    version=3,
+    version=4,
     makes="reconstruction and recovered loss on held-out tokens",
     noun="evaluations",
     module="interpsweep.saes.evaluate",
     settings="interpsweep.config.inference:EvaluateSettings",
     kind="evaluations",
     target="evaluations",
-    reads=("model", "corpus", "capture", "train", "import"),
+    reads=("model", "corpus", "capture", "mask", "train", "import"),
     files=("metrics.json", "latents.parquet", "positions.parquet", "norms.parquet"),
     of_each="sae",
     wants=_wants,

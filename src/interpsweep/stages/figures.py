@@ -21,7 +21,7 @@ STAGE = Stage(
     kind="figures",
     target="figures",
     reads=(
-        *("train", "evaluate", "encode", "match", "tree", "geometry", "landscape", "probe"),
+        *("mask", "train", "evaluate", "encode", "match", "tree", "geometry", "landscape", "probe"),
         *("concepts", "claims"),
     ),
     files=("figure.svg", "figure.png", "data.parquet", "data.csv", "caption.md"),

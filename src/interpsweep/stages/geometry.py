@@ -16,7 +16,7 @@ def _each(s: Sizes) -> float:
 
 
 def _wants(p: Place) -> Wanted:
-    read = {**p.inputs("corpus", "sae", "codes"), "activations": p.space}
+    read = {**p.inputs("corpus", "sae", "codes"), **p.space}
     return p.sections.geometry.identity(), read
 
 
@@ -29,7 +29,7 @@ STAGE = Stage(
     settings="interpsweep.config.analysis:GeometrySettings",
     kind="geometries",
     target="geometry",
-    reads=("corpus", "capture", "train", "import", "encode"),
+    reads=("corpus", "capture", "mask", "train", "import", "encode"),
     files=(
         *("census.parquet", "clusters.parquet", "panels.parquet", "persistence.parquet"),
         *("embedding.parquet", "spectrum.parquet", "summary.json"),

@@ -36,7 +36,7 @@ STAGE = Stage(
     settings="interpsweep.config.analysis:MatchSettings",
     kind="matches",
     target="matches",
-    reads=("corpus", "capture", "train", "import", "encode"),
+    reads=("corpus", "capture", "mask", "train", "import", "encode"),
     files=(
         "edges.parquet",
         "features.parquet",

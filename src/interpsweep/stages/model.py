@@ -1,9 +1,12 @@
-"""Stage ``model``: a small transformer trained on the planted language."""
+"""Stage ``model``: a small transformer trained here, or a checkpoint made of a GGUF file."""
 
 from interpsweep.stages.record import Sizes, Stage, Work
 
 
 def _work(s: Sizes) -> Work:
+    if s.settings["source"] == "gguf":
+        size = 4 * (s.shape.parameters + s.shape.vocabulary * s.shape.d_model)
+        return Work(0, size, seconds=20.0 + 1e-8 * size)
     training = s.settings["training"]
     seen = training["steps"] * training["batch_size"] * s.settings["architecture"]["n_ctx"]
     flop = 6.0 * s.shape.parameters * seen
@@ -17,10 +20,10 @@ def _held(s: Sizes) -> float:
 STAGE = Stage(
     name="model",
     version=1,
-    makes="a small transformer trained on the planted language",
-    noun="trained models",
-    module="interpsweep.models.train",
-    settings="interpsweep.config.models:TrainModelSettings",
+    makes="a small transformer trained on the planted language, or a checkpoint of a GGUF file",
+    noun="models made here",
+    module="interpsweep.models.make",
+    settings="interpsweep.config.models:ModelItem",
     kind="models",
     target="model",
     reads=(),

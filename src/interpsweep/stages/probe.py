@@ -44,7 +44,7 @@ def _wants(p: Place) -> Wanted:
         return None
     if p.output is not None:  # a transcoder reconstructs other activations than it reads
         return None
-    settings, read = probes.identity(), p.inputs("corpus", "activations", "sae", "codes")
+    settings, read = probes.identity(), p.inputs("corpus", "activations", "masks", "sae", "codes")
     if "ablation" not in probes.methods:
         return settings, read
     settings["site"] = p.site
@@ -64,7 +64,7 @@ STAGE = Stage(
     settings="interpsweep.config.probes:ProbesSettings",
     kind="probes",
     target="probes",
-    reads=("model", "corpus", "capture", "train", "import", "encode"),
+    reads=("model", "corpus", "capture", "mask", "train", "import", "encode"),
     files=("values.parquet", "absorbers.parquet", "sparse.parquet", "summary.json"),
     of_each="sae",
     wants=_wants,

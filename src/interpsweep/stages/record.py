@@ -8,7 +8,7 @@ nothing heavy is imported here or beside it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from interpsweep.stages.sizes import MB, Sizes, Work
@@ -36,29 +36,46 @@ def little(_sizes: Sizes) -> float:
 
 @dataclass(frozen=True)
 class Place:
-    """A site of a model in a plan, or an SAE there, for the stages that make one item of each."""
+    """A site of a model in a plan, an SAE there, or a family of them, for the stages that make one
+    item of each.
+    """
 
     sections: Any  # of the configuration, as they hold at the site
     site: str
     model: dict[str, Any]  # its identity
     labelled: bool  # whether its corpus has labels
     captured: Mapping[str, str]  # activations of every site of the model
-    # digests by role: `model` if it is trained here, `corpus`, `activations`; of an SAE also `sae`,
-    # `targets` if it predicts another site, and what is planned of it already, by kind
-    read: dict[str, str]
+    masked: Mapping[str, str]  # the masks of those
+    # digests by role: `model` if it is trained here, `corpus`, `activations`, `masks` (the site's
+    # own first); of an SAE also `sae`, `targets` if it predicts another site, and what is planned
+    # of it already, by kind; of a family also `tree` if it has one, `saes` from narrow to wide,
+    # `levels` (trees of nested levels), and lists of what is planned of each of the SAEs, by kind
+    read: dict[str, Any]
     output: str | None = None  # the site that it predicts
+    seed: int = 0  # of a family
+    places: Mapping[str, dict[str, Any]] = field(default_factory=dict)  # of what a family reads
 
-    def inputs(self, *roles: str) -> dict[str, str]:
+    def inputs(self, *roles: str) -> dict[str, Any]:
         """Those of some roles that there are."""
         return {role: self.read[role] for role in roles if role in self.read}
 
     @property
-    def space(self) -> str:
-        """The activations that decoder rows live among: those that a transcoder predicts."""
-        return self.read.get("targets", self.read["activations"])
+    def space(self) -> dict[str, Any]:
+        """The activations that decoder rows live among, and their masks; see `space_of`."""
+        return space_of(self.read)
 
 
-Wanted = tuple[dict[str, Any], dict[str, str]] | None  # settings and inputs of an item, if any
+def space_of(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """The activations that an SAE's decoder rows live among: those that a transcoder predicts.
+
+    `inputs` are the SAE's. Its rows are those that the masks of both sites leave.
+    """
+    if "targets" not in inputs:
+        return {"activations": inputs["activations"], "masks": inputs["masks"]}
+    return {"activations": inputs["targets"], "masks": inputs["masks"][::-1]}
+
+
+Wanted = tuple[dict[str, Any], dict[str, Any]] | None  # settings and inputs of an item, if any
 
 
 @dataclass(frozen=True)
@@ -78,8 +95,8 @@ class Stage:
     reads: tuple[str, ...]  # stages whose items are inputs
     files: tuple[str, ...]  # of an item, that a user's own rule may name, if the item has them
 
-    # where it makes one item of each site or SAE, what that is; the others are in plan/
-    of_each: Literal["site", "sae"] | None = None
+    # where it makes one item of each site, SAE or family, what that is; the others are in plan/
+    of_each: Literal["site", "sae", "family"] | None = None
     wants: Callable[[Place], Wanted] | None = None
 
     # what one job makes: the items alike in these coordinates

@@ -74,13 +74,16 @@ class Sizes:
 
     @cached_property
     def corpus(self) -> dict[str, Any]:
-        """The settings of the corpus behind it: its own, its input's, or its activations'."""
+        """The settings of the corpus behind it."""
         if self.item.stage == "corpus":
             return self.settings
-        inputs = self.item.spec["inputs"]
-        if "corpus" not in inputs and "activations" in inputs:
-            inputs = self.items[inputs["activations"]].spec["inputs"]
-        corpus = self.items.get(inputs.get("corpus", ""))
+        item = self.item
+        while "corpus" not in item.spec["inputs"]:  # it is behind any of them
+            behind = input_digests(item.spec)
+            if not behind or behind[0] not in self.items:
+                return {}
+            item = self.items[behind[0]]
+        corpus = self.items.get(item.spec["inputs"]["corpus"])
         return corpus.spec["settings"] if corpus else {}
 
     @property

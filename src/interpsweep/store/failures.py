@@ -95,13 +95,12 @@ def _without(spec: Spec, lost: dict[str, Failure], instead: dict[str, str]) -> S
 
 
 def _saying(store: Store, reduced: Spec, spec: Spec, lost: dict[str, Failure]) -> Spec:
-    """The reduced spec with the places of its inputs, and of what is missing, in its settings."""
-    places = spec["settings"]["index"]
-    settings = {**spec["settings"], "index": {}}
-    kept = [wanted for wanted in input_digests(spec) if wanted not in lost]
-    for old, new in zip(kept, input_digests(reduced), strict=True):
-        if old in places:
-            settings["index"][new] = places[old]
+    """The reduced spec with the places of its inputs, if it has them, and what is missing."""
+    places, settings = spec["settings"].get("index", {}), dict(spec["settings"])
+    if places:
+        kept = [wanted for wanted in input_digests(spec) if wanted not in lost]
+        renamed = zip(kept, input_digests(reduced), strict=True)
+        settings["index"] = {new: places[old] for old, new in renamed if old in places}
     if lost:
         settings["missing"] = [
             {

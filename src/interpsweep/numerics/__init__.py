@@ -1,0 +1,1 @@
+"""Numbers of unit directions that several stages want: cosines, and null dictionaries."""
