@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import zarr
-from interpsweep.claims.sources import Source
+from interpsweep.sources import Source
 from scipy.sparse import csr_matrix
 
 from interpsweep.claims import probing
