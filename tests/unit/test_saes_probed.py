@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import zarr
-from interpsweep.sources import Source
 from scipy.sparse import csr_matrix
 
 from interpsweep.claims import probing
@@ -18,6 +17,7 @@ from interpsweep.context import Context
 from interpsweep.errors import UserError
 from interpsweep.saes import encode, probed, sparse
 from interpsweep.saes.artifact import write_dictionary
+from interpsweep.sources import Source
 from interpsweep.tables import read_json, read_parquet, write_json, write_parquet
 from saes_world import D_IN, Made, make_world
 
