@@ -73,7 +73,12 @@ def resolve(store: Store, item: str) -> str | Failure:
             lost[wanted] = failure
     if not lost and not instead:
         return item
-    reduced = _without(spec, lost, instead) if STAGES[spec["stage"]].gathers else None
+    gathers = STAGES[spec["stage"]].gathers
+    reduced = None
+    if callable(gathers):
+        reduced = gathers(spec, lost.keys())
+    elif gathers:
+        reduced = _without(spec, lost, instead)
     if reduced is None:
         cause = next(iter(lost.values()))
         return Failure(item, cause.reason, cause.root)
