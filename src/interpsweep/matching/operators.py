@@ -121,8 +121,8 @@ def null_matches(
     one side has no latents there is no null: its arrays are empty.
     """
     if not (len(a) and len(b)):
-        nothing = np.zeros(0)
-        return Nulls(*[nothing] * 5, *[nothing.astype(np.float32)] * 2, typical=0.0)
+        none, no_cosine = np.zeros(0), np.zeros(0, np.float32)
+        return Nulls(none, none, none, none, none, no_cosine, no_cosine, typical=0.0)
     turned, assigned, twins_a, twins_b = [], [], [], []
     some_a, some_b = (rng.permutation(len(side))[:latents] for side in (a, b))
     drawn = 3 if max(len(a), len(b)) <= limit else 1

@@ -108,6 +108,7 @@ class Stage:
     packed: bool = False  # `run.pack` cuts its jobs; what they hold is on the GPU at once
     bank: bool = False  # `run` gets all items of a job: one pass over what they share
     label: Callable[[dict[str, Any]], str] | None = None  # readable name, by coordinates
+    soon: bool = False  # its jobs go first when there is a choice: people wait to look at them
     # goes without inputs that could not be made, and says so: True leaves them out of its lists; a
     # function makes the spec that is left of one and of what is lost, None if nothing can be made
     gathers: bool | Callable[[Spec, Set[str]], Spec | None] = False
