@@ -101,7 +101,7 @@ def _without(spec: Spec, lost: dict[str, Failure], instead: dict[str, str]) -> S
 
 def _saying(store: Store, reduced: Spec, spec: Spec, lost: dict[str, Failure]) -> Spec:
     """The reduced spec with the places of its inputs, if it has them, and what is missing."""
-    places, settings = spec["settings"].get("index", {}), dict(spec["settings"])
+    places, settings = spec["settings"].get("index", {}), dict(reduced["settings"])
     if places:
         kept = [wanted for wanted in input_digests(spec) if wanted not in lost]
         renamed = zip(kept, input_digests(reduced), strict=True)
