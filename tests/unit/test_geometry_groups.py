@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from plain import Plain
-from test_geometry_cofiring import Matrix
+from plain import Matrix, Plain
 
 from interpsweep.config.analysis import GeometrySettings
 from interpsweep.errors import UserError
-from interpsweep.geometry import census, clusters, cofired, communities, groups, spectrum
+from interpsweep.geometry import census, clusters, communities, groups, spectrum
+from interpsweep.saes.joint import Joint, without_itself
 from interpsweep.worlds import polytopes
 
 GROUPS, SIZE, ROWS = 4, 6, 6000
@@ -52,7 +52,7 @@ def test_latents_that_fire_together_are_grouped(source: str) -> None:
 
 def test_jaccard_counts_rows() -> None:
     joint = np.array([[4.0, 2.0, 0.0], [2.0, 6.0, 0.0], [0.0, 0.0, 0.0]])
-    made = cofired.Cofiring(joint, np.diag(joint).copy(), 10).jaccard()
+    made = without_itself(Joint(joint, np.diag(joint), np.diag(joint), 10).jaccard())
     np.testing.assert_allclose(made, [[0, 0.25, 0], [0.25, 0, 0], [0, 0, 0]])
 
 

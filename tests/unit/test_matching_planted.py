@@ -6,28 +6,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import scipy.sparse as sp
+from plain import Matrix
 
 from interpsweep.matching import planted
 
 ROWS = 4000
 PARENT = np.array([-1, 0, 0, -1])  # a parent with two children, and a feature of its own
-
-
-class Matrix:
-    """Codes in memory, behind the reader's interface."""
-
-    def __init__(self, values: np.ndarray) -> None:
-        self.values, self.rows = sp.csr_matrix(values.astype(np.float32)), (0, ROWS)
-
-    def read(self, start: int, stop: int) -> Any:
-        return self.values[start:stop]
-
-    def chunks(self) -> list[tuple[int, int]]:
-        return [(0, 1500), (1500, ROWS)]
-
-    def token(self, start: int, stop: int) -> np.ndarray:
-        return np.arange(start, stop)
 
 
 def plain(function: Any, blocks: Any, what: str = "") -> Any:

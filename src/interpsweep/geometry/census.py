@@ -30,7 +30,6 @@ from interpsweep.geometry.outcomes import Outcome, outcomes
 from interpsweep.geometry.selection import TESTS, NullPool, null_pool
 from interpsweep.geometry.shapes import SHAPES, Shape
 from interpsweep.geometry.vocabulary import Kinds
-from interpsweep.saes.firing import firing_statistics
 from interpsweep.tables import typed
 
 Unit = NDArray[np.float32]
@@ -72,8 +71,8 @@ def survey(
     searched = search(unit, found, settings, ctx)
     kinds = None
     if codes is not None and context is not None:
-        count, _ = firing_statistics(codes, ctx.block_map)
-        more, kinds = groups.of_codes(codes, context, ids, names, count[names], settings, ctx)
+        count = codes.count[names]
+        more, kinds = groups.of_codes(codes, context, ids, names, count, settings, ctx)
         found += more
     table = take(unit, names, found, kinds, searched, settings, ctx)
     null_clusters = {source: pool.per_dictionary for source, pool in searched.pools.items()}

@@ -24,7 +24,6 @@ from interpsweep.geometry.vocabulary import Kinds
 from interpsweep.numerics.cosine import unit_rows
 from interpsweep.saes.artifact import Dictionary
 from interpsweep.saes.codes import Codes
-from interpsweep.saes.firing import firing_statistics
 from interpsweep.spec import Spec
 from interpsweep.tables import write_json, write_parquet
 
@@ -58,7 +57,7 @@ def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str
         Corpus.open(inputs["corpus"]), activations, int(codes.rows[0]), int(codes.rows[1])
     )
     directions = unit_rows(np.asarray(Dictionary.open(inputs["sae"]).W_dec))
-    count, mean = firing_statistics(codes, ctx.block_map)
+    count, mean = codes.count, codes.latents["mean"].to_numpy()
     alive = np.flatnonzero(count >= max(settings.min_firings, 1))
     unit, few = directions[alive], len(alive) < settings.min_cluster
     survey = (

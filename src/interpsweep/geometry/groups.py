@@ -12,10 +12,11 @@ from sklearn.cluster import SpectralClustering
 from interpsweep.columns import OF_TOKENS
 from interpsweep.config.analysis import GeometrySettings
 from interpsweep.errors import UserError
-from interpsweep.geometry import clusters, cofired, cofiring, communities, tegum, vocabulary
+from interpsweep.geometry import clusters, communities, firing_profiles, tegum, vocabulary
 from interpsweep.geometry.vocabulary import Kinds
 from interpsweep.numerics.twins import Twins
 from interpsweep.saes.firing import Firing
+from interpsweep.saes.joint import among, without_itself
 
 Ints = NDArray[np.int64]
 FACTOR = 3  # smallest tegum factor that is tested: a triangle
@@ -164,11 +165,11 @@ def by_together(
     if not settings.firing_clusterings:
         return []
     few = frequent(count, settings.linkage_limit)
-    firing = Firing.above(codes, settings.firing_level, ctx.block_map)
-    joint = cofired.count(firing, alive[few], ctx)
+    firing = Firing.above(codes, settings.firing_level)
+    joint = among(firing, alive[few], ctx)
     made = []
     for source in settings.firing_clusterings:
-        alike = joint.phi() if source == "phi" else joint.jaccard()
+        alike = without_itself(joint.phi() if source == "phi" else joint.jaccard())
         graph = communities.weighted(sp.csr_matrix(np.maximum(alike, 0.0)), np.ones(len(few)))
         least, most = settings.min_cluster, settings.max_cluster
         rng = np.random.default_rng([settings.seed, 15])
@@ -186,7 +187,7 @@ def by_cofiring(
     ctx: Any,
 ) -> list[Group]:
     """Clusters of latents by the surroundings they fire in; the directions are not looked at."""
-    rows = cofiring.profiles(codes, context, alive, surroundings, settings.firing_level, ctx)
+    rows = firing_profiles.profiles(codes, context, alive, surroundings, settings.firing_level, ctx)
     return [Group("cofiring", c.members, c.persistence, _NONE) for c in linked(rows, settings)]
 
 

@@ -15,14 +15,15 @@ from numpy.typing import NDArray
 
 from interpsweep.config.landscape import LandscapeSettings
 from interpsweep.context import Context
-from interpsweep.geometry import cofired, isotropy, lobes, slope, tegum
+from interpsweep.geometry import angles, isotropy, lobes, slope, tegum
 from interpsweep.geometry.measures import Measure, Tail, against
 from interpsweep.geometry.nulls import random_directions
 from interpsweep.numerics.cosine import unit_rows
 from interpsweep.numerics.twins import Twins
 from interpsweep.saes.artifact import Dictionary
 from interpsweep.saes.codes import Codes
-from interpsweep.saes.firing import Firing, firing_statistics
+from interpsweep.saes.firing import Firing
+from interpsweep.saes.joint import Joint, among, without_itself
 from interpsweep.spec import Spec
 from interpsweep.tables import write_json, write_parquet
 
@@ -35,7 +36,7 @@ def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str
     settings = LandscapeSettings(**spec["settings"])
     codes = Codes.open(inputs["codes"])
     directions = unit_rows(np.asarray(Dictionary.open(inputs["sae"]).W_dec))
-    count, _ = firing_statistics(codes, ctx.block_map)
+    count = codes.count
     alive = np.flatnonzero(count >= max(settings.min_firings, 1))
     if len(alive) < LEAST:
         ctx.log(
@@ -48,9 +49,9 @@ def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str
     unit = directions[alive].astype(np.float64)
     rng = np.random.default_rng([settings.seed, 0])
     few = np.sort(rng.permutation(len(alive))[: settings.latents])  # for what needs all pairs
-    firing = Firing.above(codes, settings.firing_level, ctx.block_map)
-    alone = cofired.count(firing, alive[few], ctx)
-    blocks = cofired.count(firing, alive[few], ctx, settings.block)
+    firing = Firing.above(codes, settings.firing_level)
+    alone = among(firing, alive[few], ctx)
+    blocks = among(firing, alive[few], ctx, settings.block)
     measures = [
         *directions_alone(unit, few, settings),
         *with_firings(unit[few], alone, settings),
@@ -134,22 +135,20 @@ def directions_alone(
 # ---------------------------------------------------------------------------- with codes
 
 
-def with_firings(
-    unit: Array, firings: cofired.Cofiring, settings: LandscapeSettings
-) -> list[Measure]:
+def with_firings(unit: Array, firings: Joint, settings: LandscapeSettings) -> list[Measure]:
     """What co-firing on the same token says about the angles of unit rows (n, d)."""
     rng = np.random.default_rng([settings.seed, 3])
     n, d = unit.shape
-    cosines, phi = unit @ unit.T, firings.phi()
-    found = cofired.explained(cosines, firings, settings.draws, rng)
+    cosines, phi = unit @ unit.T, without_itself(firings.phi())
+    found = angles.explained(cosines, firings, settings.draws, rng)
     threshold = tegum.null_threshold(n, d, settings.factor_quantile, rng)
-    opposite = cofired.antipodal_exclusive(
-        cosines, phi, firings.single, -threshold, settings.draws, rng
+    opposite = angles.antipodal_exclusive(
+        cosines, phi, firings.first, -threshold, settings.draws, rng
     )
     factor = tegum.factors(unit, threshold)
     if np.bincount(factor + 1)[1:].max(initial=0) > n / 2:
         factor = np.full(n, -1)  # one giant component is no decomposition
-    shared = cofired.shared_factor(factor, phi, firings.single, settings.draws, rng)
+    shared = angles.shared_factor(factor, phi, firings.first, settings.draws, rng)
     permuted, drawn = "permuted latents", "partners of like frequency"
     return [
         against("gram_explained", found.value, permuted, found.null, found.size),
@@ -160,11 +159,10 @@ def with_firings(
     ]
 
 
-def with_lobes(
-    unit: Array, firings: cofired.Cofiring, settings: LandscapeSettings
-) -> list[Measure]:
+def with_lobes(unit: Array, firings: Joint, settings: LandscapeSettings) -> list[Measure]:
     """Functional against geometric clusterings into few lobes."""
-    rng, made, phi = np.random.default_rng([settings.seed, 4]), [], firings.phi()
+    rng, made = np.random.default_rng([settings.seed, 4]), []
+    phi = without_itself(firings.phi())
     for k in settings.lobes:
         if len(unit) < 8 * k:
             continue

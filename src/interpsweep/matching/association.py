@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from scipy.special import gammaln
 from scipy.stats import norm
 
+from interpsweep.saes.joint import jaccard, phi
+
 Floats = NDArray[np.float64]
 
 
@@ -38,15 +40,11 @@ def scores(n_ab: NDArray, n_a: NDArray, n_b: NDArray, rows: int) -> dict[str, Fl
     lift = share(n11, expected)
     with np.errstate(divide="ignore", invalid="ignore"):
         npmi = np.where(n11 >= rows, 1.0, np.log(lift) / -np.log(np.where(n11 > 0, n11, 1) / rows))
-    variance = na * (rows - na) * nb * (rows - nb)
-    phi = np.where(
-        variance > 0, (n11 * rows - na * nb) / np.sqrt(np.where(variance > 0, variance, 1)), 0.0
-    )
     return {
         "lift": lift,
         "npmi": np.where(n11 > 0, npmi, -1.0),
-        "phi": phi,
-        "jaccard": share(n11, na + nb - n11),
+        "phi": phi(n11, na, nb, rows),
+        "jaccard": jaccard(n11, na, nb),
     }
 
 

@@ -19,6 +19,7 @@ from interpsweep.columns import CHILD
 from interpsweep.corpora.planted import Planted
 from interpsweep.matching.edges import TYPES
 from interpsweep.numerics.cosine import unit_rows
+from interpsweep.saes import joint
 from interpsweep.saes.artifact import Dictionary
 from interpsweep.saes.codes import Codes
 from interpsweep.saes.firing import BlockMap, Firing, firings
@@ -71,7 +72,7 @@ def score_tree(
     world = _world(Planted(corpus), layer)
     held = []
     for sae, encoded in zip(saes, codes, strict=True):
-        fired = Firing.above(Codes.open(encoded), summary["firing_level"], ctx.block_map)
+        fired = Firing.above(Codes.open(encoded), summary["firing_level"])
         decoder = unit_rows(np.asarray(Dictionary.open(sae).W_dec))
         held.append(holds(fired, decoder, world, ctx.block_map))
     edges = read_parquet(tree / "edges.parquet")
@@ -95,11 +96,13 @@ def holds(fired: Any, decoder: NDArray[np.float32], world: World, block_map: Blo
     absorbed. One that fires within two features that have nothing to do with each other holds
     neither: it stands for both together.
     """
-    joint, count, total = _joint(fired, world, block_map)
-    f1 = 2 * joint / np.maximum(count[:, None] + total, 1)
+    work = partial(_on, fired=fired, codes=world.codes)
+    (found,) = joint.count(work, fired.chunks(), block_map, "planted features")
+    both, count, total = found.both, found.first, found.second
+    f1 = 2 * both / np.maximum(count[:, None] + total, 1)
     best = np.argmax(f1, axis=1)
     at = np.arange(len(best))
-    precision = joint / np.maximum(count, 1)[:, None]
+    precision = both / np.maximum(count, 1)[:, None]
     along = np.einsum("ij,ij->i", decoder, world.directions[best])
     good = (f1[at, best] >= HELD) | ((precision[at, best] >= PURE) & (along >= ALONG))
     pairs = _unrelated(precision >= PURE, world)
@@ -107,31 +110,20 @@ def holds(fired: Any, decoder: NDArray[np.float32], world: World, block_map: Blo
     return Held(
         feature,
         f1[at, best],
-        joint[at, best] / np.maximum(total[best], 1),
+        both[at, best] / np.maximum(total[best], 1),
         pairs,
-        joint,
+        both,
         count,
     )
 
 
-def _joint(fired: Any, world: World, block_map: BlockMap) -> tuple[Floats, Floats, Floats]:
-    work = partial(_joint_block, fired=fired, codes=world.codes)
-    joint: Any = 0
-    count: Any = 0
-    total: Any = 0
-    for both, mine, theirs in block_map(work, list(fired.chunks()), "planted features"):
-        joint, count, total = joint + both, count + mine, total + theirs
-    return np.asarray(joint, np.float64), count, total
-
-
-def _joint_block(chunk: tuple[int, int], fired: Any, codes: Any) -> tuple[Any, Floats, Floats]:
+def _on(
+    chunk: tuple[int, int], fired: Any, codes: Any
+) -> list[tuple[sp.csr_matrix, sp.csr_matrix]]:
     # a world has no marks: its rows, before any are left out, are its tokens
     rows = fired.token(*chunk)
     first, last = int(rows[0]), int(rows[-1]) + 1
-    mine = firings(fired.read(*chunk))
-    theirs = firings(sp.csr_matrix(codes.read(first, last)[rows - first]))
-    both = (mine.T @ theirs).toarray().astype(np.float64)
-    return both, *(np.asarray(m.sum(axis=0), np.float64).ravel() for m in (mine, theirs))
+    return [(firings(fired.read(*chunk)), firings(codes.read(first, last)[rows - first]))]
 
 
 def _unrelated(within: NDArray[np.bool_], world: World) -> NDArray[np.bool_]:

@@ -59,7 +59,7 @@ def load_side(
     """
     dictionary = Dictionary.open(sae)
     n = dictionary.d_sae if leading is None else leading
-    reader = Firing.above(codes, level, ctx.block_map)
+    reader = Firing.above(codes, level)
     count, mean = firing_statistics(reader, ctx.block_map)
     if not count.any():
         raise UserError(

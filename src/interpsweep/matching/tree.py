@@ -19,7 +19,7 @@ from interpsweep.matching import forest, traces
 from interpsweep.matching.sides import read_codes
 from interpsweep.numerics.cosine import unit_rows
 from interpsweep.saes.artifact import Dictionary
-from interpsweep.saes.firing import Firing, firing_statistics
+from interpsweep.saes.firing import Firing
 from interpsweep.spec import Spec
 from interpsweep.tables import read_json, read_parquet, write_json, write_parquet
 
@@ -61,16 +61,12 @@ def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str
     level = float(read_json(inputs["matches"][0] / "summary.json")["firing_level"])
     widths = spec["settings"].get("leading", [None] * len(inputs["saes"]))
     codes = [
-        Firing.above(read_codes(path, n), level, ctx.block_map)
+        Firing.above(read_codes(path, n), level)
         for path, n in zip(inputs["codes"], widths, strict=True)
     ]
-    levels = []
-    for path, reader in zip(inputs["saes"], codes, strict=True):
-        count, mean = firing_statistics(reader, ctx.block_map)
-        sae, n = Dictionary.open(path), len(count)
-        decoder = unit_rows(np.asarray(sae.W_dec)[:n])
-        encoder = None if sae.transcodes else unit_rows(np.asarray(sae.W_enc).T[:n])
-        levels.append(rules.Level(decoder, encoder, count, mean))
+    narrowest, *wider = inputs["saes"]
+    levels = [read_level(narrowest, inputs["matches"][0], "a")]
+    levels += [read_level(*one, "b") for one in zip(wider, inputs["matches"], strict=True)]
     steps = [read_step(path) for path in inputs["matches"]]
     ends = [(low, high) for low, high in spec["settings"]["skips"]]
     skips = {at: read_step(path) for at, path in zip(ends, inputs["skips"], strict=True)}
@@ -87,13 +83,31 @@ def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str
 
 def read_step(path: Path) -> Step:
     """Read what the tree needs of a finished match."""
-    features, summary = read_parquet(path / "features.parquet"), read_json(path / "summary.json")
-    wide = features[features["side"] == "b"].sort_values("feature")
+    summary = read_json(path / "summary.json")
     return Step(
         read_parquet(path / "edges.parquet"),
-        wide["delta_mse"].to_numpy(),
+        read_latents(path, "b")["delta_mse"].to_numpy(),
         float(summary["null_covariance"]["q999"]),
         summary["stitching"]["threshold"],
+    )
+
+
+def read_latents(match: Path, side: str) -> pd.DataFrame:
+    """The latents of one side of a match, in order."""
+    table = read_parquet(match / "features.parquet")
+    return table[table["side"] == side].sort_values("feature")
+
+
+def read_level(path: Path, match: Path, side: str) -> rules.Level:
+    """One SAE of a family, or its leading latents: those that are a side of a match, which counted
+    their firings.
+    """
+    sae, latents = Dictionary.open(path), read_latents(match, side)
+    n = len(latents)
+    decoder = unit_rows(np.asarray(sae.W_dec)[:n])
+    encoder = None if sae.transcodes else unit_rows(np.asarray(sae.W_enc).T[:n])
+    return rules.Level(
+        decoder, encoder, latents["count"].to_numpy(), latents["mean"].to_numpy(np.float64)
     )
 
 

@@ -25,7 +25,7 @@ def _label(at: dict[str, Any]) -> str:
 
 STAGE = Stage(
     name="tree",
-    version=6,
+    version=7,
     makes="typed edges and the forest of a family",
     noun="trees",
     module="interpsweep.matching.tree",
