@@ -33,7 +33,12 @@ class Joint(NamedTuple):
 
     def plus(self, other: Joint) -> Joint:
         """Counts of further rows added."""
-        return Joint(*(mine + theirs for mine, theirs in zip(self, other, strict=True)))
+        return Joint(
+            self.both + other.both,
+            self.first + other.first,
+            self.second + other.second,
+            self.rows + other.rows,
+        )
 
     def phi(self) -> Floats:
         """Phi coefficients (a, b)."""
