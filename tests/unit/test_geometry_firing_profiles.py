@@ -12,7 +12,7 @@ from interpsweep.geometry import census, clusters, firing_profiles
 
 CONTEXTS, LENGTH, DIM = 1500, 8, 32
 RING, LINE, REST = 7, 6, 40
-SETTINGS = GeometrySettings(clusterings=("cosine",), draws=99, null_dictionaries=4, reruns=1)
+SETTINGS = GeometrySettings(clusterings=("cosine",), draws=99, null_dictionaries=4)
 
 
 def world() -> tuple[np.ndarray, np.ndarray]:

@@ -89,7 +89,6 @@ def test_firing():
     assert active.tolist() == [0, 2, 1, 0, 0]
     assert firing.update(codes([0, 3], [0, 2], [1.0, 1.0], tokens=5)).tolist() == [1, 0, 0, 1, 0]
     assert firing.counts.tolist() == [3, 1, 1, 0]
-    assert firing.means[:2].tolist() == pytest.approx([5 / 3, 2])
     assert firing.first.tolist() == [1, 1, 8, -1]
     assert firing.results(dense_above=0.2) == {
         "l0": 0.5, "dead_fraction": 0.25, "dense_fraction": 0.25

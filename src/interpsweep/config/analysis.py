@@ -185,9 +185,6 @@ class GeometrySettings(Section):
     spectral_clusters: int = field(
         1000, "Clusters asked of spectral clustering, at most latents / min_cluster.", ge=2
     )
-    reruns: int = field(
-        4, "Reruns on a part of the directions that measure the stability of clusters.", ge=1
-    )
     linkage_limit: int = field(
         4096,
         "Most latents in one linkage, wider dictionaries are bisected first; most latents, the "

@@ -39,6 +39,10 @@ MOVED = {
     **{f"claims.{key}": f"children.{key} and complexes.{key}" for key in ("draws", "seed")},
     **{f"claims.{key}": f"complexes.{key}" for key in ("simplex", "simplex_npmi")},
 }
+# keys that are gone -> why
+GONE = {
+    "geometry.reruns": "how stable clusters are, which nothing read, is not measured any more",
+}
 
 
 def what_is_wrong(error: dict[str, Any], root: type[BaseModel]) -> str:
@@ -50,6 +54,8 @@ def what_is_wrong(error: dict[str, Any], root: type[BaseModel]) -> str:
     if kind == "extra_forbidden":
         if now := MOVED.get(".".join(map(str, loc))):
             return f"no such key any more; it is {now} now"
+        if why := GONE.get(".".join(map(str, loc))):
+            return f"no such key any more: {why}"
         return "no such key" + nearest(str(loc[-1]), _known_keys(root, loc[:-1]))
     if kind == "union_tag_invalid":
         known = context["expected_tags"].replace("'", "").split(", ")

@@ -13,7 +13,7 @@ from interpsweep.figures.sources import Sources, stacked
 MISSING = "No map: no dictionary of this site had enough live features."
 
 _SAE = ["architecture", "sparsity", "d_sae", "seed"]
-_COLUMNS = ["feature", "x", "y", "cluster", "shape", "density"]
+_COLUMNS = ["feature", "x", "y", "cluster", "shape"]
 _POINTS = 20_000  # most points per map
 
 

@@ -80,8 +80,8 @@ def survey(
 
 
 def by_directions(unit: Unit, settings: GeometrySettings, ctx: Any) -> list[Group]:
-    """All groups chosen by direction, with their stability."""
-    work = partial(groups.stable, unit=unit, settings=settings)
+    """All groups chosen by direction, source by source."""
+    work = partial(groups.by_direction, unit=unit, settings=settings)
     parts = ctx.block_map(work, settings.clusterings, "clusters of directions")
     return [group for part in parts for group in part]
 

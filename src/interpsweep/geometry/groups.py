@@ -21,20 +21,18 @@ from interpsweep.saes.joint import among, without_itself
 Ints = NDArray[np.int64]
 FACTOR = 3  # smallest tegum factor that is tested: a triangle
 FACTOR_QUANTILE = 0.999  # of |cosine| of random directions, above which two share a factor
-KEPT = 0.8  # share of the directions in a rerun that measures stability
 
 
 class Group(NamedTuple):
     """One cluster: the source that chose it, its latents as rows of the directions, the excess of
-    mass in its dendrogram (NaN without one), its kinds of tokens (empty unless the source is one
-    of `OF_TOKENS`), and how well it comes back on a part of the directions.
+    mass in its dendrogram (NaN without one), and its kinds of tokens (empty unless the source is
+    one of `OF_TOKENS`).
     """
 
     source: str
     members: Ints
     persistence: float
     kinds: Ints
-    stability: float = float("nan")
 
 
 def by_direction(
@@ -101,37 +99,6 @@ def _spectral(unit: NDArray[np.float32], settings: GeometrySettings) -> list[Int
     ).fit_predict(1 - np.arccos(cosine) / np.pi)
     groups = [np.flatnonzero(label == number) for number in range(label.max() + 1)]
     return [g for g in groups if settings.min_cluster <= len(g) <= settings.max_cluster]
-
-
-def stable(source: str, unit: NDArray[np.float32], settings: GeometrySettings) -> list[Group]:
-    """Clusters of unit directions by one of `BY_DIRECTION`, with how well each comes back.
-
-    In [0, 1]: mean over reruns on `KEPT` of the directions of the largest Jaccard overlap of the
-    cluster's kept members with a cluster of the rerun. Reruns keep the resolution.
-    """
-    level = null_resolution(unit, len(unit), settings) if source == "leiden" else None
-    found = by_direction(source, unit, settings, level)
-    overlap = np.zeros((settings.reruns, len(found)))
-    for number in range(settings.reruns):
-        rng = np.random.default_rng([settings.seed, 10, number])
-        rows = np.sort(rng.choice(len(unit), int(KEPT * len(unit)), replace=False))
-        label = np.full(len(unit), -1)
-        again = by_direction(source, unit[rows], settings, level)
-        for place, group in enumerate(again):
-            label[rows[group.members]] = place
-        kept = np.zeros(len(unit), bool)
-        kept[rows] = True
-        sizes = np.array([len(group.members) for group in again])
-        for place, group in enumerate(found):
-            mine = label[group.members]
-            homes, shared = np.unique(mine[mine >= 0], return_counts=True)
-            if len(homes):
-                union = kept[group.members].sum() + sizes[homes] - shared
-                overlap[number, place] = (shared / union).max()
-    return [
-        group._replace(stability=float(value))
-        for group, value in zip(found, overlap.mean(axis=0), strict=True)
-    ]
 
 
 def linked(rows: NDArray[np.float32], settings: GeometrySettings) -> list[clusters.Cluster]:

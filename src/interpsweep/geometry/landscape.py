@@ -32,20 +32,17 @@ LEAST = 16  # live latents of a dictionary that is measured
 
 
 def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str, Any]:
-    """Measure one SAE; write measures.parquet, dimensions.parquet and summary.json."""
+    """Measure one SAE; write measures.parquet and summary.json."""
     settings = LandscapeSettings(**spec["settings"])
     codes = Codes.open(inputs["codes"])
     directions = unit_rows(np.asarray(Dictionary.open(inputs["sae"]).W_dec))
-    count = codes.count
-    alive = np.flatnonzero(count >= max(settings.min_firings, 1))
+    alive = np.flatnonzero(codes.count >= max(settings.min_firings, 1))
     if len(alive) < LEAST:
         ctx.log(
             f"{inputs['sae']}: only {len(alive)} latents fire at least {settings.min_firings} "
             f"times on the analysis split, {LEAST} are needed; this dictionary is not measured"
         )
-        return _write(
-            [], directions[alive].astype(np.float64), alive, count, len(directions), 0, out
-        )
+        return _write([], len(directions), len(alive), 0, out)
     unit = directions[alive].astype(np.float64)
     rng = np.random.default_rng([settings.seed, 0])
     few = np.sort(rng.permutation(len(alive))[: settings.latents])  # for what needs all pairs
@@ -57,30 +54,16 @@ def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str
         *with_firings(unit[few], alone, settings),
         *with_lobes(unit[few], blocks, settings),
     ]
-    return _write(measures, unit, alive, count, len(directions), len(few), out)
+    return _write(measures, len(directions), len(alive), len(few), out)
 
 
 def _write(
-    measures: list[Measure],
-    unit: Array,
-    alive: NDArray[np.int64],
-    count: NDArray[np.int64],
-    latents: int,
-    measured: int,
-    out: Path,
+    measures: list[Measure], latents: int, alive: int, measured: int, out: Path
 ) -> dict[str, Any]:
-    """Write the tables of the live latents, with unit rows (n, d); return the summary."""
-    dimensions = pd.DataFrame(
-        {
-            "feature": alive.astype(np.int32),
-            "dimensionality": tegum.dimensionality(unit),
-            "count": count[alive],
-        }
-    )
+    """Write the tables; return the summary."""
     table = pd.DataFrame(measures, columns=Measure._fields)
     write_parquet(table.astype({"draws": np.int32, "size": np.int64}), out / "measures.parquet")
-    write_parquet(dimensions, out / "dimensions.parquet")
-    made = {"latents": latents, "alive": len(alive), "measured": measured}
+    made = {"latents": latents, "alive": alive, "measured": measured}
     write_json(made, out / "summary.json")
     shown = ("spectrum_slope", "filled_dimensions", "gram_explained")
     return made | {m.measure: _number(m.value) for m in measures if m.measure in shown}

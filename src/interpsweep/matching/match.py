@@ -136,8 +136,8 @@ def match(
     edges = edge_table(a, b, pair_a, pair_b, found, sums, nulls, effect, settings)
     features = pd.concat(
         [
-            feature_table("a", a, found, edges, nulls, along_a, None),
-            feature_table("b", b, found, edges, nulls, along_b, sums),
+            feature_table("a", a, found, nulls, along_a, None),
+            feature_table("b", b, found, nulls, along_b, sums),
         ],
         ignore_index=True,
     )

@@ -220,7 +220,6 @@ def children_of(
         return covering.membership(rows["w"].to_numpy(int), rows["n"].to_numpy(int), shape)
 
     return covering.Children(
-        all=sets(primary),
         split=sets(primary[primary["type"] == "split"]),
         absorbing=sets(primary[primary["type"] == "absorption"]),
         match=sets(table[table["mutual"]]),
@@ -232,7 +231,7 @@ def judge_splits(
 ) -> pd.DataFrame:
     """Say which split families do not cover their parent: some of what it was is elsewhere."""
     n = edges["n"].to_numpy(int)
-    edges = edges.assign(coverage=np.where(n >= 0, cover.split_coverage[np.maximum(n, 0)], np.nan))
+    edges = edges.assign(coverage=np.where(n >= 0, cover.split[np.maximum(n, 0)], np.nan))
     lacking = edges["type"].eq("split") & (edges["coverage"] < settings.coverage)
     edges.loc[lacking & edges["subtype"].eq(""), "subtype"] = "incomplete"
     return edges
@@ -280,7 +279,7 @@ def node_table(
         after = measured[level]._asdict() if level < len(measured) else {}
         shares = {
             name: np.asarray(after.get(name, np.full(size, np.nan)), np.float32)
-            for name in ("coverage", "exclusivity", "hole_rate", "absorption_rate")
+            for name in ("hole_rate", "absorption_rate")
         }
         tables.append(
             pd.DataFrame(

@@ -18,10 +18,8 @@ the sites of a model would no longer be evaluated side by side.
 ``dead_windows``. The tables, each with a column ``metrics_version``:
 
 ``latents.parquet``
-    One row per latent: ``feature``, ``density``, ``n_fired``, ``mean_activation`` (times the
-    decoder norm; NaN if it never fires), ``first_fired`` (tokens seen before it first fires, -1 =
-    never), ``nearest`` and ``nearest_cosine`` (the live latent most alike by decoder row; -1 and
-    NaN for dead ones), ``encoder_decoder_cosine``.
+    One row per latent: ``feature``, ``density``, ``n_fired``, ``nearest`` and ``nearest_cosine``
+    (the live latent most alike by decoder row; -1 and NaN for dead ones).
 ``positions.parquet``, ``norms.parquet``
     Error and L0 by position in the context and by norm of the activation, one row per group: its
     edges (``position_first``, ``position_end`` or ``norm_low``, ``norm_high``; the upper one does
@@ -325,11 +323,8 @@ def _latents(
             "feature": np.arange(sae.d_sae, dtype=np.int32),
             "density": firing.densities,
             "n_fired": firing.counts,
-            "mean_activation": firing.means.astype(np.float32),
-            "first_fired": firing.first,
             "nearest": index.astype(np.int32),
             "nearest_cosine": cosine,
-            "encoder_decoder_cosine": pairs,
             "metrics_version": np.int32(METRICS_VERSION),
         }
     )

@@ -47,8 +47,7 @@ class Judged:
         hats, active = [], []
         for part, codes in encode_parts(self.sae, x):
             hats.append(self.sae.reconstruct(part, codes))
-            folded = codes.values * self.sae.units[codes.columns]
-            active.append(self.firing.update(codes.with_values(folded)))
+            active.append(self.firing.update(codes))
         errors = self.reconstruction.update(truth, torch.cat(hats))
         bad = (~errors.isfinite()).nonzero()
         if len(bad):

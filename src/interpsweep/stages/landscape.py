@@ -28,7 +28,7 @@ def _wants(p: Place) -> Wanted:
 
 STAGE = Stage(
     name="landscape",
-    version=3,
+    version=4,
     makes="one dictionary as a whole: spectrum, packing, isotropy, what co-firing explains",
     noun="landscapes",
     module="interpsweep.geometry.landscape",
@@ -36,7 +36,7 @@ STAGE = Stage(
     kind="landscapes",
     target="landscape",
     reads=("train", "import", "encode"),
-    files=("measures.parquet", "dimensions.parquet", "summary.json"),
+    files=("measures.parquet", "summary.json"),
     of_each="sae",
     wants=_wants,
     work=_work,
