@@ -8,6 +8,7 @@ from interpsweep.config.base import Section, field
 class LandscapeSettings(Section):
     """Spectrum, packing, isotropy, and what co-firing says about a dictionary's angles."""
 
+    enabled: bool = field(True, "Whether dictionaries are measured as wholes at all.")
     min_firings: int = field(30, "A latent with fewer firings is left out.", unit="tokens", ge=1)
     firing_level: float = field(
         0.2,

@@ -23,7 +23,8 @@ def _each(s: Sizes) -> float:
 
 
 def _wants(p: Place) -> Wanted:
-    return p.sections.landscape.identity(), p.inputs("sae", "codes")
+    settings = p.sections.landscape.identity()
+    return (settings, p.inputs("sae", "codes")) if settings.pop("enabled") else None
 
 
 STAGE = Stage(
