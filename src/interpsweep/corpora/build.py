@@ -20,12 +20,12 @@ from interpsweep.config.corpora import (
 from interpsweep.context import Context
 from interpsweep.corpora.identity import parts
 from interpsweep.corpora.outside import write_stored
-from interpsweep.corpora.planted import write_world
 from interpsweep.corpora.shares import Shares
 from interpsweep.corpora.sources import docstrings, hub, templates, text
 from interpsweep.corpora.sources.document import Document, readable
 from interpsweep.corpora.spool import Spool
 from interpsweep.corpora.tokenizer import Encoded, Tokenizer, open_tokenizer
+from interpsweep.corpora.world import write_world
 from interpsweep.corpora.write import (
     CHUNK,
     TokenStore,

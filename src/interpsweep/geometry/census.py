@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from interpsweep.columns import CENSUS, MODELS
 from interpsweep.config.analysis import GeometrySettings
-from interpsweep.geometry import groups, models, nulls
+from interpsweep.geometry import groups, nulls, shape_fits
 from interpsweep.geometry.groups import Group
 from interpsweep.geometry.outcomes import Outcome, outcomes
 from interpsweep.geometry.selection import TESTS, NullPool, null_pool
@@ -238,7 +238,7 @@ def object_rows(
             "size": len(thing.points),
             "test": test,
             "null": shape.null,
-            "closure": np.nan if order is None else models.closure(points, order),
+            "closure": np.nan if order is None else shape_fits.closure(points, order),
             "order": "" if order is None else ",".join(map(str, thing.names[order])),
             "p_codes": np.nan,
         }
@@ -256,7 +256,7 @@ def object_rows(
         rows.append(row)
     fitted = dict.fromkeys(MODELS, np.nan)
     if any(row["passes"] for row in rows):
-        fitted = models.adjusted(points, rng)
+        fitted = shape_fits.adjusted(points, rng)
     return [{**row, **{f"r2_{name}": value for name, value in fitted.items()}} for row in rows]
 
 
@@ -334,7 +334,7 @@ def best_model(rows: list[dict[str, Any]]) -> str:
     closure = {row["test"]: row["closure"] for row in mine}
     fitted = {name: mine[0][f"r2_{name}"] for name in MODELS}
     tests = [row["test"] for row in mine if row["passes"]]
-    return models.name(tests, fitted, closure["circle"], closure["line"])
+    return shape_fits.name(tests, fitted, closure["circle"], closure["line"])
 
 
 CODES_DRAWS = 99  # random dictionaries behind `p_codes`

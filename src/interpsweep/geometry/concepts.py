@@ -19,7 +19,7 @@ from interpsweep.config.analysis import ConceptsSettings
 from interpsweep.config.base import own_fields
 from interpsweep.context import Context
 from interpsweep.corpora.artifact import Corpus
-from interpsweep.geometry import orders, probes, relations
+from interpsweep.geometry import class_means, orders, relations
 from interpsweep.geometry.tokens import Tokens
 from interpsweep.spec import Spec
 from interpsweep.tables import typed, write_json, write_parquet
@@ -66,8 +66,8 @@ def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str
     corpus = Corpus.open(inputs["corpus"])
     first, last = activations.splits[SPLIT]
     tokens = Tokens(corpus, activations, first, last)
-    found = probes.moments(activations, tokens, first, ctx)
-    apart = probes.separation(activations, tokens, first, found, ctx)
+    found = class_means.moments(activations, tokens, first, ctx)
+    apart = class_means.separation(activations, tokens, first, found, ctx)
     kept = {name: keep(m, settings.min_tokens) for name, m in found.items()}
     rows, pictures, planes = [], [], {}
     for name, concept in tokens.concepts.items():
@@ -106,7 +106,7 @@ def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str
     return summary
 
 
-def keep(found: probes.Moments, least: int) -> Named:
+def keep(found: class_means.Moments, least: int) -> Named:
     """Values with at least `least` tokens."""
     count = found.counts.sum(axis=0)
     values = np.flatnonzero(count >= least)
@@ -118,7 +118,7 @@ def examine(
     name: str,
     concept: dict[str, Any],
     kept: dict[str, Named],
-    found: probes.Moments,
+    found: class_means.Moments,
     concepts: dict[str, Any],
     settings: ConceptsSettings,
 ) -> tuple[dict[str, Any], pd.DataFrame, NDArray[np.float32]]:
@@ -140,9 +140,9 @@ def examine(
         "closure": orders.end_gap(points[:, :3]) if shape in ("circle", "line") else np.nan,
         "plane_share": float((variance[i] + variance[j] * (i != j)) / max(everything, 1e-300)),
         "harmonic_share": orders.harmonic_share(mine.means),
-        "between_share": probes.between_share(found),
-        "held_out_r2": probes.held_out_r2(
-            found, probes.targets(shape, len(concept["values"])), settings.ridge
+        "between_share": class_means.between_share(found),
+        "held_out_r2": class_means.held_out_r2(
+            found, class_means.targets(shape, len(concept["values"])), settings.ridge
         ),
         "parent": above,
     }

@@ -153,7 +153,7 @@ def _ratio(part: float, whole: float) -> float | None:
     return part / whole if whole > _TINY else None
 
 
-class Firing:
+class FiringCounts:
     """How often latents fire, and since when."""
 
     def __init__(self, d_sae: int, device: str | torch.device = "cpu") -> None:

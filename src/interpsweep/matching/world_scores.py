@@ -16,7 +16,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from interpsweep.columns import CHILD
-from interpsweep.corpora.planted import Planted
+from interpsweep.corpora.world import Planted
 from interpsweep.matching.edges import TYPES
 from interpsweep.numerics.cosine import unit_rows
 from interpsweep.saes import joint
@@ -35,7 +35,7 @@ TRUTHS = ("identity", "identity_with_holes", *CHILD, "composition", "novel", "no
 Floats = NDArray[np.float64]
 
 
-class Held(NamedTuple):
+class Contents(NamedTuple):
     """What the latents of one dictionary hold; arrays over latents unless said otherwise."""
 
     feature: NDArray[np.int64]  # the planted feature, -1 = none
@@ -87,7 +87,7 @@ def _world(truth: Planted, layer: int) -> World:
     return World(truth.codes, truth.features["parent"].to_numpy(np.int64), directions)
 
 
-def holds(fired: Any, decoder: NDArray[np.float32], world: World, block_map: BlockMap) -> Held:
+def holds(fired: Any, decoder: NDArray[np.float32], world: World, block_map: BlockMap) -> Contents:
     """What every latent of a dictionary holds.
 
     `fired` reads the codes above the firing level, `decoder` (d_sae, d) has unit rows. A latent
@@ -107,7 +107,7 @@ def holds(fired: Any, decoder: NDArray[np.float32], world: World, block_map: Blo
     good = (f1[at, best] >= HELD) | ((precision[at, best] >= PURE) & (along >= ALONG))
     pairs = _unrelated(precision >= PURE, world)
     feature = np.where(good & ~pairs & (count > 0), best, -1)
-    return Held(
+    return Contents(
         feature,
         f1[at, best],
         both[at, best] / np.maximum(total[best], 1),
@@ -136,7 +136,7 @@ def _unrelated(within: NDArray[np.bool_], world: World) -> NDArray[np.bool_]:
     return found
 
 
-def true_types(narrow: Held, wide: Held, world: World, least: int) -> list[tuple[str, int]]:
+def true_types(narrow: Contents, wide: Contents, world: World, least: int) -> list[tuple[str, int]]:
     """(true relation, planted feature of the parent or -1) of every wide latent to a narrower
     dictionary.
 
@@ -160,12 +160,12 @@ def true_types(narrow: Held, wide: Held, world: World, least: int) -> list[tuple
     return made
 
 
-def _recall(held: Held, feature: int) -> float:
+def _recall(held: Contents, feature: int) -> float:
     mine = held.feature == feature
     return float(held.recall[mine][np.argmax(held.f1[mine])])
 
 
-def _child(w: int, parent: int, wide: Held) -> str:
+def _child(w: int, parent: int, wide: Contents) -> str:
     """How a wide latent relates to its parent feature's latents in its own dictionary."""
     beside = np.flatnonzero(wide.feature == parent)
     if not len(beside):
@@ -177,7 +177,7 @@ def _child(w: int, parent: int, wide: Held) -> str:
 
 
 def score(
-    edges: pd.DataFrame, held: list[Held], world: World, least: int
+    edges: pd.DataFrame, held: list[Contents], world: World, least: int
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Confusion of types and scores of edges of one family.
 
@@ -219,7 +219,9 @@ def score(
     return confusion, pd.DataFrame(scores)
 
 
-def _skipping(edges: pd.DataFrame, held: list[Held], world: World, least: int) -> dict[str, Any]:
+def _skipping(
+    edges: pd.DataFrame, held: list[Contents], world: World, least: int
+) -> dict[str, Any]:
     """Score of all edges over levels in between.
 
     True are latents of which neither the feature nor one above it has a latent on the next level

@@ -15,7 +15,8 @@ from interpsweep.config.inference import EncodeSettings
 from interpsweep.config.probes import ProbesSettings
 from interpsweep.context import Context
 from interpsweep.errors import UserError
-from interpsweep.saes import encode, probed, sparse
+from interpsweep.saes import encode, sparse
+from interpsweep.saes import probe as stage
 from interpsweep.saes.artifact import write_dictionary
 from interpsweep.sources import Source
 from interpsweep.tables import read_json, read_parquet, write_json, write_parquet
@@ -53,7 +54,7 @@ def probe(world: dict[str, Any], root: Any, settings: ProbesSettings = SETTINGS)
     encode.run({"settings": EncodeSettings().identity()}, inputs, root / "codes", Context())
     spec = {"settings": settings.identity()}
     item = Made(root / "item", spec, {**inputs, "codes": root / "codes"})
-    probed.run([item], Context())
+    stage.run([item], Context())
     return item
 
 
