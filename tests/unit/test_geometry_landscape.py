@@ -7,8 +7,7 @@ from plain import Matrix
 
 from interpsweep.config.landscape import LandscapeSettings
 from interpsweep.context import Context
-from interpsweep.geometry import angles, isotropy, landscape, lobes, slope, tegum
-from interpsweep.geometry.measures import against
+from interpsweep.geometry import angles, landscape, lobes, tegum
 from interpsweep.numerics import twins
 from interpsweep.saes.joint import among, without_itself
 from interpsweep.worlds import polytopes, structureless
@@ -34,10 +33,10 @@ def near_topics(topic, dim, weight, seed=0):
 
 def test_the_slope_of_a_power_law_is_found_within_its_interval():
     unit = structureless.anisotropic(20_000, 128, rng(), slope=-0.6)
-    found = slope.fit(unit)
+    found = landscape.fit_slope(unit)
     assert found.slope == pytest.approx(-0.6, abs=0.05) and found.low < found.slope < found.high
     assert found.ranks == 119  # 10 to 128
-    assert np.isnan(slope.fit(unit[:, :16]).slope)  # too few ranks for a fit
+    assert np.isnan(landscape.fit_slope(unit[:, :16]).slope)  # too few ranks for a fit
 
 
 def test_polytopes_stand_out_from_a_smooth_distribution_of_d():
@@ -63,11 +62,11 @@ def test_isotropy_and_hubs_of_even_and_uneven_directions():
     even = structureless.isotropic(3000, 32, rng())
     drawn = even + 0.5 * np.eye(32)[0]
     drawn /= np.linalg.norm(drawn, axis=1, keepdims=True)
-    assert isotropy.partition_ratio(even) > 0.95 > 0.6 > isotropy.partition_ratio(drawn)
-    assert abs(isotropy.mean_cosine(even)) < 0.01 < 0.15 < isotropy.mean_cosine(drawn)
+    assert landscape.partition_ratio(even) > 0.95 > 0.6 > landscape.partition_ratio(drawn)
+    assert abs(landscape.mean_cosine(even)) < 0.01 < 0.15 < landscape.mean_cosine(drawn)
     circle = np.column_stack([np.cos(t := 2 * np.pi * np.arange(50) / 50), np.sin(t)])
-    assert (isotropy.occurrences(circle, 2) == 2).all() and isotropy.hubness(circle, 2) == 0
-    assert isotropy.hubness(drawn, 10) > 1 > isotropy.hubness(even, 10)  # near the centre
+    assert (landscape.occurrences(circle, 2) == 2).all() and landscape.hubness(circle, 2) == 0
+    assert landscape.hubness(drawn, 10) > 1 > landscape.hubness(even, 10)  # near the centre
 
 
 def test_co_firing_is_counted_exactly_per_token_and_per_block():
@@ -125,11 +124,11 @@ def test_lobes_agree_where_firing_and_direction_share_their_groups():
 
 
 def test_p_values_count_draws_as_extreme():
-    made = against("name", 3.0, "null", np.array([0.0, 1.0, 4.0]), 7)
+    made = landscape.against("name", 3.0, "null", np.array([0.0, 1.0, 4.0]), 7)
     assert made.p == 0.5 and made.null_mean == pytest.approx(5 / 3) and made.size == 7
-    assert against("name", 3.0, "null", np.arange(9.0), 1, "lower").p == 0.5
-    assert against("name", 0.0, "null", np.arange(9.0), 1, "both").p == pytest.approx(0.3)
-    assert np.isnan(against("name", np.nan, "null", np.arange(3.0), 1).p)
+    assert landscape.against("name", 3.0, "null", np.arange(9.0), 1, "lower").p == 0.5
+    assert landscape.against("name", 0.0, "null", np.arange(9.0), 1, "both").p == pytest.approx(0.3)
+    assert np.isnan(landscape.against("name", np.nan, "null", np.arange(3.0), 1).p)
 
 
 def test_measures_of_directions_say_little_about_random_ones_and_much_about_uneven_ones():
