@@ -27,6 +27,9 @@ from interpsweep.vectors import unit_length
 
 SPLIT = "analysis"
 Array = NDArray[np.float64]
+COMPONENTS = 6  # principal components of the class means that the tests see
+EXACT = 8  # most values of a circle or line for which every permutation is counted
+RIDGE = 1e-3  # of the held-out probe, relative to the mean variance of activations
 
 CONCEPT_COLUMNS = {
     **dict.fromkeys(("concept", "shape", "test"), str),
@@ -124,7 +127,7 @@ def examine(
 ) -> tuple[dict[str, Any], pd.DataFrame, NDArray[np.float32]]:
     """One row of `concepts.parquet`, the rows of `means.parquet`, and the plane of one concept."""
     mine, shape = kept[name], concept["shape"]
-    points = orders.centred_components(mine.means, settings.components)
+    points = orders.centred_components(mine.means, COMPONENTS)
     parent, above = family(name, concept, kept, concepts)
     test, result = agreement(shape, points, parent, settings)
     variance = np.sum(points**2, axis=0)
@@ -142,7 +145,7 @@ def examine(
         "harmonic_share": orders.harmonic_share(mine.means),
         "between_share": class_means.between_share(found),
         "held_out_r2": class_means.held_out_r2(
-            found, class_means.targets(shape, len(concept["values"])), settings.ridge
+            found, class_means.targets(shape, len(concept["values"])), RIDGE
         ),
         "parent": above,
     }
@@ -179,12 +182,12 @@ def agreement(
     """
     rng = np.random.default_rng(settings.seed)
     if shape == "line":
-        return "line", orders.line(points, settings.exact_limit, settings.draws, rng)
+        return "line", orders.line(points, EXACT, settings.draws, rng)
     if shape == "tree":
         if parent is None or not 1 < len(np.unique(parent)) < len(parent):
             return "tree", None
         return "tree", orders.tree(points, parent, settings.draws, rng)
-    result = orders.circle(points, settings.exact_limit, settings.draws, rng)
+    result = orders.circle(points, EXACT, settings.draws, rng)
     return ("circle" if shape == "circle" else "order"), result
 
 

@@ -28,6 +28,7 @@ from interpsweep.spec import Spec
 from interpsweep.tables import write_json, write_parquet
 
 Unit = NDArray[np.float32]
+PANEL_POINTS = 400  # tokens drawn in one panel
 MEMBER_COLUMNS = {
     "cluster": np.int32,
     "source": str,
@@ -113,11 +114,10 @@ def with_clouds(
     best = panels.clearest(survey.table, max(settings.cloud_clusters, settings.panels))
     scenes = [scene(survey, *one, unit, alive, tokens) for one in best]
     wanted = [(alive[one.latents], one.rows) for one in scenes]
-    clouds = cloud.collect(codes, wanted, settings.cloud_points, settings.seed, ctx)
+    clouds = cloud.collect(codes, wanted, cloud.POINTS, settings.seed, ctx)
     measured = scenes[: settings.cloud_clusters]
     jobs = [
-        (clouds[i], unit[one.latents], settings.cloud_draws, settings.seed)
-        for i, one in enumerate(measured)
+        (clouds[i], unit[one.latents], cloud.DRAWS, settings.seed) for i, one in enumerate(measured)
     ]
     shapes = list(ctx.block_map(_measure, jobs, "activation clouds"))
     columns = pd.DataFrame([shape for shape, _ in shapes], columns=cloud.CloudShape._fields)
@@ -132,7 +132,7 @@ def with_clouds(
     ]
     pictures = [pd.DataFrame(columns=list(panels.COLUMNS)).astype(panels.COLUMNS)]
     for number, one in enumerate(scenes[: settings.panels]):
-        few = thinned(clouds[number], settings.panel_points, settings.seed)
+        few = thinned(clouds[number], PANEL_POINTS, settings.seed)
         angle = np.full(len(few.rows), np.nan)
         if number < len(shapes) and shapes[number][0].p_loop <= LEVEL:
             found, directions = shapes[number][1], unit[one.latents].astype(np.float64)

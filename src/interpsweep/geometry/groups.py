@@ -20,7 +20,6 @@ from interpsweep.saes.joint import among, without_itself
 
 Ints = NDArray[np.int64]
 FACTOR = 3  # smallest tegum factor that is tested: a triangle
-FACTOR_QUANTILE = 0.999  # of |cosine| of random directions, above which two share a factor
 
 
 class Group(NamedTuple):
@@ -79,7 +78,7 @@ def _communities(
 def _factors(unit: NDArray[np.float32], settings: GeometrySettings) -> list[Ints]:
     rng = np.random.default_rng([settings.seed, 14])
     n, dim = unit.shape
-    label = tegum.factors(unit, tegum.null_threshold(n, dim, FACTOR_QUANTILE, rng))
+    label = tegum.factors(unit, tegum.null_threshold(n, dim, tegum.FACTOR_QUANTILE, rng))
     found = [np.flatnonzero(label == number) for number in range(label.max() + 1)]
     return [g for g in found if FACTOR <= len(g) <= settings.max_cluster]
 

@@ -28,6 +28,7 @@ from interpsweep.spec import Spec
 from interpsweep.tables import write_json, write_parquet
 
 Array = NDArray[np.float64]
+NEIGHBOURS = 10  # nearest latents in which hubs are counted
 LEAST = 16  # live latents of a dictionary that is measured
 
 
@@ -102,11 +103,11 @@ def directions_alone(
             "same spectrum": twins.draw(len(unit), rng),
         }
         for name, (statistic, null, _) in STATISTICS.items():
-            drawn[name].append(statistic(rows[null], rows[null][few], settings.neighbours))
+            drawn[name].append(statistic(rows[null], rows[null][few], NEIGHBOURS))
     fitted = fit_slope(unit)
     made = []
     for name, (statistic, null, tail) in STATISTICS.items():
-        value = statistic(unit, unit[few], settings.neighbours)
+        value = statistic(unit, unit[few], NEIGHBOURS)
         size = len(few) if name == "hubness" else len(unit)
         about = against(name, value, null, np.array(drawn[name]), size, tail)
         if name == "spectrum_slope":
@@ -124,7 +125,7 @@ def with_firings(unit: Array, firings: Joint, settings: LandscapeSettings) -> li
     n, d = unit.shape
     cosines, phi = unit @ unit.T, without_itself(firings.phi())
     found = angles.explained(cosines, firings, settings.draws, rng)
-    threshold = tegum.null_threshold(n, d, settings.factor_quantile, rng)
+    threshold = tegum.null_threshold(n, d, tegum.FACTOR_QUANTILE, rng)
     opposite = angles.antipodal_exclusive(
         cosines, phi, firings.first, -threshold, settings.draws, rng
     )

@@ -12,11 +12,12 @@ from scipy.stats import norm
 from interpsweep.saes.joint import jaccard, phi
 
 Floats = NDArray[np.float64]
+CONFIDENCE = 0.95  # one-sided level of lower bounds
 
 
-def wilson_lower(hits: NDArray, trials: NDArray, confidence: float = 0.95) -> Floats:
+def wilson_lower(hits: NDArray, trials: NDArray) -> Floats:
     """One-sided Wilson lower bound of a proportion; 0 where there was no trial."""
-    z = norm.ppf(confidence)
+    z = norm.ppf(CONFIDENCE)
     n = np.maximum(np.asarray(trials, float), 1)
     p = np.asarray(hits, float) / n
     middle = p + z**2 / (2 * n)

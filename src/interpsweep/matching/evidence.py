@@ -27,7 +27,6 @@ def edge_table(
     sums: Sums,
     nulls: operators.Nulls,
     effect: NDArray[np.float64],
-    settings: MatchSettings,
 ) -> pd.DataFrame:
     """All evidence about every candidate pair; columns as in docs/tables.md."""
     rows = int(sums.rows[0])
@@ -47,8 +46,8 @@ def edge_table(
         "n_documents": np.rint(sums.n_documents).astype(np.int64),
         "p_a_given_b": ratio(n_ab, n_b),
         "p_b_given_a": ratio(n_ab, n_a),
-        "lb_a_given_b": lower(n_ab, n_b, settings.confidence),
-        "lb_b_given_a": lower(n_ab, n_a, settings.confidence),
+        "lb_a_given_b": lower(n_ab, n_b),
+        "lb_b_given_a": lower(n_ab, n_a),
         **association.scores(n_ab, n_a, n_b, rows),
         "design_effect": effect,
         "log_p": association.log_upper_tail(n_ab, n_a, n_b, rows, effect),
@@ -128,7 +127,7 @@ def summarise(
         a.decoder, b.decoder, np.arange(len(assigned)), np.maximum(found.assigned, 0)
     )
     ab = operators.mmcs(found.cosine_ab[live_a])
-    covered = covered_pairs(edges, settings)
+    covered = covered_pairs(edges)
     stitched = features[(features["side"] == "b") & (features["count"] > 0)]
     return {
         "rows": int(sums.rows[0]),
@@ -173,13 +172,10 @@ def summarise(
     }
 
 
-def covered_pairs(edges: pd.DataFrame, settings: MatchSettings) -> dict[str, int]:
+def covered_pairs(edges: pd.DataFrame) -> dict[str, int]:
     """Pairs in which one latent nearly always fires with the other, also after the shift."""
     shifted = edges["n_ab_shifted"].to_numpy()
-    lower = [
-        association.wilson_lower(shifted, edges[n].to_numpy(), settings.confidence)
-        for n in ("n_a", "n_b")
-    ]
+    lower = [association.wilson_lower(shifted, edges[n].to_numpy()) for n in ("n_a", "n_b")]
     observed = np.maximum(edges["lb_a_given_b"], edges["lb_b_given_a"])
     return {
         "pairs_covered": int(np.sum(observed >= 0.9)),

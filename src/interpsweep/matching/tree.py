@@ -125,7 +125,7 @@ def build(
     all_edges, measured = [], []
     for level, step in enumerate(steps, start=1):
         narrow, wide = levels[level - 1], levels[level]
-        table = rules.evidence(step.pairs, narrow, wide, settings.confidence)
+        table = rules.evidence(step.pairs, narrow, wide)
         edges = classified(table, narrow, wide, step, settings)
         cover = cover_step(edges, table, codes[level - 1], codes[level], narrow, wide, ctx)
         edges = judge_splits(edges, cover, settings)
@@ -167,7 +167,7 @@ def skip_edges(
     made = []
     for low, high in sorted(skips, key=lambda ends: (ends[1] - ends[0], ends)):
         step, narrow, wide = skips[low, high], levels[low], levels[high]
-        table = rules.evidence(step.pairs, narrow, wide, settings.confidence)
+        table = rules.evidence(step.pairs, narrow, wide)
         edges = classified(table, narrow, wide, step, settings)
         edges = _label(_with_signature(edges[edges["related"]], wide), low, high, levels)
         made.append(edges[~edges["target"].isin(placed)])
