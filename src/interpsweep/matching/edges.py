@@ -195,7 +195,7 @@ def classify(
 
 
 def _subtypes(edges: pd.DataFrame, s: TreeSettings) -> pd.Series:
-    """What a type leaves open: weaker beside the child, part of a mixture, moved."""
+    """Subtypes: partial_absorption (the match is weaker beside the child), unmixed, drift."""
     partial = edges["type"].eq("specialisation") & (edges["attenuation"] < s.attenuation)
     drift = edges["type"].eq("other") & edges["mutual"].fillna(False).astype(bool)
     names = {"partial_absorption": partial, "unmixed": edges["type"].eq("unmixed"), "drift": drift}

@@ -229,7 +229,7 @@ def children_of(
 def judge_splits(
     edges: pd.DataFrame, cover: covering.Coverage, settings: TreeSettings
 ) -> pd.DataFrame:
-    """Say which split families do not cover their parent: some of what it was is elsewhere."""
+    """Call a split incomplete where its children cover less of the parent than `coverage`."""
     n = edges["n"].to_numpy(int)
     edges = edges.assign(coverage=np.where(n >= 0, cover.split[np.maximum(n, 0)], np.nan))
     lacking = edges["type"].eq("split") & (edges["coverage"] < settings.coverage)
