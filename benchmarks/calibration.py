@@ -66,6 +66,8 @@ class Held:
         self.codes = codes
         self.n_rows, self.d_sae = codes.shape
         self.rows = (0, self.n_rows)
+        self.count = np.bincount(codes.indices[codes.data > 0], minlength=self.d_sae)
+        self.peaks = codes.max(axis=0).toarray().ravel().astype(np.float64)
 
     def chunks(self) -> list[tuple[int, int]]:
         return [(0, self.n_rows)]

@@ -60,7 +60,7 @@ def main() -> None:
     )
     said("neighbours, Leiden")
     found = census.by_directions(unit, settings, ctx)
-    said("groups, stability")
+    said("groups")
     searched = census.search(unit, found, settings, ctx)
     said("null dictionaries")
     table = census.take(unit, np.arange(len(unit)), found, None, searched, settings, ctx)

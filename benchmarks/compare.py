@@ -25,7 +25,7 @@ import torch
 
 from interpsweep.activations.artifact import Activations
 from interpsweep.saes.load import encode_parts, load
-from interpsweep.saes.metrics import Firing, Reconstruction, Truth
+from interpsweep.saes.metrics import FiringCounts, Reconstruction, Truth
 
 HERE = Path(__file__).parent
 HELD_OUT = 65_536
@@ -74,7 +74,7 @@ def stored(path: Path, rows: int) -> np.ndarray:
 def quality(folder: Path, held_out: np.ndarray) -> dict[str, float]:
     """Explained variance, L0 and dead share of the SAE in a directory."""
     sae = load(folder)
-    reconstruction, firing = Reconstruction(sae.d_in), Firing(sae.d_sae)
+    reconstruction, firing = Reconstruction(sae.d_in), FiringCounts(sae.d_sae)
     with torch.no_grad():
         for first in range(0, len(held_out), 8192):
             x = torch.from_numpy(held_out[first : first + 8192])

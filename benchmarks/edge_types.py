@@ -28,7 +28,7 @@ import yaml
 from scipy.sparse import csr_matrix
 
 from interpsweep.config.analysis import MatchSettings, TreeSettings
-from interpsweep.matching import planted
+from interpsweep.matching import world_scores
 from interpsweep.matching.edges import Level
 from interpsweep.matching.match import match
 from interpsweep.matching.tree import Step, build
@@ -109,9 +109,9 @@ def rules_alone(
     settings = TreeSettings()
     edges = build(levels, [s.codes for s in sides], [step], settings, Plain())[1]
     truth = Matrix(csr_matrix(codes, dtype=np.float32))
-    world = planted.World(truth, parent, directions.astype(np.float32))
-    held = [planted.holds(s.codes, s.decoder, world, Plain.block_map) for s in sides]
-    scores = planted.score(edges, held, world, settings.min_firings)[1]
+    world = world_scores.World(truth, parent, directions.astype(np.float32))
+    held = [world_scores.holds(s.codes, s.decoder, world, Plain.block_map) for s in sides]
+    scores = world_scores.score(edges, held, world, settings.min_firings)[1]
     return scores.loc[scores["level"] == 1, ["type", "true", "found", "right"]]
 
 

@@ -118,6 +118,15 @@ class Made:
         parts = (values[rows].ravel(), columns[rows].ravel(), indptr)
         return sp.csr_matrix(parts, (n, self.d_sae))
 
+    @property
+    def peaks(self) -> np.ndarray:
+        """Largest activation of each latent."""
+        most = np.zeros(self.d_sae)
+        for start, stop in self.chunks():
+            block = self.read(start, stop)
+            np.maximum.at(most, block.indices, block.data)
+        return most
+
 
 class Noise:
     """Activations of random numbers."""
@@ -156,7 +165,7 @@ def memory() -> dict[str, float]:
 def side(codes: Made, d_in: int, ctx: Timed) -> Side:
     """A dictionary of random directions with these codes."""
     rng = np.random.default_rng(codes.seed)
-    reader = Firing.above(codes, MatchSettings().firing_level, ctx.block_map)
+    reader = Firing.above(codes, MatchSettings().firing_level)
     count, mean = firing_statistics(reader, ctx.block_map)
     decoder = unit_rows(rng.standard_normal((codes.d_sae, d_in), dtype=np.float32))
     return Side(decoder, decoder, np.zeros(d_in, np.float32), reader, count, mean)

@@ -106,7 +106,7 @@ def explain(
 @app.command()
 def lock(config: Config = None) -> None:
     """Look at everything that comes from outside again, and write its digests beside the config."""
-    from interpsweep.commands.care import lock_inputs
+    from interpsweep.commands.store import lock_inputs
 
     lock_inputs(_configs(config))
 
@@ -119,7 +119,7 @@ def verify(
     ] = False,
 ) -> None:
     """Check every item of the store against its manifest."""
-    from interpsweep.commands.care import verify_store
+    from interpsweep.commands.store import verify_store
 
     raise typer.Exit(verify_store(full=full, repair=repair))
 
@@ -130,7 +130,7 @@ def gc(
     grace: Annotated[float, typer.Option(help="Spare items younger than this, in days.")] = 7.0,
 ) -> None:
     """List (or delete) items of the store that no sweep wants any more."""
-    from interpsweep.commands.care import collect_garbage
+    from interpsweep.commands.store import collect_garbage
 
     collect_garbage(delete=delete, grace_days=grace)
 
@@ -144,7 +144,7 @@ def reclaim(
     ] = None,
 ) -> None:
     """Free the disk space of activations, keeping what is known about them."""
-    from interpsweep.commands.care import reclaim_activations
+    from interpsweep.commands.store import reclaim_activations
 
     reclaim_activations(activations, record, readers=reader or [])
 

@@ -221,7 +221,10 @@ def content_of(corpus: Any, lock: Lock) -> Any:
 
 
 def import_of(sae: ImportedSAE, lock: Lock) -> ImportSettings:
-    """Identity and coordinates of an imported SAE. Raises UserError for what nothing says."""
+    """Identity and coordinates of an imported SAE.
+
+    Raises UserError if a coordinate is neither configured nor in its files.
+    """
     return about.settings(sae, _locked(_sae_reference(sae), lock), import_about(sae, lock))
 
 

@@ -25,9 +25,9 @@ class Source:
         """The named coordinates."""
         return tuple(self.at.get(name) for name in names)
 
-    def table(self, name: str) -> pd.DataFrame:
-        """One of its tables."""
-        return read_parquet(self.path / f"{name}.parquet")
+    def table(self, name: str, columns: list[str] | None = None) -> pd.DataFrame:
+        """One of its tables, or those columns of it."""
+        return read_parquet(self.path / f"{name}.parquet", columns)
 
     def summary(self, name: str = "summary") -> dict[str, Any]:
         """One of its JSON files."""
@@ -37,14 +37,16 @@ class Source:
 
 def gather(spec: dict[str, Any], inputs: dict[str, Any]) -> dict[str, list[Source]]:
     """All inputs by role, in the order of the spec, with their coordinates in its `index`."""
-    index = spec["settings"]["index"]
-    return {
-        role: [
+    index = spec["settings"].get("index", {})
+    found = {}
+    for role, digests in spec["inputs"].items():
+        one = not isinstance(digests, list)
+        ours, theirs = ([digests], [inputs[role]]) if one else (digests, inputs[role])
+        found[role] = [
             Source(digest, Path(path), dict(index.get(digest, {})))
-            for digest, path in zip(digests, inputs[role], strict=True)
+            for digest, path in zip(ours, theirs, strict=True)
         ]
-        for role, digests in spec["inputs"].items()
-    }
+    return found
 
 
 def place(at: dict[str, Any]) -> dict[str, Any]:

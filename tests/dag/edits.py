@@ -14,7 +14,7 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from interpsweep import driver
-from interpsweep.commands.care import lock_inputs, verify_store
+from interpsweep.commands.store import lock_inputs, verify_store
 from interpsweep.plan import Plan
 from interpsweep.stages import STAGES
 from interpsweep.store import Store

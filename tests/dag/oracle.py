@@ -52,6 +52,8 @@ class State:
     learning_rate: float = 1e-3
     directions: tuple[str, ...] = ("width", "seed")
     skip_levels: int = 1
+    landscapes: bool = True
+    metas: bool = True
     # numbers of stages
     numbers: dict[str, int] = field(default_factory=lambda: dict.fromkeys(NUMBERS, 0))
     title: str = ""
@@ -108,6 +110,8 @@ def config(state: State, reverse: bool, decimal: bool) -> dict[str, Any]:
             "seeds": axis(state.seeds), "tokens": 10000, "learning_rate": state.learning_rate,
         },
         "match": {"directions": list(state.directions), "skip_levels": state.skip_levels},
+        "landscape": {"enabled": state.landscapes},
+        "meta": {"enabled": state.metas},
         "report": {"title": state.title},
         "run": {"pack": state.pack},
     }  # fmt: skip
@@ -177,8 +181,9 @@ class _Sweep:
                         self._add("evaluate", here, sae)
                         codes = self._add("encode", here, sae)
                         self._add("geometry", here, sae, codes)
-                        self._add("landscape", here, sae, codes)
-                        meta = self._add("meta", here, sae)
+                        if s.landscapes:
+                            self._add("landscape", here, sae, codes)
+                        meta = self._add("meta", here, sae) if s.metas else None
                         read[sae] = meta, self._add("recovery", here, sae, codes, concepts)
                         saes.append((here, sae, codes))
         steps, family = {}, ("architecture", "sparsity", "seed")
@@ -250,7 +255,8 @@ class _Sweep:
             s.architectures,
             s.learning_rate,
         )
-        others = (*sorted(s.models.items()), *s.numbers.items(), s.corpus_seed, s.dtype)
+        others = (*sorted(s.models.items()), *s.numbers.items(), s.corpus_seed, s.dtype,
+                  s.landscapes, s.metas)  # fmt: skip
         self._add("bundle", {}, report, *map(_unordered, told), others)
 
     def _draw(self, name: str, claims: int) -> list[int]:

@@ -19,7 +19,7 @@ from folder import carry_out
 from table import EDITS
 
 from interpsweep import driver, workflow
-from interpsweep.commands.care import condemn, reclaim_activations
+from interpsweep.commands.store import condemn, reclaim_activations
 from interpsweep.config.figures import FIGURES
 from interpsweep.lock import lock_path, write_lock
 from interpsweep.plan import Plan

@@ -12,7 +12,7 @@ from interpsweep.config.load import load_sweep
 from interpsweep.context import Context
 from interpsweep.driver import write_specs
 from interpsweep.jobs import run_job
-from interpsweep.matching.planted import score_tree
+from interpsweep.matching.world_scores import score_tree
 from interpsweep.plan import build_plan
 from interpsweep.store import Store
 from interpsweep.tables import read_json, read_parquet

@@ -17,13 +17,13 @@ from sweeps import ROOT, Made, edge_scores
 
 from interpsweep.activations.artifact import Activations
 from interpsweep.config.probes import ProbesSettings
-from interpsweep.corpora.planted import Planted
+from interpsweep.corpora.world import Planted
 from interpsweep.numerics.cosine import unit_rows
 from interpsweep.saes.ablation import absorbers, costs
 from interpsweep.saes.absorption import main_latents, silent
 from interpsweep.saes.artifact import Dictionary
-from interpsweep.saes.asked import judges_of
 from interpsweep.saes.codes import Codes
+from interpsweep.saes.concept_samples import judges_of
 from interpsweep.saes.linear import one_vs_rest
 from interpsweep.tables import read_json, read_parquet
 

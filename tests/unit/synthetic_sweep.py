@@ -256,6 +256,7 @@ class SyntheticSweep:
                 self.finish(
                     path, {k: coordinates.get(k) for k in ("site", "d_sae", "seed")}, {}, {}
                 )
+        write_json({}, out / "summary.json")
         self.finish(out, {}, self.of("train", "geometry", "tree"), {})
 
     def _family(self, site: str, seed: int) -> list[dict[str, Any]]:

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-import scipy.sparse as sp
-from plain import Plain
+from plain import Matrix, Plain
 
 from interpsweep.claims import multiplicity, recovery
 from interpsweep.claims.claims import missing
@@ -36,19 +35,6 @@ CONCEPTS = {
     "filler": {"shape": "categories", "values": ["n", "v"], **FLAT},
 }
 SIZES = {name: len(concept["values"]) for name, concept in CONCEPTS.items()}
-
-
-class Matrix:
-    """Codes held in memory."""
-
-    def __init__(self, values: np.ndarray) -> None:
-        self.values, (self.n_rows, self.d_sae) = sp.csr_matrix(values), values.shape
-
-    def read(self, start: int, stop: int) -> Any:
-        return self.values[start:stop]
-
-    def chunks(self) -> list[tuple[int, int]]:
-        return [(s, min(s + 1000, self.n_rows)) for s in range(0, self.n_rows, 1000)]
 
 
 def labels() -> dict[str, np.ndarray]:

@@ -25,7 +25,6 @@ from interpsweep.config.corpora import (
 )
 from interpsweep.corpora import build, identity
 from interpsweep.corpora.artifact import Corpus
-from interpsweep.corpora.shares import Shares
 from interpsweep.corpora.sources import docstrings, hub, templates
 from interpsweep.corpora.sources.document import Document, Span
 from interpsweep.corpora.tokenizer import Encoded, Tokenizer
@@ -118,7 +117,7 @@ def test_goals_add_up_to_what_was_asked(shares, n_tokens, data):
     analysis = data.draw(st.floats(0.01, 0.5))
     parts = [TemplatePart(share=share) for share in shares]
     settings = MixCorpus(parts=parts, n_tokens=n_tokens, analysis_share=analysis, eval_share=0.1)
-    wanted = Shares.of_parts(settings, 4)
+    wanted = build.Shares.of_parts(settings, 4)
     assert sum(sum(part.goals) for part in wanted) == n_tokens
     assert all(goal >= 0 for part in wanted for goal in part.goals)
     for share, part in zip(shares, wanted, strict=True):

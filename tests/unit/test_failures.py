@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from interpsweep import results
-from interpsweep.commands.care import collect_garbage, reclaim_activations
+from interpsweep.commands.store import collect_garbage, reclaim_activations
 from interpsweep.config.load import load_sweep
 from interpsweep.errors import UserError
 from interpsweep.jobs import run_job

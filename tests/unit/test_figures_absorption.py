@@ -9,7 +9,7 @@ import pytest
 from test_matching_tree import CHILDREN, OTHERS, PARENTS, World, ladder
 
 from interpsweep.figures import absorption
-from interpsweep.figures.sources import Source
+from interpsweep.sources import Source
 from interpsweep.tables import write_parquet
 
 
@@ -25,8 +25,8 @@ def test_large_children_conserve_the_projection_on_their_parent(seed: int, tmp_p
     a = {"architecture": "topk", "sparsity": 8.0, "d_sae": PARENTS + OTHERS, "seed": 0}
     at = {"direction": "width", "a": a, "b": {**a, "d_sae": PARENTS * (1 + CHILDREN) + OTHERS}}
     sources = {
-        "match": [Source(tmp_path / "match", "0", at)],
-        "tree": [Source(tmp_path / "tree", "1", {k: a[k] for k in a if k != "d_sae"})],
+        "match": [Source("0", tmp_path / "match", at)],
+        "tree": [Source("1", tmp_path / "tree", {k: a[k] for k in a if k != "d_sae"})],
     }
     table = absorption.table(sources)
     children = table[table["part"] == "child"]

@@ -9,7 +9,7 @@ import pytest
 from plain import Plain
 
 from interpsweep.config.analysis import ConceptsSettings
-from interpsweep.geometry import concepts, orders, probes
+from interpsweep.geometry import class_means, concepts, orders
 
 DIM, CHUNK = 24, 1000
 
@@ -121,7 +121,7 @@ def world() -> tuple[Rows, Tagged]:
 
 def test_moments_are_the_direct_sums(world: tuple[Rows, Tagged]) -> None:
     rows, tokens = world
-    found = probes.moments(rows, tokens, 0, Plain)["day"]
+    found = class_means.moments(rows, tokens, 0, Plain)["day"]
     label, even = tokens.label("day"), tokens.context % 2 == 0
     mine = rows.x[(label == 3) & even].astype(np.float64)
     np.testing.assert_allclose(found.sums[0, 3], mine.sum(axis=0), rtol=1e-9)
@@ -130,7 +130,7 @@ def test_moments_are_the_direct_sums(world: tuple[Rows, Tagged]) -> None:
 
 def test_probe_matches_direct_regression(world: tuple[Rows, Tagged]) -> None:
     rows, tokens = world
-    found = probes.moments(rows, tokens, 0, Plain)
+    found = class_means.moments(rows, tokens, 0, Plain)
     label, odd = tokens.label("day"), tokens.context % 2 == 1
     x, y = rows.x[label >= 0].astype(np.float64), ring(7)[label[label >= 0]]
     test = odd[label >= 0]
@@ -138,15 +138,15 @@ def test_probe_matches_direct_regression(world: tuple[Rows, Tagged]) -> None:
     weights = np.linalg.lstsq(design[~test], y[~test], rcond=None)[0]
     left = y[test] - design[test] @ weights
     direct = 1 - np.sum(left**2) / np.sum((y[test] - y[test].mean(axis=0)) ** 2)
-    ours = probes.held_out_r2(found["day"], probes.targets("circle", 7), 1e-9)
+    ours = class_means.held_out_r2(found["day"], class_means.targets("circle", 7), 1e-9)
     assert ours == pytest.approx(direct, abs=1e-6) and ours > 0.7
-    assert abs(probes.held_out_r2(found["noise"], probes.targets("line", 5), 1e-3)) < 0.05
+    assert abs(class_means.held_out_r2(found["noise"], class_means.targets("line", 5), 1e-3)) < 0.05
 
 
 def test_separation_and_shape_of_the_world(world: tuple[Rows, Tagged]) -> None:
     rows, tokens = world
-    found = probes.moments(rows, tokens, 0, Plain)
-    apart = probes.separation(rows, tokens, 0, found, Plain)
+    found = class_means.moments(rows, tokens, 0, Plain)
+    apart = class_means.separation(rows, tokens, 0, found, Plain)
     assert apart["day"] > 0.5 and abs(apart["noise"]) < 0.05
     kept = {name: concepts.keep(m, 20) for name, m in found.items()}
     settings = ConceptsSettings(draws=499)

@@ -3,28 +3,14 @@
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from plain import Matrix
 
 from interpsweep.config.landscape import LandscapeSettings
 from interpsweep.context import Context
-from interpsweep.geometry import cofired, isotropy, landscape, lobes, slope, tegum
-from interpsweep.geometry.measures import against
+from interpsweep.geometry import angles, landscape, lobes, tegum
 from interpsweep.numerics import twins
+from interpsweep.saes.joint import among, without_itself
 from interpsweep.worlds import polytopes, structureless
-
-
-class Held:
-    """Codes held in memory."""
-
-    def __init__(self, codes):
-        self.codes = sp.csr_matrix(codes)
-        self.n_rows, self.d_sae = self.codes.shape
-        self.rows = (0, self.n_rows)
-
-    def chunks(self):
-        return [(0, self.n_rows // 2), (self.n_rows // 2, self.n_rows)]
-
-    def read(self, start, stop):
-        return self.codes[start:stop]
 
 
 def rng(seed=0):
@@ -36,7 +22,7 @@ def topics(n=80, groups=4, rows=4000, seed=0):
     topic = np.arange(n) % groups
     now = np.repeat(rng(seed).integers(groups, size=rows // 20), 20)
     on = rng(seed + 1).random((rows, n)) < np.where(topic == now[:, None], 0.15, 0.005)
-    return Held(on.astype(np.float32)), topic
+    return Matrix(sp.csr_matrix(on.astype(np.float32)), len(on) // 2), topic
 
 
 def near_topics(topic, dim, weight, seed=0):
@@ -47,10 +33,10 @@ def near_topics(topic, dim, weight, seed=0):
 
 def test_the_slope_of_a_power_law_is_found_within_its_interval():
     unit = structureless.anisotropic(20_000, 128, rng(), slope=-0.6)
-    found = slope.fit(unit)
+    found = landscape.fit_slope(unit)
     assert found.slope == pytest.approx(-0.6, abs=0.05) and found.low < found.slope < found.high
     assert found.ranks == 119  # 10 to 128
-    assert np.isnan(slope.fit(unit[:, :16]).slope)  # too few ranks for a fit
+    assert np.isnan(landscape.fit_slope(unit[:, :16]).slope)  # too few ranks for a fit
 
 
 def test_polytopes_stand_out_from_a_smooth_distribution_of_d():
@@ -76,32 +62,32 @@ def test_isotropy_and_hubs_of_even_and_uneven_directions():
     even = structureless.isotropic(3000, 32, rng())
     drawn = even + 0.5 * np.eye(32)[0]
     drawn /= np.linalg.norm(drawn, axis=1, keepdims=True)
-    assert isotropy.partition_ratio(even) > 0.95 > 0.6 > isotropy.partition_ratio(drawn)
-    assert abs(isotropy.mean_cosine(even)) < 0.01 < 0.15 < isotropy.mean_cosine(drawn)
+    assert landscape.partition_ratio(even) > 0.95 > 0.6 > landscape.partition_ratio(drawn)
+    assert abs(landscape.mean_cosine(even)) < 0.01 < 0.15 < landscape.mean_cosine(drawn)
     circle = np.column_stack([np.cos(t := 2 * np.pi * np.arange(50) / 50), np.sin(t)])
-    assert (isotropy.occurrences(circle, 2) == 2).all() and isotropy.hubness(circle, 2) == 0
-    assert isotropy.hubness(drawn, 10) > 1 > isotropy.hubness(even, 10)  # near the centre
+    assert (landscape.occurrences(circle, 2) == 2).all() and landscape.hubness(circle, 2) == 0
+    assert landscape.hubness(drawn, 10) > 1 > landscape.hubness(even, 10)  # near the centre
 
 
 def test_co_firing_is_counted_exactly_per_token_and_per_block():
     dense = (rng().random((600, 12)) < 0.2).astype(float)
-    found = cofired.count(Held(dense), np.array([1, 4, 7]), Context(), 1)
-    np.testing.assert_array_equal(found.joint, dense[:, [1, 4, 7]].T @ dense[:, [1, 4, 7]])
-    assert found.tokens == 600
+    found = among(Matrix(sp.csr_matrix(dense), len(dense) // 2), np.array([1, 4, 7]), Context(), 1)
+    np.testing.assert_array_equal(found.both, dense[:, [1, 4, 7]].T @ dense[:, [1, 4, 7]])
+    assert found.rows == 600
     assert found.phi()[0, 1] == pytest.approx(np.corrcoef(dense[:, 1], dense[:, 4])[0, 1])
     blocks = dense.reshape(-1, 20, 12).max(axis=1)
-    found = cofired.count(Held(dense), np.arange(12), Context(), 20)
-    np.testing.assert_array_equal(found.joint, blocks.T @ blocks)
+    found = among(Matrix(sp.csr_matrix(dense), len(dense) // 2), np.arange(12), Context(), 20)
+    np.testing.assert_array_equal(found.both, blocks.T @ blocks)
 
 
 def test_angles_are_explained_by_co_firing_where_they_follow_it_and_not_elsewhere():
     codes, topic = topics()
-    counted = cofired.count(codes, np.arange(80), Context())
+    counted = among(codes, np.arange(80), Context())
     follow = near_topics(topic, 64, 1.0)
-    found = cofired.explained(follow @ follow.T, counted, 99, rng())
+    found = angles.explained(follow @ follow.T, counted, 99, rng())
     assert found.value > 0.4 and found.value > found.null.max()
     free = structureless.isotropic(80, 64, rng(5))
-    found = cofired.explained(free @ free.T, counted, 99, rng())
+    found = angles.explained(free @ free.T, counted, 99, rng())
     assert abs(found.value) < 0.02 and (found.null >= found.value).mean() > 0.05
 
 
@@ -113,21 +99,23 @@ def test_antipodes_are_exclusive_where_they_were_made_so():
         np.repeat(structureless.isotropic(20, 64, rng(2)), 2, axis=0)
         * np.tile([1, -1], 20)[:, None]
     )
-    counted = cofired.count(Held(on), np.arange(40), Context())
-    found = cofired.antipodal_exclusive(
-        unit @ unit.T, counted.phi(), counted.single, -0.5, 99, rng()
+    counted = among(Matrix(sp.csr_matrix(on), len(on) // 2), np.arange(40), Context())
+    found = angles.antipodal_exclusive(
+        unit @ unit.T, without_itself(counted.phi()), counted.first, -0.5, 99, rng()
     )
     assert found.value == 1 and found.size == 40 and found.null.mean() < 0.8
     factor = tegum.factors(unit, 0.5)
-    shared = cofired.shared_factor(factor, counted.phi(), counted.single, 99, rng())
+    shared = angles.shared_factor(factor, without_itself(counted.phi()), counted.first, 99, rng())
     assert shared.value > 2 > shared.null.max() and shared.size == 20
-    nothing = cofired.shared_factor(np.full(40, -1), counted.phi(), counted.single, 9, rng())
+    nothing = angles.shared_factor(
+        np.full(40, -1), without_itself(counted.phi()), counted.first, 9, rng()
+    )
     assert np.isnan(nothing.value) and len(nothing.null) == 0
 
 
 def test_lobes_agree_where_firing_and_direction_share_their_groups():
     codes, topic = topics()
-    phi = cofired.count(codes, np.arange(80), Context(), 20).phi()
+    phi = without_itself(among(codes, np.arange(80), Context(), 20).phi())
     together = lobes.measure(near_topics(topic, 32, 1.5), phi, 4, 49, 9, 0, rng())
     assert together.agreement > 0.9 and together.agreement > together.agreement_null.max()
     assert together.accuracy > 0.9 > together.accuracy_null.max() and together.smallest == 20
@@ -136,11 +124,11 @@ def test_lobes_agree_where_firing_and_direction_share_their_groups():
 
 
 def test_p_values_count_draws_as_extreme():
-    made = against("name", 3.0, "null", np.array([0.0, 1.0, 4.0]), 7)
+    made = landscape.against("name", 3.0, "null", np.array([0.0, 1.0, 4.0]), 7)
     assert made.p == 0.5 and made.null_mean == pytest.approx(5 / 3) and made.size == 7
-    assert against("name", 3.0, "null", np.arange(9.0), 1, "lower").p == 0.5
-    assert against("name", 0.0, "null", np.arange(9.0), 1, "both").p == pytest.approx(0.3)
-    assert np.isnan(against("name", np.nan, "null", np.arange(3.0), 1).p)
+    assert landscape.against("name", 3.0, "null", np.arange(9.0), 1, "lower").p == 0.5
+    assert landscape.against("name", 0.0, "null", np.arange(9.0), 1, "both").p == pytest.approx(0.3)
+    assert np.isnan(landscape.against("name", np.nan, "null", np.arange(3.0), 1).p)
 
 
 def test_measures_of_directions_say_little_about_random_ones_and_much_about_uneven_ones():

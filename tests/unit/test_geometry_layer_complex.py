@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+from plain import Matrix
 from scipy.stats import binom
 
 from interpsweep.claims import rows
@@ -38,22 +38,8 @@ class Serial:
         return map(work, blocks)
 
 
-class Matrix:
-    """Codes held in memory, behind the reader's interface."""
-
-    def __init__(self, fires: Mask) -> None:
-        self.values = sp.csr_matrix(fires, dtype=np.float32)
-        self.n_rows, self.d_sae = fires.shape
-
-    def read(self, start: int, stop: int) -> Any:
-        return self.values[start:stop]
-
-    def chunks(self) -> list[tuple[int, int]]:
-        return [(s, min(s + 1000, self.n_rows)) for s in range(0, self.n_rows, 1000)]
-
-
 def postings(fires: Mask, folder: Path) -> Postings:
-    firing = Firing(Matrix(fires), np.zeros(fires.shape[1]))
+    firing = Firing(Matrix(sp.csr_matrix(fires, dtype=np.float32)), np.zeros(fires.shape[1]))
     return Postings.write(firing, firing_statistics(firing, Serial.block_map)[0], folder)
 
 

@@ -20,7 +20,7 @@ from interpsweep.config.models import Architecture
 from interpsweep.context import Context
 from interpsweep.corpora import build
 from interpsweep.errors import UserError
-from interpsweep.geometry import analogies, concepts, probes, relations
+from interpsweep.geometry import analogies, class_means, concepts, relations
 from interpsweep.models import native
 from interpsweep.sources import Source
 from interpsweep.worlds import language
@@ -267,9 +267,9 @@ class Tagged:
         return self._labels[name]
 
 
-def moments(labels: np.ndarray, x: np.ndarray) -> probes.Moments:
+def moments(labels: np.ndarray, x: np.ndarray) -> class_means.Moments:
     rows = (labels[:, None] == np.arange(labels.max() + 1)).astype(float)
-    return probes.Moments(rows.sum(axis=0)[None], (rows.T @ x)[None], np.zeros((1, 2, 2)))
+    return class_means.Moments(rows.sum(axis=0)[None], (rows.T @ x)[None], np.zeros((1, 2, 2)))
 
 
 def test_a_parents_own_tokens_are_those_of_no_child() -> None:

@@ -152,7 +152,7 @@ def test_planted_clusters_are_found() -> None:
 @pytest.fixture(scope="module")
 def structureless() -> Any:
     """Census tables of Gaussian dictionaries, over 100 clusters, with the selection-aware null."""
-    settings = GeometrySettings(draws=99, null_dictionaries=4, reruns=1)
+    settings = GeometrySettings(draws=99, null_dictionaries=4)
     tables = []
     for seed in range(4):
         rng = np.random.default_rng(seed)
@@ -177,7 +177,7 @@ def test_circle_in_a_dictionary_survives_selection() -> None:
     loose = rng.standard_normal((250, DIM)).astype(np.float32)
     loose /= np.linalg.norm(loose, axis=1, keepdims=True)
     unit = np.vstack([directions("circle", 7, 0.2, 1), directions("circle", 12, 0.2, 3), loose])
-    settings = GeometrySettings(clusterings=("cosine",), null_dictionaries=8, reruns=1)
+    settings = GeometrySettings(clusterings=("cosine",), null_dictionaries=8)
     table = census.survey(unit, settings, Plain).table
     circles = table[(table["test"] == "circle") & (table["best_model"] == "circle")]
     members = [{int(f) for f in order.split(",")} for order in circles["order"]]
@@ -325,7 +325,7 @@ def test_even_directions_are_a_simplex_only_if_they_were_not_chosen_by_direction
     rng = np.random.default_rng(2)
     plant = np.vstack([shapes.embed(shapes.simplex(8), DIM, rng, 1.0, 0.05), random_rows(60, rng)])
     even = plant.astype(np.float32)
-    settings = GeometrySettings(clusterings=("cosine",), null_dictionaries=2, reruns=1)
+    settings = GeometrySettings(clusterings=("cosine",), null_dictionaries=2)
     others = partial(census.subsets, census.population(even, None)[census.OWN])
     thing = census.Object(census.OWN, even[:8], np.arange(8))
     chosen = census.object_rows(thing, others, settings, rng)

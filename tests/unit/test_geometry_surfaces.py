@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from interpsweep.geometry import models, nulls
+from interpsweep.geometry import nulls, shape_fits
 from interpsweep.geometry.arrangements import arrangement
 from interpsweep.geometry.outcomes import outcomes
 from interpsweep.geometry.shapes import SHAPES, grid, helix, polytope, torus
@@ -31,8 +31,8 @@ def named(directions: np.ndarray, rng: np.random.Generator) -> tuple[list[str], 
     points = nulls.principal(directions, 8)
     order = SHAPES["circle"].order
     assert order is not None
-    closure = models.closure(points, order(points))
-    return passing, models.name(passing, models.adjusted(points, rng), closure)
+    closure = shape_fits.closure(points, order(points))
+    return passing, shape_fits.name(passing, shape_fits.adjusted(points, rng), closure)
 
 
 @pytest.mark.parametrize(

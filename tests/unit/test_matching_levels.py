@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
-from plain import Plain
-from test_matching_tree import CHILDREN, OTHERS, PARENTS, Matrix, World, linked, side
+from plain import Matrix, Plain
+from test_matching_tree import CHILDREN, OTHERS, PARENTS, World, linked, side
 
 from interpsweep.config.analysis import TreeSettings
 from interpsweep.config.saes import nested_widths
@@ -89,6 +89,7 @@ def test_leading_latents_are_read_alone() -> None:
     leading = Leading(codes, 2)
     assert leading.d_sae == 2 and leading.rows == (0, 3)
     np.testing.assert_array_equal(leading.read(1, 3).toarray(), [[4, 5], [8, 9]])
+    np.testing.assert_array_equal(leading.peaks, [8, 9])
 
 
 def test_nested_widths_ascend_to_the_whole() -> None:

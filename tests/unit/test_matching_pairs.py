@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+from plain import Matrix
 
 from interpsweep.blockmap import block_map
 from interpsweep.config.analysis import MatchSettings
@@ -20,20 +21,6 @@ from interpsweep.saes.firing import Firing, firing_statistics
 from interpsweep.saes.postings import Postings
 
 ROWS, DIM, N_A, N_B = 3000, 8, 13, 17
-
-
-class Matrix:
-    """Codes or activations held in memory, behind the readers' interface."""
-
-    def __init__(self, values: Any, chunk: int = 700) -> None:
-        self.values, self.n_rows, self.d_sae = values, values.shape[0], values.shape[1]
-        self.rows, self.chunk = (0, self.n_rows), chunk
-
-    def read(self, start: int, stop: int) -> Any:
-        return self.values[start:stop]
-
-    def chunks(self) -> list[tuple[int, int]]:
-        return [(s, min(s + self.chunk, self.n_rows)) for s in range(0, self.n_rows, self.chunk)]
 
 
 def plain(function: Any, blocks: Any, what: str = "") -> Any:
@@ -48,7 +35,7 @@ def random_side(
     rng: np.random.Generator, width: int, level: float = 0.1, share: float = 0.25
 ) -> Side:
     values = rng.exponential(1.0, (ROWS, width)) * (rng.random((ROWS, width)) < share)
-    reader = Firing.above(Matrix(sp.csr_matrix(values, dtype=np.float32)), level, plain)
+    reader = Firing.above(Matrix(sp.csr_matrix(values, dtype=np.float32), 700), level)
     count, mean = firing_statistics(reader, plain)
     rows = unit_rows(rng.standard_normal((width, DIM)))
     return Side(rows, rows, rng.standard_normal(DIM).astype(np.float32), reader, count, mean)

@@ -23,6 +23,7 @@ from interpsweep.report import bundle, measured, report
 from interpsweep.report.findings import findings
 from interpsweep.report.provenance import ancestry
 from interpsweep.report.text import listing, number, paragraphs, share
+from interpsweep.tables import write_json, write_parquet
 
 HOSTILE = '<script>alert(1)</script> **bold** & "quotes"'
 
@@ -234,6 +235,9 @@ def test_the_atlas_says_how_often_the_census_errs(
 def test_an_empty_sweep_still_has_a_page(tmp_path: Path) -> None:
     sweep = SyntheticSweep(tmp_path, sites=())
     path = sweep.item("claims")
+    for name in report.TABLES:
+        write_parquet(pd.DataFrame(), path / f"{name}.parquet")
+    write_json({}, path / "summary.json")
     sweep.finish(path, {}, {}, {})
     digest = next(iter(sweep.items))
     spec = {

@@ -42,7 +42,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
 )
 FLOOR = {room: height for height, rooms in enumerate(reversed(FLOORS)) for room in rooms}
 
-BREACHES = {"corpora.planted -> saes.codes"}
+BREACHES = {"corpora.world -> saes.codes"}
 
 
 @cache

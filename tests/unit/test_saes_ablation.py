@@ -17,12 +17,12 @@ from interpsweep.context import Context
 from interpsweep.corpora.artifact import Corpus
 from interpsweep.models.forward import forward_sites
 from interpsweep.models.load import load_model
-from interpsweep.saes import probed
+from interpsweep.saes import probe as stage
 from interpsweep.saes.ablation import absorbers, costs, integrated_gradients
 from interpsweep.saes.absorption import main_latents, random_concepts, silent
 from interpsweep.saes.artifact import write_dictionary
-from interpsweep.saes.asked import Judges, judges_of
 from interpsweep.saes.codes import CodesWriter
+from interpsweep.saes.concept_samples import Judges, judges_of
 from interpsweep.saes.downstream import Downstream
 from interpsweep.saes.linear import one_vs_rest
 from interpsweep.tables import read_json, read_parquet, write_json
@@ -230,7 +230,7 @@ def probe(small: dict[str, Any], root: Path, absorbs: bool, later: bool = True) 
     }
     spec = {"settings": {**SETTINGS.identity(), **place}}
     item = Made(root / "item", spec, {**inputs, "sae": root / "sae", "codes": root / "codes"})
-    probed.run([item], Context())
+    stage.run([item], Context())
     return item
 
 

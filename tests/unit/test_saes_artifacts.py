@@ -207,9 +207,13 @@ def test_codes_are_the_dense_encoding(world, trained, tmp_path, architecture, mo
     np.testing.assert_array_equal(np.concatenate(pieces), codes.read(0, 240).toarray())
     assert not list(tmp_path.glob("blocks*"))
 
-    features = codes.features
-    np.testing.assert_array_equal(features["count"], (dense > 0).sum(0))
-    np.testing.assert_allclose(features["max"].fillna(0), dense.max(0), rtol=1e-5)
+    np.testing.assert_array_equal(codes.count, (dense > 0).sum(0))
+    np.testing.assert_allclose(codes.peaks, dense.max(0), rtol=1e-5)
+    mean = np.where(codes.count > 0, dense.sum(0) / np.maximum(codes.count, 1), np.nan)
+    np.testing.assert_allclose(codes.latents["mean"], mean, rtol=1e-5)
+    read, again = np.zeros(D_SAE), codes.read(0, codes.n_rows).tocoo()  # not a rounded copy
+    np.maximum.at(read, again.col, again.data)
+    np.testing.assert_array_equal(codes.peaks, read)
     assert metrics["l0"] == pytest.approx((dense > 0).sum() / 240)
     check_contexts(world, codes, dense)
 

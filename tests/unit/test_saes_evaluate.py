@@ -15,7 +15,7 @@ from interpsweep.context import Context
 from interpsweep.errors import UserError
 from interpsweep.saes import evaluate
 from interpsweep.saes.artifact import write_dictionary
-from interpsweep.saes.judged import Judged
+from interpsweep.saes.measurement import Measurement
 from interpsweep.tables import read_json, read_parquet
 from saes_world import D_IN, Made, make_model, make_world
 
@@ -83,9 +83,6 @@ def test_known_scores(tmp_path, world, model):
     assert scores["shrunk"]["explained_variance.v2"] == pytest.approx(expected, rel=1e-5)
     density = read_parquet(tmp_path / "item-perfect" / "latents.parquet")
     np.testing.assert_array_equal(density["n_fired"][:D_IN], (x > 0).sum(0))
-    # folded: activations times decoder norms
-    folded = read_parquet(tmp_path / "item-shrunk" / "latents.parquet")["mean_activation"]
-    np.testing.assert_allclose(folded, 0.8 * density["mean_activation"], rtol=1e-5)
 
     # rows of the identity and their opposites: no two alike, encoder and decoder the same
     assert scores["perfect"]["nearest_cosine_q50.v2"] == 0
@@ -162,7 +159,7 @@ def test_out_of_memory_halves_the_batches_of_the_loss(tmp_path, world, model, mo
         evaluate.run(list(made.values()), ctx)
         return {name: read_json(item.out / "metrics.json") for name, item in made.items()}
 
-    plain, real, calls = scores("plain", Context()), Judged.splice, []
+    plain, real, calls = scores("plain", Context()), Measurement.splice, []
 
     def small(self, passes):
         calls.append(len(passes.kept))
@@ -170,7 +167,7 @@ def test_out_of_memory_halves_the_batches_of_the_loss(tmp_path, world, model, mo
             raise torch.OutOfMemoryError("no room")
         return real(self, passes)
 
-    monkeypatch.setattr(Judged, "splice", small)
+    monkeypatch.setattr(Measurement, "splice", small)
     ctx = Context()
     halved = scores("halved", ctx)
     assert ctx.record_["batch_halvings"] == 1
@@ -180,7 +177,7 @@ def test_out_of_memory_halves_the_batches_of_the_loss(tmp_path, world, model, mo
 
 
 def test_rows_left_out_are_not_judged_nor_replaced(tmp_path, world, model):
-    """Judged with and without them; the loss keeps what the model itself has there."""
+    """Measurement with and without them; the loss keeps what the model itself has there."""
     settings = EvaluateSettings(contexts=5, batch_tokens=40, rows=70)
     place = {"site": "blocks.0.hook_resid_post", "model": {"source": "trained"}}
     spec = {"settings": {**settings.identity(), **place}, "inputs": {"sae": "dead"}}

@@ -21,7 +21,7 @@ from interpsweep.lock import openers
 from interpsweep.saes import imports
 from interpsweep.saes.formats import about, files
 from interpsweep.saes.load import load
-from interpsweep.saes.metrics import Firing
+from interpsweep.saes.metrics import FiringCounts
 from saes_world import D_IN, make_world
 
 
@@ -371,7 +371,7 @@ def test_latents_that_decode_nothing_are_counted_and_fire(world, tmp_path, kind:
     said = imports.run({"settings": settings.identity()}, inputs, tmp_path / "o", ctx)
     assert said["zero_decoder_rows"] == 2
     made, t_x = load(tmp_path / "o"), torch.from_numpy(x)
-    firing = Firing(D_SAE, "cpu")
+    firing = FiringCounts(D_SAE, "cpu")
     codes = made.encode_sparse(t_x)
     firing.update(codes.with_values(codes.values * made.units[codes.columns]))
     pre = (x - t["b_dec"]) @ t["W_enc"] + t["b_enc"]

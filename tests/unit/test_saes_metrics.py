@@ -9,7 +9,7 @@ import torch
 from interpsweep.saes import cosines, splice
 from interpsweep.saes.breakdown import Groups, add, norm_edges, position_edges
 from interpsweep.saes.kernels import from_coordinates
-from interpsweep.saes.metrics import Firing, Reconstruction, Truth
+from interpsweep.saes.metrics import FiringCounts, Reconstruction, Truth
 from interpsweep.saes.splice import CleanLosses, Losses, LossRecovered
 
 
@@ -84,12 +84,11 @@ def codes(rows, columns, values, tokens):
 
 
 def test_firing():
-    firing = Firing(4)
+    firing = FiringCounts(4)
     active = firing.update(codes([1, 1, 2, 4], [0, 1, 0, 3], [1.0, 2.0, 3.0, 0.0], tokens=5))
     assert active.tolist() == [0, 2, 1, 0, 0]
     assert firing.update(codes([0, 3], [0, 2], [1.0, 1.0], tokens=5)).tolist() == [1, 0, 0, 1, 0]
     assert firing.counts.tolist() == [3, 1, 1, 0]
-    assert firing.means[:2].tolist() == pytest.approx([5 / 3, 2])
     assert firing.first.tolist() == [1, 1, 8, -1]
     assert firing.results(dense_above=0.2) == {
         "l0": 0.5, "dead_fraction": 0.25, "dense_fraction": 0.25
@@ -99,7 +98,7 @@ def test_firing():
 
 
 def test_dead_windows_are_those_of_the_leading_tokens():
-    firing = Firing(5)
+    firing = FiringCounts(5)
     first = [0, 999, 1000, 11_500]  # and one latent that never fires
     for start in range(0, 12_000, 4000):
         here = [(t - start, i) for i, t in enumerate(first) if start <= t < start + 4000]

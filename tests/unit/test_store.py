@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from interpsweep.commands.care import collect_garbage, reclaim_activations, verify_store
+from interpsweep.commands.store import collect_garbage, reclaim_activations, verify_store
 from interpsweep.errors import UserError
 from interpsweep.spec import digest
 from interpsweep.store import Store

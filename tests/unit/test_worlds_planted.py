@@ -9,13 +9,13 @@ import pytest
 from pydantic import ValidationError
 
 from interpsweep.activations.artifact import Activations
-from interpsweep.activations.planted import capture_world
+from interpsweep.activations.world import capture_world
 from interpsweep.config.activations import CaptureItem
 from interpsweep.config.corpora import GeneratedCorpus
 from interpsweep.config.worlds import CompositionWorld, TreeWorld
 from interpsweep.context import Context
 from interpsweep.corpora.artifact import Corpus
-from interpsweep.corpora.planted import Planted, write_world
+from interpsweep.corpora.world import Planted, write_world
 from interpsweep.worlds import world
 
 DEEP = TreeWorld(roots=2, branching=2, depth=2, child_probability=0.4, independent=3, d=32)

@@ -19,8 +19,8 @@ import torch
 
 from interpsweep.activations.artifact import ROWS, SPLITS
 from interpsweep.activations.outside import capture_stored
-from interpsweep.activations.planted import capture_world
 from interpsweep.activations.rows import RowPlan, Window, summary
+from interpsweep.activations.world import capture_world
 from interpsweep.activations.writer import Background, ChunkWriter
 from interpsweep.config.activations import CaptureItem
 from interpsweep.context import Context, Item, Stopped

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from interpsweep.activations.planted import write_rows
+from interpsweep.activations.world import write_rows
 from interpsweep.arrays import array_in, read
 from interpsweep.config.activations import CaptureItem
 from interpsweep.context import Context

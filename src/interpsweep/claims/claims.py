@@ -12,12 +12,12 @@ import pandas as pd
 
 from interpsweep.claims import (
     match_tables,
-    probing,
     recovery,
     relations,
     rows,
     sweep_tables,
 )
+from interpsweep.claims.intervals import half_width
 from interpsweep.claims.multiplicity import q_values, selected_q, with_q
 from interpsweep.columns import (
     BRANCHES,
@@ -31,6 +31,7 @@ from interpsweep.columns import (
     OF_FAMILY,
     OF_SAE,
     PARALLELOGRAMS,
+    PLACE,
     SITE,
     STEP,
     TYPES,
@@ -101,7 +102,7 @@ def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str
         "saes": sweep_tables.saes(found["evaluations"], found["geometries"]),
         "branches": branches,
         "masks": sweep_tables.masks(found["masks"]),
-        "sparse_probes": probing.over_seeds(found["probes"]),
+        "sparse_probes": sparse_over_seeds(found["probes"]),
     }
     for name, table in made.items():
         write_parquet(table, out / f"{name}.parquet")
@@ -159,3 +160,38 @@ def summarise(claims: pd.DataFrame, recovered: pd.DataFrame) -> dict[str, Any]:
             for concept, words in recovered.groupby("concept")["verdict"]
         },
     }
+
+
+# --------------------------------------------------------------------------- k-sparse probes
+
+
+SPARSE_MEASURES = ("f1", "accuracy", "auc")
+BESIDE = ("neurons", "shuffled", "dense")
+ENDS = ("mean", "sd", "low", "high")
+SEEDLESS = [name for name in PLACE if name != "seed"]
+SPARSE_COLUMNS = {
+    **{name: TYPES[name] for name in SEEDLESS},
+    "concept": str,
+    "value": "int32",
+    "label": str,
+    **dict.fromkeys(("k", "seeds"), "int32"),
+    **{f"{name}_{end}": "float64" for name in SPARSE_MEASURES for end in ENDS},
+    **{f"{name}_{other}": "float64" for name in SPARSE_MEASURES for other in BESIDE},
+}
+
+
+def sparse_over_seeds(probes: list[Source]) -> pd.DataFrame:
+    """`sparse_probes.parquet`: means over seeds with their 95 % intervals, per value and k."""
+    table = stacked(probes, "sparse")
+    if not len(table):
+        return typed(table, SPARSE_COLUMNS)
+    groups = table.groupby([*SEEDLESS, "concept", "value", "label", "k"], dropna=False, sort=True)
+    made = groups["seed"].nunique().rename("seeds").to_frame()
+    for name in SPARSE_MEASURES:
+        made[f"{name}_mean"], made[f"{name}_sd"] = groups[name].mean(), groups[name].std()
+        half = half_width(made[f"{name}_sd"], made["seeds"])
+        made[f"{name}_low"] = (made[f"{name}_mean"] - half).clip(0, 1)
+        made[f"{name}_high"] = (made[f"{name}_mean"] + half).clip(0, 1)
+        for other in BESIDE:
+            made[f"{name}_{other}"] = groups[f"{name}_{other}"].mean()
+    return typed(made.reset_index(), SPARSE_COLUMNS)

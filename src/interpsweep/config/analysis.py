@@ -64,15 +64,6 @@ class MatchSettings(Section):
         ge=1,
     )
     null_draws: int = field(39, "Random dictionaries drawn for each null.", unit="draws", ge=1)
-    null_latents: int = field(
-        2048, "Most latents of a null dictionary that look for a partner.", unit="latents", ge=16
-    )
-    confidence: float = field(
-        0.95,
-        "One-sided level of the Wilson lower bounds of conditional frequencies.",
-        gt=0.5,
-        lt=1.0,
-    )
     seed: int = field(0, "Seed of the null draws.", ge=0)
 
 
@@ -89,7 +80,6 @@ class TreeSettings(Section):
         gt=0,
         le=1,
     )
-    confidence: float = field(0.95, "One-sided level of that Wilson lower bound.", gt=0.5, lt=1.0)
     identity_cosine: float = field(
         0.9, "Decoder cosine from which mutual neighbours are the same latent.", gt=0, le=1
     )
@@ -145,7 +135,6 @@ class TreeSettings(Section):
     composition_gain: float = field(
         0.15, "Smallest R2 gain of several parents over the best single one.", gt=0
     )
-    composition_parents: int = field(3, "Most parents of a composition.", unit="latents", ge=2)
     novel_cosine: float = field(
         0.7,
         "Cosine below which a latent can be novel where the data cannot calibrate it (Youden).",
@@ -184,9 +173,6 @@ class GeometrySettings(Section):
     )
     spectral_clusters: int = field(
         1000, "Clusters asked of spectral clustering, at most latents / min_cluster.", ge=2
-    )
-    reruns: int = field(
-        4, "Reruns on a part of the directions that measure the stability of clusters.", ge=1
     )
     linkage_limit: int = field(
         4096,
@@ -233,17 +219,10 @@ class GeometrySettings(Section):
         ge=1,
     )
     null_latents: int = field(1024, "Most latents of one null dictionary.", unit="latents", ge=64)
-    cloud_points: int = field(
-        2000, "Most tokens of one cluster's activation cloud.", unit="tokens", ge=100
-    )
     cloud_clusters: int = field(
         16, "Clusters whose activation cloud is measured.", unit="clusters", ge=0
     )
-    cloud_draws: int = field(
-        19, "Random decoder draws behind an activation cloud.", unit="draws", ge=1
-    )
     panels: int = field(12, "Clusters drawn as panels.", unit="clusters", ge=0)
-    panel_points: int = field(400, "Tokens drawn in one panel.", unit="tokens", ge=10)
     embedding: Literal["pca", "spectral", "umap"] = field(
         "pca", "The 2-D map of all directions; umap needs the extra `maps`."
     )
@@ -253,27 +232,15 @@ class GeometrySettings(Section):
 class ConceptsSettings(Section):
     """The supervised companion of the census: class means of labelled concepts."""
 
-    components: int = field(
-        6, "Principal components of the class means that the tests see.", ge=2, le=12
-    )
     min_tokens: int = field(
         20, "A value with fewer labelled tokens is left out.", unit="tokens", ge=2
     )
-    exact_limit: int = field(
-        8,
-        "Most values of a circle or line for which every permutation is counted.",
-        unit="values",
-        ge=3,
-        le=8,
-    )
     draws: int = field(
         9999,
-        "Random permutations above that limit, and of every tree; of relations at most 1999.",
+        "Random permutations of more than eight values, and of every tree; of relations at most "
+        "1999.",
         unit="draws",
         ge=99,
-    )
-    ridge: float = field(
-        1e-3, "Ridge of the held-out probe, relative to the mean activation variance.", gt=0
     )
     seed: int = field(0, "Seed of the permutations.", ge=0)
 

@@ -8,6 +8,7 @@ from interpsweep.config.base import Section, field
 class LandscapeSettings(Section):
     """Spectrum, packing, isotropy, and what co-firing says about a dictionary's angles."""
 
+    enabled: bool = field(True, "Whether dictionaries are measured as wholes at all.")
     min_firings: int = field(30, "A latent with fewer firings is left out.", unit="tokens", ge=1)
     firing_level: float = field(
         0.2,
@@ -22,15 +23,6 @@ class LandscapeSettings(Section):
         256, "Neighbouring tokens in which latents of one lobe fire together.", unit="tokens", ge=1
     )
     lobes: tuple[int, ...] = field((2, 4, 8), "Numbers of lobes that are compared.")
-    neighbours: int = field(
-        10, "Nearest neighbours in which hubs are counted.", unit="latents", ge=1
-    )
-    factor_quantile: float = field(
-        0.999,
-        "Quantile of |cosine| of random directions above which two latents share a factor.",
-        gt=0.5,
-        lt=1,
-    )
     draws: int = field(199, "Permutations behind each p.", unit="draws", ge=19)
     dictionaries: int = field(
         39, "Random dictionaries behind each p of directions alone.", unit="draws", ge=3

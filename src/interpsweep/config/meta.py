@@ -8,6 +8,7 @@ from interpsweep.config.base import Section, field
 class MetaSettings(Section):
     """Which directions the directions of a dictionary are composed of (Leask et al. 2025)."""
 
+    enabled: bool = field(True, "Whether meta-SAEs are trained at all.")
     share: float = field(
         0.25, "Meta-latents per latent of the SAE (SAEBench takes a quarter).", gt=0, le=1
     )

@@ -30,6 +30,18 @@ _SHORT = {
 # keys that were elsewhere before -> what they are now
 MOVED = {
     "capture.statistics_rows": "mask.statistics_rows",
+    "match.confidence": "a constant of 0.95",
+    "match.null_latents": "a constant of 2048",
+    "tree.confidence": "a constant of 0.95",
+    "tree.composition_parents": "a constant of 3",
+    "geometry.cloud_points": "a constant of 2000",
+    "geometry.cloud_draws": "a constant of 19",
+    "geometry.panel_points": "a constant of 400",
+    "landscape.factor_quantile": "a constant of 0.999",
+    "landscape.neighbours": "a constant of 10",
+    "concepts.components": "a constant of 6",
+    "concepts.exact_limit": "a constant of 8",
+    "concepts.ridge": "a constant of 0.001",
     "geometry.level": "a constant of 0.05 (the level of claims is claims.q)",
     "claims.levels": "recovery.levels",
     **{
@@ -38,6 +50,10 @@ MOVED = {
     },
     **{f"claims.{key}": f"children.{key} and complexes.{key}" for key in ("draws", "seed")},
     **{f"claims.{key}": f"complexes.{key}" for key in ("simplex", "simplex_npmi")},
+}
+# keys that are gone -> why
+GONE = {
+    "geometry.reruns": "how stable clusters are, which nothing read, is not measured any more",
 }
 
 
@@ -50,6 +66,8 @@ def what_is_wrong(error: dict[str, Any], root: type[BaseModel]) -> str:
     if kind == "extra_forbidden":
         if now := MOVED.get(".".join(map(str, loc))):
             return f"no such key any more; it is {now} now"
+        if why := GONE.get(".".join(map(str, loc))):
+            return f"no such key any more: {why}"
         return "no such key" + nearest(str(loc[-1]), _known_keys(root, loc[:-1]))
     if kind == "union_tag_invalid":
         known = context["expected_tags"].replace("'", "").split(", ")

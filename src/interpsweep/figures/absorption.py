@@ -32,18 +32,18 @@ def table(sources: Sources) -> pd.DataFrame:
     """
     rows: list[dict[str, Any]] = []
     for source in sources.get("match", []):
-        pairs = source.frame("edges.parquet", _MATCH)
-        if pairs.empty or source.coordinates.get("direction") not in _RATES:
+        pairs = source.table("edges", _MATCH)
+        if pairs.empty or source.at.get("direction") not in _RATES:
             continue
-        a, b = source.coordinates["a"], source.coordinates["b"]
+        a, b = source.at["a"], source.at["b"]
         place = {**{k: a[k] for k in _FAMILY}, "d_narrow": a["d_sae"], "d_wide": b["d_sae"]}
         rate = _hole_rate(pairs)
-        rows.append({**place, "part": "rate", "kind": source.coordinates["direction"], **rate})
+        rows.append({**place, "part": "rate", "kind": source.at["direction"], **rate})
     trees = sources.get("tree", [])
     rows += [row for tree in trees for row in _of_tree(tree)]
     if not rows:
         return pd.DataFrame()
-    edges = stacked(trees, "edges.parquet", [*_EDGES, "d_narrow", "d_wide"])
+    edges = stacked(trees, "edges", [*_EDGES, "d_narrow", "d_wide"])
     parts = [pd.DataFrame(rows), *([] if edges.empty else [_children(edges)])]
     found = pd.concat([part for part in parts if len(part)], ignore_index=True)
     return found.sort_values(["part", *_FAMILY, "d_narrow", "d_wide"], ignore_index=True)
@@ -58,11 +58,11 @@ def _hole_rate(pairs: pd.DataFrame) -> dict[str, Any]:
 
 def _of_tree(tree: Source) -> list[dict[str, Any]]:
     """Per level: mean share of firings that are absorbed, and mean hedging with its null."""
-    nodes = tree.frame("nodes.parquet")
+    nodes = tree.table("nodes")
     if nodes.empty:
         return []
     widths = nodes.groupby("level")["d_sae"].first()
-    place = {key: tree.coordinates[key] for key in _FAMILY}
+    place = {key: tree.at[key] for key in _FAMILY}
     rows = []
     for kind, column in (("absorbed", "absorption_rate"), ("hedging", "hedging")):
         for level, of in nodes[nodes[column].notna()].groupby("level"):

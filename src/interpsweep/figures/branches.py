@@ -29,8 +29,8 @@ _PANELS = {
 def table(sources: Sources) -> pd.DataFrame:
     """One row per step and measure: its value, its mean under the null, and the p."""
     claims = sources.get("claims", [])
-    joined = stacked(claims, "dendrograms.parquet")
-    analogous = stacked(claims, "parallelograms.parquet")
+    joined = stacked(claims, "dendrograms")
+    analogous = stacked(claims, "parallelograms")
     parts = []
     for name in ("triplets", "cophenetic"):
         if len(joined):

@@ -36,10 +36,10 @@ def _parts(source: Source) -> list[pd.DataFrame]:
     at = {key: place(source)[key] for key in _SAE}
     parts = []
     for by, file, low, high in (
-        ("position", "positions.parquet", "position_first", "position_end"),
-        ("norm", "norms.parquet", "norm_low", "norm_high"),
+        ("position", "positions", "position_first", "position_end"),
+        ("norm", "norms", "norm_low", "norm_high"),
     ):
-        found = source.frame(file)
+        found = source.table(file)
         if found.empty:
             continue
         middle = (found[low] + found[high] - 1) / 2 + 1  # of whole positions

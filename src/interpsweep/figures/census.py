@@ -28,7 +28,7 @@ def table(sources: Sources) -> pd.DataFrame:
         return pd.DataFrame()
     census = pd.DataFrame(rows)
     on = [c for c in (*PLACE, "test") if c != "layer"]
-    claimed = _claimed(stacked(sources.get("claims", []), "claims.parquet"), on)
+    claimed = _claimed(stacked(sources.get("claims", []), "claims"), on)
     if claimed is None:
         census["claimed"] = 0
     else:
@@ -39,9 +39,9 @@ def table(sources: Sources) -> pd.DataFrame:
 
 
 def _rows(source: Source) -> list[dict[str, Any]]:
-    tests = source.json("summary.json").get("tests", {})
-    tested = source.frame("census.parquet", ["test", "p_selected"])
-    at = {key: source.coordinates.get(key) for key in PLACE}
+    tests = source.summary("summary").get("tests", {})
+    tested = source.table("census", ["test", "p_selected"])
+    at = {key: source.at.get(key) for key in PLACE}
     made = []
     for name, facts in sorted(tests.items()):
         of = tested[tested["test"] == name] if len(tested) else tested

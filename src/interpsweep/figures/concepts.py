@@ -19,8 +19,8 @@ _FACTS = ["concept", "test", "statistic", "null_mean", "p", "closure", "held_out
 
 def table(sources: Sources) -> pd.DataFrame:
     """One row per concept, value and site: its place in the plane, and the concept's test."""
-    means = stacked(sources.get("concepts", []), "means.parquet")
-    facts = stacked(sources.get("concepts", []), "concepts.parquet")
+    means = stacked(sources.get("concepts", []), "means")
+    facts = stacked(sources.get("concepts", []), "concepts")
     if means.empty or facts.empty:
         return pd.DataFrame()
     on = ["model", "site", "concept"]

@@ -26,7 +26,7 @@ _STEP = ["a_d_sae", "b_d_sae"]
 
 def table(sources: Sources) -> pd.DataFrame:
     """One row per site, recipe, step in width and statistic."""
-    found = stacked(sources.get("claims", []), "contrasts.parquet")
+    found = stacked(sources.get("claims", []), "contrasts")
     if found.empty:
         return found
     found = found[found["statistic"].isin(_SHOWN)]

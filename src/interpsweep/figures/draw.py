@@ -22,7 +22,8 @@ from interpsweep.config.figures import FIGURES, Figure
 from interpsweep.config.pictures import DrawSettings, FigureStyle
 from interpsweep.errors import UserError, nearest
 from interpsweep.figures import style as house_style
-from interpsweep.figures.sources import Sources, gather
+from interpsweep.figures.sources import Sources
+from interpsweep.sources import gather
 from interpsweep.stages import STAGES
 from interpsweep.tables import write_parquet
 
@@ -36,7 +37,7 @@ def run(spec: dict[str, Any], inputs: dict[str, Any], out: Path, ctx: Any) -> di
         hint = nearest(settings.figure, FIGURES)
         raise UserError(f"no figure is called {settings.figure!r}{hint}")
     figure = FIGURES[settings.figure]
-    sources = gather(spec.get("inputs", {}), inputs, settings.index)
+    sources = gather(spec, inputs)
     module = importlib.import_module(figure.module)
     with house_style.house(settings.style):
         table = module.table(sources)
@@ -86,8 +87,8 @@ def where(sources: Sources) -> str:
     shared: dict[str, set[str]] = {}
     for source in (s for items in sources.values() for s in items):
         for key in ("model", "site", "architecture", "sparsity", "seed"):
-            if source.coordinates.get(key) is not None:
-                shared.setdefault(key, set()).add(str(source.coordinates[key]))
+            if source.at.get(key) is not None:
+                shared.setdefault(key, set()).add(str(source.at[key]))
     return ", ".join(
         f"{key} {next(iter(values))}" for key, values in shared.items() if len(values) == 1
     )

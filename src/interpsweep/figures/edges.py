@@ -21,7 +21,7 @@ _POINTS = 6000  # most points per step in the table and the figure
 
 def table(sources: Sources) -> pd.DataFrame:
     """One row per wide latent: its primary edge (or best candidate), thinned evenly if many."""
-    edges = stacked(sources.get("tree", []), "edges.parquet")
+    edges = stacked(sources.get("tree", []), "edges")
     if edges.empty:
         return edges
     edges = edges[edges["step"] == 1]

@@ -13,13 +13,13 @@ from interpsweep.figures.sources import Sources, stacked
 MISSING = "No map: no dictionary of this site had enough live features."
 
 _SAE = ["architecture", "sparsity", "d_sae", "seed"]
-_COLUMNS = ["feature", "x", "y", "cluster", "shape", "density"]
+_COLUMNS = ["feature", "x", "y", "cluster", "shape"]
 _POINTS = 20_000  # most points per map
 
 
 def table(sources: Sources) -> pd.DataFrame:
     """One row per live latent: place on the map, cluster and shape; thinned evenly if many."""
-    maps = stacked(sources.get("geometry", []), "embedding.parquet")
+    maps = stacked(sources.get("geometry", []), "embedding")
     if maps.empty:
         return maps
     maps = maps[[*_SAE, *_COLUMNS]].sort_values([*_SAE, "feature"], ignore_index=True)

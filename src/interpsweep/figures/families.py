@@ -23,12 +23,12 @@ def table(sources: Sources) -> pd.DataFrame:
     """One row per family, width step and relation, with mean and deviation over seeds, and the mean
     and interval of the same share between seeds of the wide width.
     """
-    families = stacked(sources.get("claims", []), "families.parquet")
+    families = stacked(sources.get("claims", []), "families")
     if families.empty:
         return families
     families = families[~families["type"].isin(("root", "rare"))]
     families = families[[c for c in (*s.GROUP, *_COLUMNS) if c in families.columns]]
-    control = stacked(sources.get("claims", []), "relations.parquet")
+    control = stacked(sources.get("claims", []), "relations")
     if control.empty:
         families[_CONTROL] = np.nan
     else:

@@ -26,7 +26,7 @@ _BAR = 0.035  # half the width of a node, in levels
 def table(sources: Sources) -> pd.DataFrame:
     """One row per node of the largest lineages: parent, type, and the tokens it fires most for."""
     trees = sources.get("tree", [])
-    nodes = trees[0].frame("nodes.parquet") if trees else pd.DataFrame()
+    nodes = trees[0].table("nodes") if trees else pd.DataFrame()
     if nodes.empty:
         return nodes
     lineages = nodes.groupby("root").agg(nodes=("node", "size"), ends=("n_children", _ends))
@@ -50,8 +50,8 @@ def _labels(nodes: pd.DataFrame, codes: list[Source]) -> list[str]:
     """The commonest tokens of every node's top contexts."""
     tokens: dict[tuple[int, int], str] = {}
     for source in codes:
-        contexts = source.frame("contexts.parquet")
-        width = int(source.coordinates["d_sae"])
+        contexts = source.table("contexts")
+        width = int(source.at["d_sae"])
         wanted = set(nodes.loc[nodes["d_sae"] == width, "latent"])
         if contexts.empty or not wanted:
             continue

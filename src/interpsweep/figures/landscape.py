@@ -26,7 +26,7 @@ _SHOWN = {
 
 def table(sources: Sources) -> pd.DataFrame:
     """One row per SAE and measure: value, null mean and spread, interval, p."""
-    made = stacked(sources.get("landscape", []), "measures.parquet")
+    made = stacked(sources.get("landscape", []), "measures")
     if made.empty:
         return made
     kept = made[made["measure"].isin(_SHOWN) & made["value"].notna()]

@@ -38,12 +38,12 @@ def table(sources: Sources) -> pd.DataFrame:
 
 
 def _bins(source: Source) -> list[dict]:
-    latents = source.frame("latents.parquet")
+    latents = source.table("latents")
     if latents.empty:
         return []
     at = {key: place(source)[key] for key in _SAE}
     live = latents[latents["n_fired"] > 0]
-    metrics = source.json("metrics.json")
+    metrics = source.summary("metrics")
     null = metrics.get(newest("nearest_cosine_random", list(metrics)) or "")
     logs = np.log10(live["density"].to_numpy())
     low = np.floor(logs.min() / _STEP) * _STEP if len(logs) else -_STEP

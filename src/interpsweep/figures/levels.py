@@ -30,7 +30,7 @@ _PARTS = {
 
 def table(sources: Sources) -> pd.DataFrame:
     """One row per Matryoshka SAE: counts, agreement and its null, and shares of its latents."""
-    found = stacked(sources.get("claims", []), "levels.parquet")
+    found = stacked(sources.get("claims", []), "levels")
     if found.empty:
         return found
     parts = {

@@ -27,11 +27,11 @@ def table(sources: Sources) -> pd.DataFrame:
     `longest` marks the bar that the p is of: that with the largest death / birth.
     """
     geometry = sources.get("geometry", [])
-    bars = stacked(geometry, "persistence.parquet")
+    bars = stacked(geometry, "persistence")
     if bars.empty:
         return bars
     on = [*_SAE, "cluster"]
-    census = stacked(geometry, "census.parquet").drop_duplicates(on)
+    census = stacked(geometry, "census").drop_duplicates(on)
     clusters = census[[*on, "source", "best_model", "cloud_rows", "p_loop", "loop_power"]]
     bars = bars[[*on, "birth", "death"]].merge(clusters, on=on, how="left")
     ratio = bars["death"] / bars["birth"].where(bars["birth"] > 0)

@@ -21,7 +21,7 @@ def table(sources: Sources) -> pd.DataFrame:
     """One row per site and norm (in medians): the shares of rows, of the second moment and of
     rows left out that have at least this norm.
     """
-    made = stacked(sources.get("mask", []), "norms.parquet")
+    made = stacked(sources.get("mask", []), "norms")
     if made.empty:
         return made
     site = ["model", "site"]

@@ -31,7 +31,7 @@ def table(sources: Sources) -> pd.DataFrame:
 
 
 def _rows(source: Source) -> list[dict[str, Any]]:
-    at, summary = source.coordinates, source.json("summary.json")
+    at, summary = source.at, source.summary("summary")
     if at.get("direction") not in ("width", "skip", "seed") or not summary:
         return []
     recipe = {key: at["a"][key] for key in ("architecture", "sparsity")}

@@ -25,7 +25,7 @@ def saes_table(sources: Sources, metrics: tuple[str, ...], required: str) -> pd.
     Metric names carry the version of their definition (``explained_variance.v1``); the newest
     version present is used and named in the column ``definitions``.
     """
-    saes = stacked(sources.get("claims", []), "saes.parquet")
+    saes = stacked(sources.get("claims", []), "saes")
     if saes.empty:
         return saes
     columns = {metric: newest(metric, list(saes.columns)) for metric in metrics}

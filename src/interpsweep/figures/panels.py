@@ -27,10 +27,10 @@ _SAME = 0.5  # of the tokens of two clouds: from there on they show the same
 def table(sources: Sources) -> pd.DataFrame:
     """One row per drawn point of every SAE's clearest clusters, with the cluster's p."""
     geometry = sources.get("geometry", [])
-    points = stacked(geometry, "panels.parquet")
+    points = stacked(geometry, "panels")
     if points.empty:
         return points
-    census = stacked(geometry, "census.parquet")
+    census = stacked(geometry, "census")
     on = [*_SAE, "cluster", "test"]
     clearest = census.sort_values("p_selected", kind="stable")[[*on, "p_selected", *_NULL]]
     points = points.merge(clearest.drop_duplicates(on), on=on, how="left")

@@ -35,7 +35,7 @@ _BESIDE = {
 
 def table(sources: Sources) -> pd.DataFrame:
     """One row per SAE and value of a concept; with `k`, one per number of latents as well."""
-    tables = [stacked(sources.get("probe", []), f"{name}.parquet") for name in ("values", "sparse")]
+    tables = [stacked(sources.get("probe", []), name) for name in ("values", "sparse")]
     kept = [table for table in tables if len(table)]
     if not kept:
         return tables[0]

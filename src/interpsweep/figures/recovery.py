@@ -31,7 +31,7 @@ _COLUMNS = ["seed", "concept", "shape", "values", "values_held", "held_share", "
 
 def table(sources: Sources) -> pd.DataFrame:
     """One row per planted concept and SAE."""
-    found = stacked(sources.get("claims", []), "recovery.parquet")
+    found = stacked(sources.get("claims", []), "recovery")
     if found.empty:
         return found
     found = found[[c for c in (*_SAE, *_COLUMNS) if c in found.columns]]

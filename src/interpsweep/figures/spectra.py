@@ -20,7 +20,7 @@ _SHOWN = ["eigenvalue", "null_eigenvalue", "activation_eigenvalue"]
 
 def table(sources: Sources) -> pd.DataFrame:
     """One row per SAE and rank: eigenvalues of directions, random directions and activations."""
-    made = stacked(sources.get("geometry", []), "spectrum.parquet")
+    made = stacked(sources.get("geometry", []), "spectrum")
     if made.empty:
         return made
     return made[[*PLACE, "rank", *_SHOWN]].sort_values([*PLACE, "rank"], ignore_index=True)

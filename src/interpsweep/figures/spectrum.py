@@ -27,8 +27,8 @@ def table(sources: Sources) -> pd.DataFrame:
     "dimensionality" (x = middle of a bin of D, y = share of latents, null = mean D of random
     unit vectors of the same number and dimension)."""
     geometry = sources.get("geometry", [])
-    spectrum = stacked(geometry, "spectrum.parquet")
-    maps = stacked(geometry, "embedding.parquet")
+    spectrum = stacked(geometry, "spectrum")
+    maps = stacked(geometry, "embedding")
     if spectrum.empty:
         return spectrum
     lines = spectrum[[*_SAE, "rank", "eigenvalue", "null_eigenvalue"]].rename(

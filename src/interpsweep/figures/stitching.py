@@ -27,9 +27,10 @@ def table(sources: Sources) -> pd.DataFrame:
 
 
 def _rows(source: Source) -> list[dict]:
-    at, curve = source.coordinates, source.frame("stitching.parquet")
-    if curve.empty or at["direction"] == "skip":
+    at = source.at
+    if at["direction"] in ("skip", "layer"):  # between layers there is nothing to stitch
         return []
+    curve = source.table("stitching")
     a, b = at["a"], at["b"]
     place = {"direction": at["direction"], **{k: a[k] for k in ("architecture", "sparsity")}}
     place |= {
@@ -42,9 +43,9 @@ def _rows(source: Source) -> list[dict]:
         {**place, "part": "curve", "action": action, "x": x, "y": y / began, **none}
         for action, x, y in zip(curve["action"], moved, curve["mse_centred"], strict=True)
     ]
-    wide = source.frame("features.parquet", ["side", "count", "cosine", "delta_mse"])
+    wide = source.table("features", ["side", "count", "cosine", "delta_mse"])
     wide = wide[(wide["side"] == "b") & (wide["count"] > 0)]
-    stitched = source.json("summary.json")["stitching"]
+    stitched = source.summary("summary")["stitching"]
     kind = np.clip(np.digitize(wide["cosine"], _BINS) - 1, 0, len(_BINS) - 2)
     for k, group in (wide["delta_mse"] < 0).groupby(kind):
         rows.append(

@@ -25,7 +25,7 @@ _POINTS = 400  # most points per curve
 
 def table(sources: Sources) -> pd.DataFrame:
     """One row per SAE and logged step: coordinates, step, tokens and the logged curves."""
-    log = stacked(sources.get("train", []), "training.parquet")
+    log = stacked(sources.get("train", []), "training")
     if log.empty or "step" not in log.columns:
         return pd.DataFrame()
     keep = [c for c in (*PLACE, "step", "tokens", *_CURVES) if c in log.columns]

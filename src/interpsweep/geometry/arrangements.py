@@ -8,8 +8,8 @@ against them three in ten sets of 9 random directions would be circles at 5 %. L
 cannot both be kept: points near each other on a sphere that lie on a circle round their centre have
 lengths that no other arrangement has. So there are two nulls.
 
-* `within` keeps centre and spectrum, and no point is farther from that line than the one in
-  whose place it stands is from the origin: rows of a Haar arrangement are rotated in threes about
+* `within` keeps centre and spectrum. Row i is at most as far from the line through origin and
+  centre as the group's i-th point is long: rows of a Haar arrangement are rotated in threes about
   their sum, which moves neither centre nor spectrum, until none is too far (Bendel and Mickey 1978
   rotate in twos, for correlation matrices). Equal distances from a centre are rarer in it than
   among directions with a centre far from the origin, and in crowded planes it leaves few

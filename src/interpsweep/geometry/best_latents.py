@@ -11,7 +11,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from interpsweep.errors import UserError
-from interpsweep.saes.firing import exceeding, firings, peaks
+from interpsweep.saes.firing import exceeding, firings
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -59,13 +59,13 @@ def hold(
     levels: tuple[float, ...],
     ctx: Any,
 ) -> Holding:
-    """Best latents by F1 = 2 tp / (labelled + on), for every concept, in one pass after the maxima.
+    """Best latents by F1 = 2 tp / (labelled + on), for every concept, in one pass.
 
     A latent is on where its activation exceeds a threshold; thresholds are the given `levels`
     times its largest activation, and the best one counts. Latents of TopK SAEs fire faintly on
     many tokens, which says nothing about what their strong activations stand for.
     """
-    most = peaks(codes, ctx.block_map)
+    most = codes.peaks
     thresholds = np.outer(levels, most)  # (levels, d_sae)
     work = partial(_hits, codes=codes, labels=labels, sizes=sizes, thresholds=thresholds)
     on = np.zeros(thresholds.shape)

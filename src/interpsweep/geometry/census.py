@@ -24,13 +24,12 @@ from numpy.typing import NDArray
 
 from interpsweep.columns import CENSUS, MODELS
 from interpsweep.config.analysis import GeometrySettings
-from interpsweep.geometry import groups, models, nulls
+from interpsweep.geometry import groups, nulls, shape_fits
 from interpsweep.geometry.groups import Group
 from interpsweep.geometry.outcomes import Outcome, outcomes
 from interpsweep.geometry.selection import TESTS, NullPool, null_pool
 from interpsweep.geometry.shapes import SHAPES, Shape
 from interpsweep.geometry.vocabulary import Kinds
-from interpsweep.saes.firing import firing_statistics
 from interpsweep.tables import typed
 
 Unit = NDArray[np.float32]
@@ -72,8 +71,8 @@ def survey(
     searched = search(unit, found, settings, ctx)
     kinds = None
     if codes is not None and context is not None:
-        count, _ = firing_statistics(codes, ctx.block_map)
-        more, kinds = groups.of_codes(codes, context, ids, names, count[names], settings, ctx)
+        count = codes.count[names]
+        more, kinds = groups.of_codes(codes, context, ids, names, count, settings, ctx)
         found += more
     table = take(unit, names, found, kinds, searched, settings, ctx)
     null_clusters = {source: pool.per_dictionary for source, pool in searched.pools.items()}
@@ -81,8 +80,8 @@ def survey(
 
 
 def by_directions(unit: Unit, settings: GeometrySettings, ctx: Any) -> list[Group]:
-    """All groups chosen by direction, with their stability."""
-    work = partial(groups.stable, unit=unit, settings=settings)
+    """All groups chosen by direction, source by source."""
+    work = partial(groups.by_direction, unit=unit, settings=settings)
     parts = ctx.block_map(work, settings.clusterings, "clusters of directions")
     return [group for part in parts for group in part]
 
@@ -239,7 +238,7 @@ def object_rows(
             "size": len(thing.points),
             "test": test,
             "null": shape.null,
-            "closure": np.nan if order is None else models.closure(points, order),
+            "closure": np.nan if order is None else shape_fits.closure(points, order),
             "order": "" if order is None else ",".join(map(str, thing.names[order])),
             "p_codes": np.nan,
         }
@@ -257,7 +256,7 @@ def object_rows(
         rows.append(row)
     fitted = dict.fromkeys(MODELS, np.nan)
     if any(row["passes"] for row in rows):
-        fitted = models.adjusted(points, rng)
+        fitted = shape_fits.adjusted(points, rng)
     return [{**row, **{f"r2_{name}": value for name, value in fitted.items()}} for row in rows]
 
 
@@ -335,7 +334,7 @@ def best_model(rows: list[dict[str, Any]]) -> str:
     closure = {row["test"]: row["closure"] for row in mine}
     fitted = {name: mine[0][f"r2_{name}"] for name in MODELS}
     tests = [row["test"] for row in mine if row["passes"]]
-    return models.name(tests, fitted, closure["circle"], closure["line"])
+    return shape_fits.name(tests, fitted, closure["circle"], closure["line"])
 
 
 CODES_DRAWS = 99  # random dictionaries behind `p_codes`

@@ -21,6 +21,7 @@ from interpsweep.geometry.nulls import random_directions, upper_p
 
 ANGLES, BINS, OFFSETS, EPSILON = 40, 10, 50, 0.1
 LEAST = 50  # tokens below which nothing is said of a plane
+POINTS, DRAWS = 2000, 19  # most tokens of a cloud; random decoders beside it
 Array = NDArray[np.float64]
 
 

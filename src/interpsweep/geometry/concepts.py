@@ -19,7 +19,7 @@ from interpsweep.config.analysis import ConceptsSettings
 from interpsweep.config.base import own_fields
 from interpsweep.context import Context
 from interpsweep.corpora.artifact import Corpus
-from interpsweep.geometry import orders, probes, relations
+from interpsweep.geometry import class_means, orders, relations
 from interpsweep.geometry.tokens import Tokens
 from interpsweep.spec import Spec
 from interpsweep.tables import typed, write_json, write_parquet
@@ -27,6 +27,9 @@ from interpsweep.vectors import unit_length
 
 SPLIT = "analysis"
 Array = NDArray[np.float64]
+COMPONENTS = 6  # principal components of the class means that the tests see
+EXACT = 8  # most values of a circle or line for which every permutation is counted
+RIDGE = 1e-3  # of the held-out probe, relative to the mean variance of activations
 
 CONCEPT_COLUMNS = {
     **dict.fromkeys(("concept", "shape", "test"), str),
@@ -66,8 +69,8 @@ def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str
     corpus = Corpus.open(inputs["corpus"])
     first, last = activations.splits[SPLIT]
     tokens = Tokens(corpus, activations, first, last)
-    found = probes.moments(activations, tokens, first, ctx)
-    apart = probes.separation(activations, tokens, first, found, ctx)
+    found = class_means.moments(activations, tokens, first, ctx)
+    apart = class_means.separation(activations, tokens, first, found, ctx)
     kept = {name: keep(m, settings.min_tokens) for name, m in found.items()}
     rows, pictures, planes = [], [], {}
     for name, concept in tokens.concepts.items():
@@ -106,7 +109,7 @@ def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str
     return summary
 
 
-def keep(found: probes.Moments, least: int) -> Named:
+def keep(found: class_means.Moments, least: int) -> Named:
     """Values with at least `least` tokens."""
     count = found.counts.sum(axis=0)
     values = np.flatnonzero(count >= least)
@@ -118,13 +121,13 @@ def examine(
     name: str,
     concept: dict[str, Any],
     kept: dict[str, Named],
-    found: probes.Moments,
+    found: class_means.Moments,
     concepts: dict[str, Any],
     settings: ConceptsSettings,
 ) -> tuple[dict[str, Any], pd.DataFrame, NDArray[np.float32]]:
     """One row of `concepts.parquet`, the rows of `means.parquet`, and the plane of one concept."""
     mine, shape = kept[name], concept["shape"]
-    points = orders.centred_components(mine.means, settings.components)
+    points = orders.centred_components(mine.means, COMPONENTS)
     parent, above = family(name, concept, kept, concepts)
     test, result = agreement(shape, points, parent, settings)
     variance = np.sum(points**2, axis=0)
@@ -140,9 +143,9 @@ def examine(
         "closure": orders.end_gap(points[:, :3]) if shape in ("circle", "line") else np.nan,
         "plane_share": float((variance[i] + variance[j] * (i != j)) / max(everything, 1e-300)),
         "harmonic_share": orders.harmonic_share(mine.means),
-        "between_share": probes.between_share(found),
-        "held_out_r2": probes.held_out_r2(
-            found, probes.targets(shape, len(concept["values"])), settings.ridge
+        "between_share": class_means.between_share(found),
+        "held_out_r2": class_means.held_out_r2(
+            found, class_means.targets(shape, len(concept["values"])), RIDGE
         ),
         "parent": above,
     }
@@ -179,12 +182,12 @@ def agreement(
     """
     rng = np.random.default_rng(settings.seed)
     if shape == "line":
-        return "line", orders.line(points, settings.exact_limit, settings.draws, rng)
+        return "line", orders.line(points, EXACT, settings.draws, rng)
     if shape == "tree":
         if parent is None or not 1 < len(np.unique(parent)) < len(parent):
             return "tree", None
         return "tree", orders.tree(points, parent, settings.draws, rng)
-    result = orders.circle(points, settings.exact_limit, settings.draws, rng)
+    result = orders.circle(points, EXACT, settings.draws, rng)
     return ("circle" if shape == "circle" else "order"), result
 
 

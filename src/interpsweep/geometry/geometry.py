@@ -24,19 +24,17 @@ from interpsweep.geometry.vocabulary import Kinds
 from interpsweep.numerics.cosine import unit_rows
 from interpsweep.saes.artifact import Dictionary
 from interpsweep.saes.codes import Codes
-from interpsweep.saes.firing import firing_statistics
 from interpsweep.spec import Spec
 from interpsweep.tables import write_json, write_parquet
 
 Unit = NDArray[np.float32]
+PANEL_POINTS = 400  # tokens drawn in one panel
 MEMBER_COLUMNS = {
     "cluster": np.int32,
     "source": str,
     "feature": np.int32,
     "size": np.int32,
-    **dict.fromkeys(
-        ("persistence", "stability", "mean_cosine", "centrality", "density"), np.float32
-    ),
+    **dict.fromkeys(("persistence", "mean_cosine"), np.float32),
     "token_id": np.int32,
     "token": str,
     "f1": np.float32,
@@ -58,8 +56,7 @@ def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str
         Corpus.open(inputs["corpus"]), activations, int(codes.rows[0]), int(codes.rows[1])
     )
     directions = unit_rows(np.asarray(Dictionary.open(inputs["sae"]).W_dec))
-    count, mean = firing_statistics(codes, ctx.block_map)
-    alive = np.flatnonzero(count >= max(settings.min_firings, 1))
+    alive = np.flatnonzero(codes.count >= max(settings.min_firings, 1))
     unit, few = directions[alive], len(alive) < settings.min_cluster
     survey = (
         nothing(unit, alive, settings, ctx)
@@ -69,9 +66,8 @@ def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str
         )
     )
     table, pictures, bars = with_clouds(survey, unit, alive, codes, tokens, settings, ctx)
-    density = count / codes.n_rows
-    members = member_table(unit, alive, survey, tokens, density)
-    map_ = embedding_table(unit, alive, members, table, count, mean, density, settings)
+    members = member_table(unit, alive, survey, tokens)
+    map_ = embedding_table(unit, alive, members, table, settings)
     covariance = activations.statistics.covariance
     ranks = spectrum.table(unit if len(unit) else directions, covariance, settings.seed)
     ranks = ranks if len(unit) else ranks.head(0)
@@ -118,11 +114,10 @@ def with_clouds(
     best = panels.clearest(survey.table, max(settings.cloud_clusters, settings.panels))
     scenes = [scene(survey, *one, unit, alive, tokens) for one in best]
     wanted = [(alive[one.latents], one.rows) for one in scenes]
-    clouds = cloud.collect(codes, wanted, settings.cloud_points, settings.seed, ctx)
+    clouds = cloud.collect(codes, wanted, cloud.POINTS, settings.seed, ctx)
     measured = scenes[: settings.cloud_clusters]
     jobs = [
-        (clouds[i], unit[one.latents], settings.cloud_draws, settings.seed)
-        for i, one in enumerate(measured)
+        (clouds[i], unit[one.latents], cloud.DRAWS, settings.seed) for i, one in enumerate(measured)
     ]
     shapes = list(ctx.block_map(_measure, jobs, "activation clouds"))
     columns = pd.DataFrame([shape for shape, _ in shapes], columns=cloud.CloudShape._fields)
@@ -137,7 +132,7 @@ def with_clouds(
     ]
     pictures = [pd.DataFrame(columns=list(panels.COLUMNS)).astype(panels.COLUMNS)]
     for number, one in enumerate(scenes[: settings.panels]):
-        few = thinned(clouds[number], settings.panel_points, settings.seed)
+        few = thinned(clouds[number], PANEL_POINTS, settings.seed)
         angle = np.full(len(few.rows), np.nan)
         if number < len(shapes) and shapes[number][0].p_loop <= LEVEL:
             found, directions = shapes[number][1], unit[one.latents].astype(np.float64)
@@ -188,7 +183,6 @@ def member_table(
     alive: NDArray[np.int64],
     survey: census.Survey,
     tokens: Tokens,
-    density: NDArray[np.float64],
 ) -> pd.DataFrame:
     """`clusters.parquet`: one row per latent of a group; per kind of token of a group of tokens."""
     parts = []
@@ -203,26 +197,20 @@ def member_table(
             source=group.source,
             size=np.int32(len(parts[-1])),
             persistence=np.float32(group.persistence),
-            stability=np.float32(group.stability),
         )
     if not parts:
         return pd.DataFrame(columns=list(MEMBER_COLUMNS)).astype(MEMBER_COLUMNS)
-    made = pd.concat(parts, ignore_index=True)
-    latent = made["feature"].to_numpy()
-    made["density"] = np.where(latent >= 0, density[np.maximum(latent, 0)], np.nan)
-    return made[list(MEMBER_COLUMNS)].astype(MEMBER_COLUMNS)
+    return pd.concat(parts, ignore_index=True)[list(MEMBER_COLUMNS)].astype(MEMBER_COLUMNS)
 
 
 def _latent_rows(unit: Unit, group: Group, alive: NDArray[np.int64]) -> pd.DataFrame:
     directions = unit[group.members].astype(np.float64)
     k, total = len(directions), directions.sum(axis=0)
-    centre = total / max(np.linalg.norm(total), 1e-300)
     nothing = {"token_id": -1, "token": "", "f1": np.nan, "concept": "", "value": -1, "label": ""}
     return pd.DataFrame(
         {
             "feature": alive[group.members],
             "mean_cosine": (total @ total - k) / max(k * (k - 1), 1),
-            "centrality": directions @ centre,
             **nothing,
         }
     )
@@ -239,7 +227,6 @@ def _kind_rows(
         {
             "feature": [holder.get(kind, -1) for kind in group.kinds.tolist()],
             "mean_cosine": np.nan,
-            "centrality": np.nan,
             "token_id": ids,
             "token": tokens.words(ids),
             "f1": kinds.f1[group.kinds],
@@ -255,9 +242,6 @@ def embedding_table(
     alive: NDArray[np.int64],
     members: pd.DataFrame,
     table: pd.DataFrame,
-    count: NDArray[np.int64],
-    mean: NDArray[np.float64],
-    density: NDArray[np.float64],
     settings: GeometrySettings,
 ) -> pd.DataFrame:
     """`embedding.parquet`: the 2-D map of all latents that fire, with their clusters by cosine."""
@@ -274,9 +258,6 @@ def embedding_table(
             "x": place[:, 0].astype(np.float32),
             "y": place[:, 1].astype(np.float32),
             "cluster": np.array(mine, np.int32),
-            "density": density[alive].astype(np.float32),
-            "mean": mean[alive].astype(np.float32),
-            "count": count[alive],
             "dimensionality": tegum.dimensionality(unit).astype(np.float32),
             "shape": [shape.get(number, "") for number in mine],
         }

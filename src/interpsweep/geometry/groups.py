@@ -12,28 +12,26 @@ from sklearn.cluster import SpectralClustering
 from interpsweep.columns import OF_TOKENS
 from interpsweep.config.analysis import GeometrySettings
 from interpsweep.errors import UserError
-from interpsweep.geometry import clusters, cofired, cofiring, communities, tegum, vocabulary
+from interpsweep.geometry import clusters, communities, firing_profiles, tegum, vocabulary
 from interpsweep.geometry.vocabulary import Kinds
 from interpsweep.numerics.twins import Twins
 from interpsweep.saes.firing import Firing
+from interpsweep.saes.joint import among, without_itself
 
 Ints = NDArray[np.int64]
 FACTOR = 3  # smallest tegum factor that is tested: a triangle
-FACTOR_QUANTILE = 0.999  # of |cosine| of random directions, above which two share a factor
-KEPT = 0.8  # share of the directions in a rerun that measures stability
 
 
 class Group(NamedTuple):
     """One cluster: the source that chose it, its latents as rows of the directions, the excess of
-    mass in its dendrogram (NaN without one), its kinds of tokens (empty unless the source is one
-    of `OF_TOKENS`), and how well it comes back on a part of the directions.
+    mass in its dendrogram (NaN without one), and its kinds of tokens (empty unless the source is
+    one of `OF_TOKENS`).
     """
 
     source: str
     members: Ints
     persistence: float
     kinds: Ints
-    stability: float = float("nan")
 
 
 def by_direction(
@@ -80,7 +78,7 @@ def _communities(
 def _factors(unit: NDArray[np.float32], settings: GeometrySettings) -> list[Ints]:
     rng = np.random.default_rng([settings.seed, 14])
     n, dim = unit.shape
-    label = tegum.factors(unit, tegum.null_threshold(n, dim, FACTOR_QUANTILE, rng))
+    label = tegum.factors(unit, tegum.null_threshold(n, dim, tegum.FACTOR_QUANTILE, rng))
     found = [np.flatnonzero(label == number) for number in range(label.max() + 1)]
     return [g for g in found if FACTOR <= len(g) <= settings.max_cluster]
 
@@ -100,37 +98,6 @@ def _spectral(unit: NDArray[np.float32], settings: GeometrySettings) -> list[Int
     ).fit_predict(1 - np.arccos(cosine) / np.pi)
     groups = [np.flatnonzero(label == number) for number in range(label.max() + 1)]
     return [g for g in groups if settings.min_cluster <= len(g) <= settings.max_cluster]
-
-
-def stable(source: str, unit: NDArray[np.float32], settings: GeometrySettings) -> list[Group]:
-    """Clusters of unit directions by one of `BY_DIRECTION`, with how well each comes back.
-
-    In [0, 1]: mean over reruns on `KEPT` of the directions of the largest Jaccard overlap of the
-    cluster's kept members with a cluster of the rerun. Reruns keep the resolution.
-    """
-    level = null_resolution(unit, len(unit), settings) if source == "leiden" else None
-    found = by_direction(source, unit, settings, level)
-    overlap = np.zeros((settings.reruns, len(found)))
-    for number in range(settings.reruns):
-        rng = np.random.default_rng([settings.seed, 10, number])
-        rows = np.sort(rng.choice(len(unit), int(KEPT * len(unit)), replace=False))
-        label = np.full(len(unit), -1)
-        again = by_direction(source, unit[rows], settings, level)
-        for place, group in enumerate(again):
-            label[rows[group.members]] = place
-        kept = np.zeros(len(unit), bool)
-        kept[rows] = True
-        sizes = np.array([len(group.members) for group in again])
-        for place, group in enumerate(found):
-            mine = label[group.members]
-            homes, shared = np.unique(mine[mine >= 0], return_counts=True)
-            if len(homes):
-                union = kept[group.members].sum() + sizes[homes] - shared
-                overlap[number, place] = (shared / union).max()
-    return [
-        group._replace(stability=float(value))
-        for group, value in zip(found, overlap.mean(axis=0), strict=True)
-    ]
 
 
 def linked(rows: NDArray[np.float32], settings: GeometrySettings) -> list[clusters.Cluster]:
@@ -164,11 +131,11 @@ def by_together(
     if not settings.firing_clusterings:
         return []
     few = frequent(count, settings.linkage_limit)
-    firing = Firing.above(codes, settings.firing_level, ctx.block_map)
-    joint = cofired.count(firing, alive[few], ctx)
+    firing = Firing.above(codes, settings.firing_level)
+    joint = among(firing, alive[few], ctx)
     made = []
     for source in settings.firing_clusterings:
-        alike = joint.phi() if source == "phi" else joint.jaccard()
+        alike = without_itself(joint.phi() if source == "phi" else joint.jaccard())
         graph = communities.weighted(sp.csr_matrix(np.maximum(alike, 0.0)), np.ones(len(few)))
         least, most = settings.min_cluster, settings.max_cluster
         rng = np.random.default_rng([settings.seed, 15])
@@ -186,7 +153,7 @@ def by_cofiring(
     ctx: Any,
 ) -> list[Group]:
     """Clusters of latents by the surroundings they fire in; the directions are not looked at."""
-    rows = cofiring.profiles(codes, context, alive, surroundings, settings.firing_level, ctx)
+    rows = firing_profiles.profiles(codes, context, alive, surroundings, settings.firing_level, ctx)
     return [Group("cofiring", c.members, c.persistence, _NONE) for c in linked(rows, settings)]
 
 

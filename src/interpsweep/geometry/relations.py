@@ -17,7 +17,7 @@ from sklearn.covariance import ledoit_wolf
 
 from interpsweep.errors import UserError
 from interpsweep.geometry import analogies
-from interpsweep.geometry.probes import Moments
+from interpsweep.geometry.class_means import Moments
 from interpsweep.geometry.tokens import Tokens
 
 Array = NDArray[np.float64]

@@ -34,8 +34,6 @@ def table(unit: NDArray[np.float32], covariance: Array, seed: int) -> pd.DataFra
             "rank": np.arange(1, len(values) + 1, dtype=np.int32),
             "eigenvalue": values,
             "null_eigenvalue": gram_eigenvalues(random),
-            "share": values / values.sum(),
-            "cumulative": np.cumsum(values / values.sum()),
             "activation_eigenvalue": activations,
         }
     )

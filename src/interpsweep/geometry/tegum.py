@@ -20,6 +20,7 @@ RANK_SHARE = 0.05  # a factor's dimension counts from this share of its largest 
 # D of a vertex of the heptagon, square antiprism, pentagon, digon, triangle and tetrahedron
 POLYTOPE_FRACTIONS = (2 / 7, 3 / 8, 2 / 5, 1 / 2, 2 / 3, 3 / 4)
 NEAR = 0.005
+FACTOR_QUANTILE = 0.999  # of |cosine| of random directions, above which two share a factor
 
 
 class TegumShape(NamedTuple):

@@ -16,7 +16,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from interpsweep.geometry.cofiring import one_hot, type_profiles
+from interpsweep.geometry.firing_profiles import one_hot, type_profiles
 from interpsweep.saes.firing import Firing, exceeding, firings
 
 Array = NDArray[np.float64]
@@ -77,7 +77,7 @@ def kinds(
     where = np.full(len(seen), -1)
     where[kept] = np.arange(len(kept))
     place = where[place]
-    above = Firing.above(codes, level, ctx.block_map)
+    above = Firing.above(codes, level)
     work = partial(_sums, codes=codes, floor=above.floor, alive=alive, place=place, size=len(kept))
     sums, hits, fired = None, None, np.zeros(len(alive))
     for mine, theirs, on in ctx.block_map(work, list(codes.chunks()), "kinds of tokens"):

@@ -30,8 +30,8 @@ from interpsweep.columns import (
 )
 from interpsweep.context import Context
 from interpsweep.corpora.artifact import Corpus
-from interpsweep.corpora.planted import Planted
-from interpsweep.matching import meta_parents, nesting, planted
+from interpsweep.corpora.world import Planted
+from interpsweep.matching import meta_parents, nesting, world_scores
 from interpsweep.saes.codes import Codes
 from interpsweep.sources import Source, gather
 from interpsweep.spec import Spec
@@ -95,7 +95,7 @@ def against_tree(found: dict[str, list[Source]], ctx: Context) -> dict[str, Any]
     ladder = sorted(set(nodes["d_sae"].tolist()))
     whole = codes.keys() & saes.keys() >= set(ladder)
     if whole and found["corpora"] and Planted.there(found["corpora"][0].path):
-        made["edge_scores"], made["edge_confusion"] = planted.score_tree(
+        made["edge_scores"], made["edge_confusion"] = world_scores.score_tree(
             tree.path,
             [saes[width].path for width in ladder],
             [codes[width].path for width in ladder],

@@ -9,12 +9,15 @@ from numpy.typing import NDArray
 from scipy.special import gammaln
 from scipy.stats import norm
 
+from interpsweep.saes.joint import jaccard, phi
+
 Floats = NDArray[np.float64]
+CONFIDENCE = 0.95  # one-sided level of lower bounds
 
 
-def wilson_lower(hits: NDArray, trials: NDArray, confidence: float = 0.95) -> Floats:
+def wilson_lower(hits: NDArray, trials: NDArray) -> Floats:
     """One-sided Wilson lower bound of a proportion; 0 where there was no trial."""
-    z = norm.ppf(confidence)
+    z = norm.ppf(CONFIDENCE)
     n = np.maximum(np.asarray(trials, float), 1)
     p = np.asarray(hits, float) / n
     middle = p + z**2 / (2 * n)
@@ -38,15 +41,11 @@ def scores(n_ab: NDArray, n_a: NDArray, n_b: NDArray, rows: int) -> dict[str, Fl
     lift = share(n11, expected)
     with np.errstate(divide="ignore", invalid="ignore"):
         npmi = np.where(n11 >= rows, 1.0, np.log(lift) / -np.log(np.where(n11 > 0, n11, 1) / rows))
-    variance = na * (rows - na) * nb * (rows - nb)
-    phi = np.where(
-        variance > 0, (n11 * rows - na * nb) / np.sqrt(np.where(variance > 0, variance, 1)), 0.0
-    )
     return {
         "lift": lift,
         "npmi": np.where(n11 > 0, npmi, -1.0),
-        "phi": phi,
-        "jaccard": share(n11, na + nb - n11),
+        "phi": phi(n11, na, nb, rows),
+        "jaccard": jaccard(n11, na, nb),
     }
 
 

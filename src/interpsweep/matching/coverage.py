@@ -18,7 +18,6 @@ Counts = NDArray[np.float64]
 class Children(NamedTuple):
     """Child sets of every narrow latent, each a 0/1 matrix (n_wide, n_narrow)."""
 
-    all: sp.csr_matrix
     split: sp.csr_matrix
     absorbing: sp.csr_matrix
     match: sp.csr_matrix  # at most one entry per column: the latent that survives as n
@@ -27,9 +26,7 @@ class Children(NamedTuple):
 class Coverage(NamedTuple):
     """Per narrow latent, shares of its firings (n_narrow,); see docs/tables.md."""
 
-    coverage: Counts
-    split_coverage: Counts
-    exclusivity: Counts
+    split: Counts  # by splits
     hole_rate: Counts
     absorption_rate: Counts
 
@@ -42,17 +39,13 @@ def membership(wide: NDArray, narrow: NDArray, shape: tuple[int, int]) -> sp.csr
 def measure(
     narrow: CodeReader, wide: CodeReader, children: Children, counts: NDArray, block_map: BlockMap
 ) -> Coverage:
-    """Coverage, exclusivity and holes of all narrow latents in one pass over the codes."""
+    """What children account for, of all narrow latents, in one pass over the codes."""
     work = partial(_block, narrow=narrow, wide=wide, children=children)
     total = sum(block_map(work, list(narrow.chunks()), "coverage"))
-    covered, active, split, kept, filled = np.asarray(total)
-    sizes = np.asarray(children.all.sum(axis=0)).ravel()
+    split, kept, filled = np.asarray(total)
     has_match = np.asarray(children.match.sum(axis=0)).ravel() > 0
-    extra = share(active - covered, covered) / np.maximum(sizes - 1, 1)
     return Coverage(
-        coverage=share(covered, counts),
-        split_coverage=share(split, counts),
-        exclusivity=np.where(sizes > 1, 1 - extra, np.nan),
+        split=share(split, counts),
         hole_rate=np.where(has_match, 1 - share(kept, counts), np.nan),
         absorption_rate=np.where(has_match, share(filled, counts), np.nan),
     )
@@ -60,10 +53,9 @@ def measure(
 
 def _block(chunk: tuple[int, int], narrow: Any, wide: Any, children: Children) -> Counts:
     fired, fired_wide = firings(narrow.read(*chunk)), firings(wide.read(*chunk))
-    active = (fired_wide @ children.all).multiply(fired).tocsr()
     kept = (fired_wide @ children.match).multiply(fired).tocsr()
     filled = (fired_wide @ children.absorbing).multiply(fired).tocsr()
     in_holes = filled.sign() - filled.sign().multiply(kept.sign())
     split = (fired_wide @ children.split).multiply(fired).sign()
-    parts = (active.sign(), active, split, kept.sign(), in_holes)
+    parts = (split, kept.sign(), in_holes)
     return np.array([np.asarray(part.sum(axis=0), np.float64).ravel() for part in parts])

@@ -31,6 +31,7 @@ TYPES = (
 )
 MASS = ("mass_n_given_w", "covered_by_n", "mass_w_given_n", "covered_by_w")
 EXTRA = ("nnls_r2_single", "nnls_r2")
+COMPOSED = 3  # most parents of a composition
 EVIDENCE = (
     "cosine",
     "encoder_cosine",
@@ -61,7 +62,7 @@ class Level:
     mean: NDArray[np.float64]
 
 
-def evidence(pairs: pd.DataFrame, narrow: Level, wide: Level, confidence: float) -> pd.DataFrame:
+def evidence(pairs: pd.DataFrame, narrow: Level, wide: Level) -> pd.DataFrame:
     """The match table in the words of the ladder (n, w), with what the rules are stated in.
 
     `mass_n_given_w` is the share of w's activation that lies where n fires: P(n|w) in which faint
@@ -120,7 +121,7 @@ def evidence(pairs: pd.DataFrame, narrow: Level, wide: Level, confidence: float)
         within = _over(table["n_ab"] * table[mass], mean)  # firings, weighted by their strength
         within = np.clip(np.nan_to_num(within), 0, count)
         table[f"mass_{one}_given_{other}"] = share(within, count)
-        table[f"covered_by_{one}"] = wilson_lower(within, count.to_numpy(), confidence)
+        table[f"covered_by_{one}"] = wilson_lower(within, count.to_numpy())
     table["p_n_given_w_null"] = share(table["n_ab_shifted"], table["count_w"]).astype(np.float32)
     table["p"] = np.maximum(
         np.exp(table["log_p"].to_numpy(float)), table["p_cosine"].to_numpy(float)
@@ -194,7 +195,7 @@ def classify(
 
 
 def _subtypes(edges: pd.DataFrame, s: TreeSettings) -> pd.Series:
-    """What a type leaves open: weaker beside the child, part of a mixture, moved."""
+    """Subtypes: partial_absorption (the match is weaker beside the child), unmixed, drift."""
     partial = edges["type"].eq("specialisation") & (edges["attenuation"] < s.attenuation)
     drift = edges["type"].eq("other") & edges["mutual"].fillna(False).astype(bool)
     names = {"partial_absorption": partial, "unmixed": edges["type"].eq("unmixed"), "drift": drift}
@@ -273,9 +274,7 @@ def _name(
     parents = mine.loc[mine["is_parent"] & (mine["cosine"] > 0.1), "n"].to_numpy(np.int64)
     extra: dict[str, float] = {}
     if len(parents) >= 2:
-        single, together, order = composition(
-            wide.decoder[w], narrow.decoder[parents], s.composition_parents
-        )
+        single, together, order = composition(wide.decoder[w], narrow.decoder[parents], COMPOSED)
         extra = {"nnls_r2_single": single, "nnls_r2": together}
         if together >= s.composition_r2 and together - single >= s.composition_gain:
             return "composition", [int(parents[k]) for k in order], extra

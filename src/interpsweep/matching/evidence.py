@@ -13,7 +13,7 @@ from interpsweep.matching import association, operators, stitching
 from interpsweep.matching.dependence import Dependence
 from interpsweep.matching.pairs import Sums
 from interpsweep.matching.sides import Correspondence, Side
-from interpsweep.numerics.cosine import Floats, Ints, cosines
+from interpsweep.numerics.cosine import Ints, cosines
 
 SHARED = 0.7  # cosine from which partners by encoder and by decoder are the same latent
 
@@ -27,7 +27,6 @@ def edge_table(
     sums: Sums,
     nulls: operators.Nulls,
     effect: NDArray[np.float64],
-    settings: MatchSettings,
 ) -> pd.DataFrame:
     """All evidence about every candidate pair; columns as in docs/tables.md."""
     rows = int(sums.rows[0])
@@ -39,10 +38,7 @@ def edge_table(
         "b": pair_b.astype(np.int32),
         "cosine": cosine,
         "encoder_cosine": cosines(a.encoder, b.encoder, pair_a, pair_b),
-        "rank_ab": _ranks(pair_a, cosine),
-        "rank_ba": _ranks(pair_b, cosine),
         "mutual": found.mutual_ab[pair_a] == pair_b,
-        "assigned": found.assigned_ab[pair_a] == pair_b,
         "n_a": n_a,
         "n_b": n_b,
         "n_ab": n_ab,
@@ -50,8 +46,8 @@ def edge_table(
         "n_documents": np.rint(sums.n_documents).astype(np.int64),
         "p_a_given_b": ratio(n_ab, n_b),
         "p_b_given_a": ratio(n_ab, n_a),
-        "lb_a_given_b": lower(n_ab, n_b, settings.confidence),
-        "lb_b_given_a": lower(n_ab, n_a, settings.confidence),
+        "lb_a_given_b": lower(n_ab, n_b),
+        "lb_b_given_a": lower(n_ab, n_a),
         **association.scores(n_ab, n_a, n_b, rows),
         "design_effect": effect,
         "log_p": association.log_upper_tail(n_ab, n_a, n_b, rows, effect),
@@ -82,21 +78,10 @@ def _signed_ratio(top: NDArray, bottom: NDArray) -> NDArray[np.float64]:
     return np.where(bottom > 0, top / np.where(bottom > 0, bottom, 1), np.nan)
 
 
-def _ranks(group: Ints, value: Floats) -> NDArray[np.int32]:
-    """Place of each entry within its group, 0 = largest value."""
-    order = np.lexsort((-value, group))
-    sorted_group = group[order]
-    begins = np.searchsorted(sorted_group, sorted_group, side="left")
-    ranks = np.empty(len(group), np.int32)
-    ranks[order] = np.arange(len(group)) - begins
-    return ranks
-
-
 def feature_table(
     name: str,
     side: Side,
     found: Correspondence,
-    edges: pd.DataFrame,
     nulls: operators.Nulls,
     dependence: Dependence,
     sums: Sums | None,
@@ -105,7 +90,6 @@ def feature_table(
     ab = name == "a"
     cosine = found.cosine_ab if ab else found.cosine_ba
     null = nulls.largest_a if ab else nulls.largest_b
-    npmi = edges.groupby(name)["npmi"].max().reindex(range(len(side.count)), fill_value=-1.0)
     delta = np.full(len(side.count), np.nan) if sums is None else sums.added / sums.rows[0]
     return pd.DataFrame(
         {
@@ -118,13 +102,8 @@ def feature_table(
             "cosine": cosine,
             "margin": found.margin_ab if ab else found.margin_ba,
             "mutual": (found.mutual_ab if ab else found.mutual_ba).astype(np.int32),
-            "assigned": (found.assigned_ab if ab else found.assigned_ba).astype(np.int32),
-            "assigned_encoder": (
-                found.assigned_encoder_ab if ab else found.assigned_encoder_ba
-            ).astype(np.int32),
             "p_cosine": operators.upper_p(cosine, null).astype(np.float32),
             "delta_mse": delta.astype(np.float32),
-            "best_npmi": npmi.to_numpy(np.float32),
         }
     )
 
@@ -142,13 +121,13 @@ def summarise(
     """The numbers of the whole pair of dictionaries, each beside its null."""
     live_a, live_b = a.count > 0, b.count > 0
     smaller = max(1, min(int(live_a.sum()), int(live_b.sum())))
-    assigned = found.assigned_ab >= 0
-    agree = assigned & (found.assigned_ab == found.assigned_encoder_ab)
+    assigned = found.assigned >= 0
+    agree = assigned & (found.assigned == found.assigned_encoder)
     partners = cosines(
-        a.decoder, b.decoder, np.arange(len(assigned)), np.maximum(found.assigned_ab, 0)
+        a.decoder, b.decoder, np.arange(len(assigned)), np.maximum(found.assigned, 0)
     )
     ab = operators.mmcs(found.cosine_ab[live_a])
-    covered = covered_pairs(edges, settings)
+    covered = covered_pairs(edges)
     stitched = features[(features["side"] == "b") & (features["count"] > 0)]
     silent = " and ".join(name for name, live in (("a", live_a), ("b", live_b)) if not live.any())
     return {
@@ -200,13 +179,10 @@ def _mean(draws: NDArray[np.float64]) -> float | None:
     return float(draws.mean()) if len(draws) else None
 
 
-def covered_pairs(edges: pd.DataFrame, settings: MatchSettings) -> dict[str, int]:
+def covered_pairs(edges: pd.DataFrame) -> dict[str, int]:
     """Pairs in which one latent nearly always fires with the other, also after the shift."""
     shifted = edges["n_ab_shifted"].to_numpy()
-    lower = [
-        association.wilson_lower(shifted, edges[n].to_numpy(), settings.confidence)
-        for n in ("n_a", "n_b")
-    ]
+    lower = [association.wilson_lower(shifted, edges[n].to_numpy()) for n in ("n_a", "n_b")]
     observed = np.maximum(edges["lb_a_given_b"], edges["lb_b_given_a"])
     return {
         "pairs_covered": int(np.sum(observed >= 0.9)),

@@ -31,6 +31,7 @@ from interpsweep.saes.postings import Postings
 from interpsweep.spec import Spec
 from interpsweep.tables import write_json, write_parquet
 
+NULL_LATENTS = 2048  # most latents of a null dictionary that look for a partner
 FIRINGS = "firings"  # scratch folder: who fires where, mapped by all workers
 
 
@@ -109,7 +110,7 @@ def match(
         b.decoder[b.count > 0],
         settings.null_draws,
         np.random.default_rng([settings.seed, 1]),
-        settings.null_latents,
+        NULL_LATENTS,
         settings.assignment_limit,
         settings.block,
     )
@@ -133,11 +134,11 @@ def match(
         ctx.block_map,
     )
     effect = dependence.design_effects(along_a, along_b, pair_a, pair_b, documents)
-    edges = edge_table(a, b, pair_a, pair_b, found, sums, nulls, effect, settings)
+    edges = edge_table(a, b, pair_a, pair_b, found, sums, nulls, effect)
     features = pd.concat(
         [
-            feature_table("a", a, found, edges, nulls, along_a, None),
-            feature_table("b", b, found, edges, nulls, along_b, sums),
+            feature_table("a", a, found, nulls, along_a, None),
+            feature_table("b", b, found, nulls, along_b, sums),
         ],
         ignore_index=True,
     )

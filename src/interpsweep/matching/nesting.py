@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from interpsweep.columns import NESTED, STANDS_FOR
 from interpsweep.errors import UserError
+from interpsweep.saes import joint
 from interpsweep.saes.firing import exceeding, firings
 from interpsweep.tables import typed
 
@@ -44,7 +45,7 @@ def pairs(concepts: dict[str, Any], ladder: list[Step], ctx: Any) -> pd.DataFram
     if not below:
         return typed([], NESTED)
     latents = [floor.index.to_numpy(np.int64) for floor in floors]
-    joint = cofiring([s.codes for s in ladder], latents, [f.to_numpy() for f in floors], ctx)
+    together = cofiring([s.codes for s in ladder], latents, [f.to_numpy() for f in floors], ctx)
     first = np.cumsum([0, *map(len, latents)])
     parts = []
     for name in below:
@@ -56,7 +57,7 @@ def pairs(concepts: dict[str, Any], ladder: list[Step], ctx: Any) -> pd.DataFram
                 parents = _of(other, concepts[name]["parent"])
                 row = first[narrow] + np.searchsorted(latents[narrow], parents["feature"])
                 p, c = (place.ravel() for place in np.indices((len(row), len(column))))
-                found = np.where(row[p] == column[c], np.nan, joint[row[p], column[c]])
+                found = np.where(row[p] == column[c], np.nan, together[row[p], column[c]])
                 true = planted[children["value"].to_numpy()[c]] == parents["value"].to_numpy()[p]
                 kept = true | (found > 0)
                 p, c = p[kept], c[kept]
@@ -99,25 +100,22 @@ def cofiring(codes: list[Any], latents: list[Ints], thresholds: list[Floats], ct
     rows = {(one.rows, one.n_rows) for one in codes if hasattr(one, "rows")}
     if len(rows) > 1:
         raise UserError("codes of one family are of different tokens: have them made again")
-    many = sum(map(len, latents))
-    joint = np.zeros((many, many))
-    work = partial(_joint, codes=codes, latents=latents, thresholds=thresholds)
-    for part in ctx.block_map(work, list(codes[-1].chunks()), "co-firing"):
-        joint += part
-    return joint / np.maximum(np.diag(joint), 1)
+    work = partial(_on, codes=codes, latents=latents, thresholds=thresholds)
+    (found,) = joint.count(work, codes[-1].chunks(), ctx.block_map, "co-firing")
+    return found.both / np.maximum(found.second, 1)
 
 
-def _joint(
+def _on(
     chunk: tuple[int, int], codes: list[Any], latents: list[Ints], thresholds: list[Floats]
-) -> Floats:
+) -> list[tuple[sp.csr_matrix, sp.csr_matrix]]:
     on = sp.hstack(
         [
-            firings(exceeding(sp.csr_matrix(one.read(*chunk))[:, mine], floor)).astype(np.float64)
+            firings(exceeding(sp.csr_matrix(one.read(*chunk))[:, mine], floor))
             for one, mine, floor in zip(codes, latents, thresholds, strict=True)
         ],
         format="csr",
     )
-    return np.asarray((on.T @ on).todense())
+    return [(on, on)]
 
 
 def edges(

@@ -42,10 +42,8 @@ class Correspondence(NamedTuple):
     margin_ba: Floats
     mutual_ab: Ints
     mutual_ba: Ints
-    assigned_ab: Ints  # one to one, by decoder cosine
-    assigned_ba: Ints
-    assigned_encoder_ab: Ints  # one to one, by encoder cosine
-    assigned_encoder_ba: Ints
+    assigned: Ints  # (n_a,) one to one, by decoder cosine
+    assigned_encoder: Ints  # (n_a,) one to one, by encoder cosine
     mcc: float
     pairs: tuple[Ints, Ints]  # candidates: near neighbours both ways, and above the floor
 
@@ -58,7 +56,7 @@ def load_side(
     """
     dictionary = Dictionary.open(sae)
     n = dictionary.d_sae if leading is None else leading
-    reader = Firing.above(codes, level, ctx.block_map)
+    reader = Firing.above(codes, level)
     count, mean = firing_statistics(reader, ctx.block_map)
     return Side(
         unit_rows(np.asarray(dictionary.W_dec)[:n]),
@@ -101,11 +99,12 @@ def correspond(a: Side, b: Side, settings: MatchSettings) -> Correspondence:
     limit = settings.assignment_limit
     decoders = operators.assign(unit_a, unit_b, limit, settings.block, near)
     encoders = operators.assign(a.encoder[live_a], b.encoder[live_b], limit, settings.block)
-    assigned = _partners(decoders, live_a, live_b, a, b)
-    assigned_encoder = _partners(encoders, live_a, live_b, a, b)
+    assigned, assigned_encoder = np.full((2, len(a.count)), -1)
+    for partner, pairs in ((assigned, decoders), (assigned_encoder, encoders)):
+        partner[live_a[pairs.a]] = live_b[pairs.b]
     return Correspondence(
         nearest_ab, cosine_ab, margin_ab, nearest_ba, cosine_ba, margin_ba, mutual_ab, mutual_ba,
-        *assigned, *assigned_encoder, operators.mcc(decoders, len(live_a), len(live_b)),
+        assigned, assigned_encoder, operators.mcc(decoders, len(live_a), len(live_b)),
         _near_pairs(near, settings.top_k, live_a, live_b),
     )  # fmt: skip
 
@@ -121,15 +120,6 @@ def _first(
     index[live], cosine[live] = live_other[found.index[:, 0]], found.cosine[:, 0]
     margin[live] = found.cosine[:, 0] - found.cosine[:, min(1, found.cosine.shape[1] - 1)]
     return index, cosine, margin
-
-
-def _partners(
-    pairs: operators.Assignment, live_a: Ints, live_b: Ints, a: Side, b: Side
-) -> tuple[Ints, Ints]:
-    of_a, of_b = np.full(len(a.count), -1), np.full(len(b.count), -1)
-    of_a[live_a[pairs.a]] = live_b[pairs.b]
-    of_b[live_b[pairs.b]] = live_a[pairs.a]
-    return of_a, of_b
 
 
 def _near_pairs(near: Comparison, top_k: int, live_a: Ints, live_b: Ints) -> tuple[Ints, Ints]:

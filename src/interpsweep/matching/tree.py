@@ -19,7 +19,7 @@ from interpsweep.matching import forest, traces
 from interpsweep.matching.sides import read_codes
 from interpsweep.numerics.cosine import unit_rows
 from interpsweep.saes.artifact import Dictionary
-from interpsweep.saes.firing import Firing, firing_statistics
+from interpsweep.saes.firing import Firing
 from interpsweep.spec import Spec
 from interpsweep.tables import read_json, read_parquet, write_json, write_parquet
 
@@ -61,16 +61,12 @@ def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str
     level = float(read_json(inputs["matches"][0] / "summary.json")["firing_level"])
     widths = spec["settings"].get("leading", [None] * len(inputs["saes"]))
     codes = [
-        Firing.above(read_codes(path, n), level, ctx.block_map)
+        Firing.above(read_codes(path, n), level)
         for path, n in zip(inputs["codes"], widths, strict=True)
     ]
-    levels = []
-    for path, reader in zip(inputs["saes"], codes, strict=True):
-        count, mean = firing_statistics(reader, ctx.block_map)
-        sae, n = Dictionary.open(path), len(count)
-        decoder = unit_rows(np.asarray(sae.W_dec)[:n])
-        encoder = None if sae.transcodes else unit_rows(np.asarray(sae.W_enc).T[:n])
-        levels.append(rules.Level(decoder, encoder, count, mean))
+    narrowest, *wider = inputs["saes"]
+    levels = [read_level(narrowest, inputs["matches"][0], "a")]
+    levels += [read_level(*one, "b") for one in zip(wider, inputs["matches"], strict=True)]
     steps = [read_step(path) for path in inputs["matches"]]
     ends = [(low, high) for low, high in spec["settings"]["skips"]]
     skips = {at: read_step(path) for at, path in zip(ends, inputs["skips"], strict=True)}
@@ -87,13 +83,31 @@ def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str
 
 def read_step(path: Path) -> Step:
     """Read what the tree needs of a finished match."""
-    features, summary = read_parquet(path / "features.parquet"), read_json(path / "summary.json")
-    wide = features[features["side"] == "b"].sort_values("feature")
+    summary = read_json(path / "summary.json")
     return Step(
         read_parquet(path / "edges.parquet"),
-        wide["delta_mse"].to_numpy(),
+        read_latents(path, "b")["delta_mse"].to_numpy(),
         float(summary["null_covariance"]["q999"]),
         summary["stitching"]["threshold"],
+    )
+
+
+def read_latents(match: Path, side: str) -> pd.DataFrame:
+    """The latents of one side of a match, in order."""
+    table = read_parquet(match / "features.parquet")
+    return table[table["side"] == side].sort_values("feature")
+
+
+def read_level(path: Path, match: Path, side: str) -> rules.Level:
+    """One SAE of a family, or its leading latents: those that are a side of a match, which counted
+    their firings.
+    """
+    sae, latents = Dictionary.open(path), read_latents(match, side)
+    n = len(latents)
+    decoder = unit_rows(np.asarray(sae.W_dec)[:n])
+    encoder = None if sae.transcodes else unit_rows(np.asarray(sae.W_enc).T[:n])
+    return rules.Level(
+        decoder, encoder, latents["count"].to_numpy(), latents["mean"].to_numpy(np.float64)
     )
 
 
@@ -111,7 +125,7 @@ def build(
     all_edges, measured = [], []
     for level, step in enumerate(steps, start=1):
         narrow, wide = levels[level - 1], levels[level]
-        table = rules.evidence(step.pairs, narrow, wide, settings.confidence)
+        table = rules.evidence(step.pairs, narrow, wide)
         edges = classified(table, narrow, wide, step, settings)
         cover = cover_step(edges, table, codes[level - 1], codes[level], narrow, wide, ctx)
         edges = judge_splits(edges, cover, settings)
@@ -153,7 +167,7 @@ def skip_edges(
     made = []
     for low, high in sorted(skips, key=lambda ends: (ends[1] - ends[0], ends)):
         step, narrow, wide = skips[low, high], levels[low], levels[high]
-        table = rules.evidence(step.pairs, narrow, wide, settings.confidence)
+        table = rules.evidence(step.pairs, narrow, wide)
         edges = classified(table, narrow, wide, step, settings)
         edges = _label(_with_signature(edges[edges["related"]], wide), low, high, levels)
         made.append(edges[~edges["target"].isin(placed)])
@@ -206,7 +220,6 @@ def children_of(
         return covering.membership(rows["w"].to_numpy(int), rows["n"].to_numpy(int), shape)
 
     return covering.Children(
-        all=sets(primary),
         split=sets(primary[primary["type"] == "split"]),
         absorbing=sets(primary[primary["type"] == "absorption"]),
         match=sets(table[table["mutual"]]),
@@ -216,9 +229,9 @@ def children_of(
 def judge_splits(
     edges: pd.DataFrame, cover: covering.Coverage, settings: TreeSettings
 ) -> pd.DataFrame:
-    """Say which split families do not cover their parent: some of what it was is elsewhere."""
+    """Call a split incomplete where its children cover less of the parent than `coverage`."""
     n = edges["n"].to_numpy(int)
-    edges = edges.assign(coverage=np.where(n >= 0, cover.split_coverage[np.maximum(n, 0)], np.nan))
+    edges = edges.assign(coverage=np.where(n >= 0, cover.split[np.maximum(n, 0)], np.nan))
     lacking = edges["type"].eq("split") & (edges["coverage"] < settings.coverage)
     edges.loc[lacking & edges["subtype"].eq(""), "subtype"] = "incomplete"
     return edges
@@ -266,7 +279,7 @@ def node_table(
         after = measured[level]._asdict() if level < len(measured) else {}
         shares = {
             name: np.asarray(after.get(name, np.full(size, np.nan)), np.float32)
-            for name in ("coverage", "exclusivity", "hole_rate", "absorption_rate")
+            for name in ("hole_rate", "absorption_rate")
         }
         tables.append(
             pd.DataFrame(

@@ -145,11 +145,11 @@ def trees(items: Items, sections: Overridable, at: Coordinates) -> None:
         }
         here = {key: ladder[0].at[key] for key in (*FAMILY, "layer")}
         _tree(items, sections, ladder, steps, here, skips)
-    for twins in items.of("match", direction="seed", **at):
-        pair = [items.by_digest[twins.spec["inputs"][side]] for side in ("a", "b")]
-        here = {key: twins.at["a"][key] for key in (*FAMILY, "layer", "d_sae")}
-        here |= {"direction": "seed", "against": twins.at["b"]["seed"]}
-        _tree(items, sections, pair, [twins.digest], here)
+    for pair_of_seeds in items.of("match", direction="seed", **at):
+        pair = [items.by_digest[pair_of_seeds.spec["inputs"][side]] for side in ("a", "b")]
+        here = {key: pair_of_seeds.at["a"][key] for key in (*FAMILY, "layer", "d_sae")}
+        here |= {"direction": "seed", "against": pair_of_seeds.at["b"]["seed"]}
+        _tree(items, sections, pair, [pair_of_seeds.digest], here)
     nested: dict[str, list[PlannedItem]] = {}
     for ends in items.of("match", direction="levels", **at):
         nested.setdefault(ends.spec["inputs"]["a"], []).append(ends)

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from interpsweep.config.pictures import BundleSettings
-from interpsweep.figures.sources import gather
 from interpsweep.report.gallery import picture_name
 from interpsweep.report.provenance import ancestry
+from interpsweep.sources import gather
 from interpsweep.spec import DIGEST_IN_NAME, canonical_json
 from interpsweep.store.layout import MANIFEST, RUN_RECORD
 
@@ -42,7 +42,7 @@ manifests/          one file per item behind this bundle: its settings, inputs a
 def run(spec: dict[str, Any], inputs: dict[str, Any], out: Path, ctx: Any) -> dict[str, Any]:
     """Write bundle.zip; return the number of files in it."""
     settings = BundleSettings(**spec["settings"])
-    sources = gather(spec["inputs"], inputs, settings.index)
+    sources = gather(spec, inputs)
     (report,), (claims,) = sources["report"], sources["claims"]
     files: dict[str, bytes] = {
         "README.txt": README.format(sweep=settings.sweep).encode(),

@@ -10,8 +10,8 @@ from urllib.parse import quote
 from markupsafe import Markup
 
 from interpsweep.config.figures import FIGURES, Figure
-from interpsweep.figures.sources import Source
 from interpsweep.report.text import paragraphs
+from interpsweep.sources import Source
 from interpsweep.store.layout import MANIFEST
 from interpsweep.store.seal import read_manifest
 
@@ -43,12 +43,12 @@ def pictures(sources: Iterable[Source]) -> list[Picture]:
 def picture_name(source: Source) -> str:
     """A readable, unique name of a figure item: ``forest-blocks.8.hook_resid_post-topk-32-0``."""
     keys = ("figure", "model", "site", "architecture", "sparsity", "seed")
-    parts = [str(source.coordinates[k]) for k in keys if source.coordinates.get(k) is not None]
+    parts = [str(source.at[k]) for k in keys if source.at.get(k) is not None]
     return "-".join(parts)
 
 
 def _picture(source: Source) -> tuple[tuple, Picture]:
-    at = source.coordinates
+    at = source.at
     keys = ("model", "site", "architecture", "sparsity", "seed")
     known = [(k, at[k]) for k in keys if at.get(k) is not None]
     shown = [f"{k} {v}" if k in ("sparsity", "seed") else str(v) for k, v in known]

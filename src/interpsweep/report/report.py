@@ -16,13 +16,13 @@ import pandas as pd
 
 from interpsweep.config.figures import CATEGORIES
 from interpsweep.config.pictures import ReportSettings
-from interpsweep.figures.sources import Source, gather
 from interpsweep.report import measured
 from interpsweep.report.findings import findings
 from interpsweep.report.gallery import Picture, pictures
 from interpsweep.report.listing import listings
 from interpsweep.report.provenance import ancestry
 from interpsweep.report.text import listing, number, paragraphs, plural
+from interpsweep.sources import Source, gather
 from interpsweep.stages import STAGES
 from interpsweep.stages.record import sae_label
 from interpsweep.tables import read_parquet
@@ -37,9 +37,9 @@ TABLES = (
 def run(spec: dict[str, Any], inputs: dict[str, Any], out: Path, ctx: Any) -> dict[str, Any]:
     """Write index.html; return how many findings and figures it holds."""
     settings = ReportSettings(**spec["settings"])
-    sources = gather(spec["inputs"], inputs, settings.index)
+    sources = gather(spec, inputs)
     (claims,) = sources["claims"]
-    tables = {name: claims.frame(f"{name}.parquet") for name in TABLES}
+    tables = {name: claims.table(name) for name in TABLES}
     shown = pictures(sources["figures"])
     manifests = ancestry([s.path for items in sources.values() for s in items])
     said = findings(tables, settings.max_findings)
@@ -58,7 +58,7 @@ def run(spec: dict[str, Any], inputs: dict[str, Any], out: Path, ctx: Any) -> di
             stages=behind(manifests),
             versions=versions(manifests),
             claims_digest=claims.digest,
-            missing=missing(claims.json("summary.json").get("missing", ()), settings.missing),
+            missing=missing(claims.summary("summary").get("missing", ()), settings.missing),
             plural=plural,
         )
     )
@@ -78,7 +78,7 @@ def _environment() -> jinja2.Environment:
 
 def _census(figures: list[Source]) -> pd.DataFrame:
     """The census table, from the figure that gathered it; empty when it was not drawn."""
-    drawn = [s for s in figures if s.coordinates.get("figure") == "census"]
+    drawn = [s for s in figures if s.at.get("figure") == "census"]
     return read_parquet(drawn[0].path / "data.parquet") if drawn else pd.DataFrame()
 
 

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import zarr
+from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from zarr.codecs import Crc32cCodec
 
@@ -29,7 +30,7 @@ from interpsweep.arrays import array_in, read
 from interpsweep.errors import UserError
 from interpsweep.tables import read_parquet
 
-CODES, FEATURES, CONTEXTS = "codes.zarr", "features.parquet", "contexts.parquet"
+CODES, LATENTS, CONTEXTS = "codes.zarr", "latents.parquet", "contexts.parquet"
 BLOCK_ROWS = 8192  # rows encoded, written and read at once
 CSR_CHUNK = 1 << 20  # entries in a chunk of the csr layout
 
@@ -95,9 +96,19 @@ class Codes:
         return self._read("token", start, stop)
 
     @cached_property
-    def features(self) -> pd.DataFrame:
+    def latents(self) -> pd.DataFrame:
         """Statistics of every latent; see `saes.encode`."""
-        return read_parquet(self.path / FEATURES)
+        return read_parquet(self.path / LATENTS)
+
+    @property
+    def count(self) -> NDArray[np.int64]:
+        """Encoded rows on which each latent is active, (d_sae,)."""
+        return self.latents["count"].to_numpy()
+
+    @property
+    def peaks(self) -> NDArray[np.float64]:
+        """Largest activation of each latent, (d_sae,); 0 of one that is never active."""
+        return self.latents["max"].fillna(0).to_numpy(np.float64)
 
     @cached_property
     def contexts(self) -> pd.DataFrame:

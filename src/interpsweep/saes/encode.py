@@ -2,10 +2,9 @@
 
 Beside the codes (see `saes.codes`) it writes
 
-``features.parquet``
-    One row per latent: ``feature``, ``count`` (rows where it fires), ``density`` (their share),
-    ``mean``, ``max`` and quantiles ``q10``, ``q50``, ``q90``, ``q99`` of its positive activations
-    (NaN if it never fires; quantiles over a sample, see `saes.activity`), ``decoder_norm``.
+``latents.parquet``
+    One row per latent: ``feature``, ``count`` (rows where it is active), ``mean`` and ``max`` of
+    its activations there (NaN if there are none).
 ``contexts.parquet``
     The contexts in which a latent fires most, one row each: ``feature``, ``rank`` (0 = strongest),
     ``row`` (of the activations), ``context``, ``position``, ``activation``, ``token``, ``text``
@@ -35,15 +34,13 @@ from interpsweep.config.inference import EncodeSettings
 from interpsweep.context import Context, Stopped
 from interpsweep.corpora.artifact import Corpus
 from interpsweep.errors import UserError
-from interpsweep.saes.activity import Activity
-from interpsweep.saes.codes import BLOCK_ROWS, CONTEXTS, FEATURES, CodesWriter
+from interpsweep.saes.codes import BLOCK_ROWS, CONTEXTS, LATENTS, CodesWriter
 from interpsweep.saes.kernels import native
 from interpsweep.saes.load import LoadedSAE, encode_parts, load
 from interpsweep.spec import Spec
 from interpsweep.tables import write_parquet
 
 BLOCKS = "blocks"  # scratch folder: one file per encoded block, so a killed run resumes there
-QUANTILES = (0.1, 0.5, 0.9, 0.99)
 
 
 @dataclass(frozen=True)
@@ -90,14 +87,14 @@ def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str
             raise Stopped("encode: stopped; finished blocks are kept, run the same command")
     gathered = _gather(out, scratch, blocks, counts, sae, activations, settings)
     shutil.rmtree(scratch)
-    features = _feature_table(gathered, last - first, sae)
-    write_parquet(features, out / FEATURES)
+    latents = gathered.activity.table()
+    write_parquet(latents, out / LATENTS)
     corpus = Corpus.open(inputs["corpus"])
     write_parquet(_context_table(gathered.best, activations, corpus, settings), out / CONTEXTS)
     return {
         "rows": last - first,
         "l0": sum(counts) / (last - first),
-        "silent_fraction": float((features["count"] == 0).mean()),
+        "silent_fraction": float((latents["count"] == 0).mean()),
     }
 
 
@@ -217,6 +214,35 @@ def rank_within(groups: np.ndarray) -> np.ndarray:
     return np.arange(len(groups)) - np.repeat(begins, lengths) if len(groups) else groups
 
 
+class Activity:
+    """Count, sum and maximum of the activations of `d_sae` latents, block by block."""
+
+    def __init__(self, d_sae: int) -> None:
+        self.count = np.zeros(d_sae, np.int64)
+        self.total = np.zeros(d_sae)
+        self.largest = np.zeros(d_sae, np.float32)
+
+    def add(self, indices: np.ndarray, values: np.ndarray) -> None:
+        """Take in the entries of a block of rows: latents (e,) and what they reach (e,)."""
+        d_sae = len(self.count)
+        self.count += np.bincount(indices, minlength=d_sae)
+        self.total += np.bincount(indices, values, d_sae)
+        np.maximum.at(self.largest, indices, values)
+
+    def table(self) -> pd.DataFrame:
+        """`latents.parquet`."""
+        active = self.count > 0
+        mean = np.where(active, self.total / np.maximum(self.count, 1), np.nan)
+        return pd.DataFrame(
+            {
+                "feature": np.arange(len(self.count), dtype=np.int32),
+                "count": self.count,
+                "mean": mean.astype(np.float32),
+                "max": np.where(active, self.largest, np.nan).astype(np.float32),
+            }
+        )
+
+
 @dataclass
 class Gathered:
     """What all blocks together say about the latents."""
@@ -244,7 +270,7 @@ def _gather(
         shape = (stop - start, sae.d_sae)
         block = csr_matrix((values, indices, held["indptr"]), shape=shape)
         writer.append(block, activations.token(start, stop))
-        activity.add(start, held["indptr"], indices, values)
+        activity.add(indices, values)
         waiting.append(
             Best(*(held[f"best.{name}"] for name in ("feature", "context", "row", "value")))
         )
@@ -255,22 +281,6 @@ def _gather(
 
 
 # ---------------------------------------------------------------------- tables
-
-
-def _feature_table(gathered: Gathered, rows: int, sae: LoadedSAE) -> pd.DataFrame:
-    fired = gathered.activity
-    fires = fired.count > 0
-    mean = np.where(fires, fired.total / np.maximum(fired.count, 1), np.nan)
-    table = {
-        "feature": np.arange(sae.d_sae, dtype=np.int32),
-        "count": fired.count,
-        "density": fired.count / rows,
-        "mean": mean.astype(np.float32),
-        "max": np.where(fires, fired.largest, np.nan).astype(np.float32),
-    }
-    for share, values in zip(QUANTILES, fired.quantiles(QUANTILES), strict=True):
-        table[f"q{round(100 * share)}"] = values
-    return pd.DataFrame({**table, "decoder_norm": sae.norms.cpu().numpy()})
 
 
 def _context_table(

@@ -18,10 +18,8 @@ the sites of a model would no longer be evaluated side by side.
 ``dead_windows``. The tables, each with a column ``metrics_version``:
 
 ``latents.parquet``
-    One row per latent: ``feature``, ``density``, ``n_fired``, ``mean_activation`` (times the
-    decoder norm; NaN if it never fires), ``first_fired`` (tokens seen before it first fires, -1 =
-    never), ``nearest`` and ``nearest_cosine`` (the live latent most alike by decoder row; -1 and
-    NaN for dead ones), ``encoder_decoder_cosine``.
+    One row per latent: ``feature``, ``density``, ``n_fired``, ``nearest`` and ``nearest_cosine``
+    (the live latent most alike by decoder row; -1 and NaN for dead ones).
 ``positions.parquet``, ``norms.parquet``
     Error and L0 by position in the context and by norm of the activation, one row per group: its
     edges (``position_first``, ``position_end`` or ``norm_low``, ``norm_high``; the upper one does
@@ -52,9 +50,9 @@ from interpsweep.models.halving import Halving
 from interpsweep.models.load import LoadedModel, load_model
 from interpsweep.saes import cosines
 from interpsweep.saes.breakdown import Groups, norm_edges, position_edges
-from interpsweep.saes.judged import Judged, Unsound
 from interpsweep.saes.kernels import native
 from interpsweep.saes.load import load
+from interpsweep.saes.measurement import Measurement, Unsound
 from interpsweep.saes.metrics import METRICS_VERSION, Truth
 from interpsweep.saes.splice import Batch, Losses, Passes, batches
 from interpsweep.spec import canonical_json
@@ -82,12 +80,14 @@ def run(items: list[Item], ctx: Context) -> None:
             wanted = Activations.open(shared[0].inputs["targets"], masks[::-1])
             check_paired(activations, wanted)
         groups = _groups(wanted, settings, ctx.device)
-        judged = [Judged(item, load(item.inputs["sae"], ctx.device), groups) for item in shared]
-        judged = _measure_activations(judged, activations, wanted, settings, failures, ctx)
-        judged = _measure_left_out(judged, activations, wanted, settings, failures, ctx)
-        if judged and settings.contexts:
-            judged = _measure_loss(judged, shared[0], settings, failures, ctx)
-        for one in judged:
+        running = [
+            Measurement(item, load(item.inputs["sae"], ctx.device), groups) for item in shared
+        ]
+        running = _measure_activations(running, activations, wanted, settings, failures, ctx)
+        running = _measure_left_out(running, activations, wanted, settings, failures, ctx)
+        if running and settings.contexts:
+            running = _measure_loss(running, shared[0], settings, failures, ctx)
+        for one in running:
             one.item.publish(_write(one, settings))
     if failures:
         raise UserError("; ".join(failures) + ". Train or export the SAE again")
@@ -129,18 +129,18 @@ def _groups(activations: Activations, settings: EvaluateSettings, device: str) -
 
 
 def _measure_activations(
-    judged: list[Judged],
+    running: list[Measurement],
     activations: Activations,
     wanted: Activations,
     settings: EvaluateSettings,
     failures: list[str],
     ctx: Context,
-) -> list[Judged]:
+) -> list[Measurement]:
     """Measure reconstruction and firing; return those SAEs that gave finite numbers.
 
     SAEs read `activations` and are to give `wanted`, which are others for transcoders.
     """
-    for one in judged:
+    for one in running:
         sizes, given = (one.sae.d_in, one.sae.d_out), (activations.d_in, wanted.d_in)
         if sizes != given:
             raise UserError(
@@ -148,8 +148,8 @@ def _measure_activations(
                 f"activations have {given[0]} and {given[1]}. It belongs to another site"
             )
     first, last = _rows(activations, settings)
-    groups = judged[0].groups
-    with ctx.bar((last - first) * len(judged), "evaluating", unit="tok") as bar:
+    groups = running[0].groups
+    with ctx.bar((last - first) * len(running), "evaluating", unit="tok") as bar:
         for start in range(first, last, READ_ROWS):
             stop = min(start + READ_ROWS, last)
             truth = _truth(wanted, start, stop, ctx.device)
@@ -157,20 +157,20 @@ def _measure_activations(
             position = torch.from_numpy(activations.position(start, stop).astype(np.int64))
             values = {"positions": position.to(ctx.device), "norms": truth.squares.sqrt()}
             members = {by: groups[by].members(values[by], truth) for by in GROUPS}
-            judged = _sound(judged, failures, lambda one: one.see(x, truth, members))  # noqa: B023
-            bar.advance((stop - start) * len(judged))
+            running = _sound(running, failures, lambda one: one.see(x, truth, members))  # noqa: B023
+            bar.advance((stop - start) * len(running))
             _stop_if_asked(ctx)
-    return judged
+    return running
 
 
 def _measure_left_out(
-    judged: list[Judged],
+    running: list[Measurement],
     activations: Activations,
     wanted: Activations,
     settings: EvaluateSettings,
     failures: list[str],
     ctx: Context,
-) -> list[Judged]:
+) -> list[Measurement]:
     """Measure the reconstruction of the rows left out among those that SAEs are judged on."""
     first, last = activations.captured(*_rows(activations, settings))
     rows = activations.left_out.row
@@ -182,9 +182,9 @@ def _measure_left_out(
         x = truth.x
         if wanted is not activations:
             x = torch.from_numpy(read.read_at(some)).to(ctx.device)
-        judged = _sound(judged, failures, lambda one: one.see_left_out(x, truth))  # noqa: B023
+        running = _sound(running, failures, lambda one: one.see_left_out(x, truth))  # noqa: B023
         _stop_if_asked(ctx)
-    return judged
+    return running
 
 
 def _truth(activations: Activations, start: int, stop: int, device: str) -> Truth:
@@ -202,10 +202,10 @@ def _x(activations: Activations, start: int, stop: int, device: str) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(activations.read(start, stop))).to(device)
 
 
-def _sound(judged: list[Judged], failures: list[str], measure: Any) -> list[Judged]:
+def _sound(running: list[Measurement], failures: list[str], measure: Any) -> list[Measurement]:
     """Measure each SAE; return those whose numbers are finite, note the others."""
     kept = []
-    for one in judged:
+    for one in running:
         try:
             measure(one)
         except Unsound as error:
@@ -219,39 +219,39 @@ def _sound(judged: list[Judged], failures: list[str], measure: Any) -> list[Judg
 
 
 def _measure_loss(
-    judged: list[Judged],
+    running: list[Measurement],
     item: Item,
     settings: EvaluateSettings,
     failures: list[str],
     ctx: Context,
-) -> list[Judged]:
+) -> list[Measurement]:
     """Measure the loss recovered where it is defined; return the SAEs with finite losses."""
     place = item.spec["settings"]
     site = place.get("output_site", place["site"])
     if item.spec["settings"]["model"]["source"] in MODELLESS:
         ctx.log(f"{site}: there is no model, so no loss recovered")
-        return judged
+        return running
     model = load_model(item.spec["settings"]["model"], item.inputs.get("model"), ctx)
     if not (model.causal and model.replaceable(site)):
         ctx.log(f"{site}: the loss recovered is not defined here; left out")
-        return judged
+        return running
     left_out = LeftOut.of(item.inputs["masks"]).token
     found = list(batches(Corpus.open(item.inputs["corpus"]), settings, left_out))
     halving = Halving(ctx.device, ctx)
-    with ctx.bar(len(found) * (len(judged) + 2), "loss recovered", unit="passes") as bar:
+    with ctx.bar(len(found) * (len(running) + 2), "loss recovered", unit="passes") as bar:
         for batch in found:
-            work = partial(_splice, judged, model, site, batch)
+            work = partial(_splice, running, model, site, batch)
             # nothing is counted before all of a batch has been through
             for passes, losses in halving.map(work, len(batch.tokens), "take a machine with more"):
-                count = partial(Judged.add, passes=passes, losses=losses)
-                judged = _sound(judged, failures, count)
-            bar.advance(len(judged) + 2)
+                count = partial(Measurement.add, passes=passes, losses=losses)
+                running = _sound(running, failures, count)
+            bar.advance(len(running) + 2)
             _stop_if_asked(ctx)
-    return judged
+    return running
 
 
 def _splice(
-    judged: list[Judged],
+    running: list[Measurement],
     model: LoadedModel,
     site: str,
     batch: Batch,
@@ -259,7 +259,7 @@ def _splice(
 ) -> tuple[Passes, dict[str, Losses]]:
     """The passes over some contexts of a batch, and what they cost with each SAE, by item."""
     passes = Passes(model, site, batch.part(part, model.device))
-    losses = {one.item.digest: one.splice(passes) for one in judged}
+    losses = {one.item.digest: one.splice(passes) for one in running}
     passes.clean.parts.clear()  # predictions: large, and needed no more
     return passes, losses
 
@@ -267,7 +267,7 @@ def _splice(
 # ---------------------------------------------------------------------- results
 
 
-def _write(one: Judged, settings: EvaluateSettings) -> dict[str, Any]:
+def _write(one: Measurement, settings: EvaluateSettings) -> dict[str, Any]:
     latents, alike = _latents(one, settings)
     window, dead = _training_window(one)
     every = one.reconstruction.together(one.left_out).results()
@@ -299,7 +299,7 @@ def _write(one: Judged, settings: EvaluateSettings) -> dict[str, Any]:
     return {**named, **about}
 
 
-def _training_window(one: Judged) -> tuple[int | None, float | None]:
+def _training_window(one: Measurement) -> tuple[int | None, float | None]:
     """Tokens of training's last dead window and the share dead in it; None for other SAEs."""
     manifest = one.item.inputs["sae"] / MANIFEST
     noted = read_manifest(manifest).get("metrics", {}) if manifest.exists() else {}
@@ -307,7 +307,7 @@ def _training_window(one: Judged) -> tuple[int | None, float | None]:
 
 
 def _latents(
-    one: Judged, settings: EvaluateSettings
+    one: Measurement, settings: EvaluateSettings
 ) -> tuple[pd.DataFrame, dict[str, float | None]]:
     """The table of latents, and the summary of the cosines in it."""
     sae, firing = one.sae, one.firing
@@ -325,11 +325,8 @@ def _latents(
             "feature": np.arange(sae.d_sae, dtype=np.int32),
             "density": firing.densities,
             "n_fired": firing.counts,
-            "mean_activation": firing.means.astype(np.float32),
-            "first_fired": firing.first,
             "nearest": index.astype(np.int32),
             "nearest_cosine": cosine,
-            "encoder_decoder_cosine": pairs,
             "metrics_version": np.int32(METRICS_VERSION),
         }
     )

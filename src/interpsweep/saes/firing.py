@@ -72,6 +72,11 @@ class Leading(_Over):
 
     d_sae: int
 
+    @property
+    def peaks(self) -> Floats:
+        """Largest activation of each of these latents, (d_sae,)."""
+        return np.asarray(self.codes.peaks[: self.d_sae])
+
     def read(self, start: int, stop: int) -> sp.csr_matrix:
         """Codes (stop - start, d_sae) of rows [start, stop)."""
         return sp.csr_matrix(self.codes.read(start, stop)[:, : self.d_sae])
@@ -90,6 +95,11 @@ class Some:
     def n_rows(self) -> int:
         """Number of rows."""
         return len(self.place)
+
+    @property
+    def peaks(self) -> Floats:
+        """Largest activation of each latent on all rows, (d_sae,): a level has one meaning."""
+        return np.asarray(self.codes.peaks)
 
     def chunks(self) -> Iterable[tuple[int, int]]:
         """Pieces [start, stop) that cover them."""
@@ -110,9 +120,9 @@ class Firing(_Over):
     floor: Floats
 
     @classmethod
-    def above(cls, codes: Any, level: float, block_map: BlockMap) -> Firing:
+    def above(cls, codes: Any, level: float) -> Firing:
         """Firings above `level` times the largest activation of every latent; 0 keeps all."""
-        return cls(codes, level * peaks(codes, block_map))
+        return cls(codes, level * codes.peaks)
 
     @property
     def d_sae(self) -> int:
@@ -122,18 +132,6 @@ class Firing(_Over):
     def read(self, start: int, stop: int) -> sp.csr_matrix:
         """Codes (stop - start, d_sae) of rows [start, stop) that exceed their floor."""
         return exceeding(self.codes.read(start, stop), self.floor)
-
-
-def peaks(codes: Any, block_map: BlockMap) -> Floats:
-    """Largest activation of every latent, (d_sae,)."""
-    most = np.zeros(codes.d_sae)
-    for part in block_map(partial(_peaks, codes=codes), list(codes.chunks()), "peaks"):
-        most = np.maximum(most, part)
-    return most
-
-
-def _peaks(chunk: tuple[int, int], codes: Any) -> Floats:
-    return np.asarray(codes.read(*chunk).max(axis=0).todense(), np.float64).ravel()
 
 
 def exceeding(block: sp.spmatrix, floor: Floats) -> sp.csr_matrix:
@@ -169,19 +167,3 @@ def _firing_block(chunk: tuple[int, int], codes: CodeReader) -> tuple[Ints, Floa
     count = np.bincount(block.indices, minlength=block.shape[1]).astype(np.int64)
     total = np.bincount(block.indices, block.data, block.shape[1]).astype(np.float64)
     return count, total
-
-
-def jaccard(joint: Floats, a: Floats, b: Floats) -> Floats:
-    """Overlap n_ab / (n_a + n_b - n_ab) of events, broadcast like `phi`; 0 where neither occurs."""
-    either = a + b - joint
-    return joint / np.where(either > 0, either, np.inf)
-
-
-def phi(joint: Floats, a: Floats, b: Floats, n: float) -> Floats:
-    """Phi coefficients of events that occur `a` and `b` times in `n`, together `joint` times.
-
-    Arrays are broadcast: ``phi(joint, a[:, None], b, n)`` is a table. 0 where one of the two never
-    or always occurs.
-    """
-    variance = (a * (n - a)) * (b * (n - b))
-    return (n * joint - a * b) / np.sqrt(np.where(variance > 0, variance, np.inf))

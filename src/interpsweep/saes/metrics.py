@@ -153,13 +153,12 @@ def _ratio(part: float, whole: float) -> float | None:
     return part / whole if whole > _TINY else None
 
 
-class Firing:
-    """How often and how strongly latents fire."""
+class FiringCounts:
+    """How often latents fire, and since when."""
 
     def __init__(self, d_sae: int, device: str | torch.device = "cpu") -> None:
         self.tokens = 0
         self._count = torch.zeros(d_sae, dtype=torch.int64, device=device)
-        self._sum = torch.zeros(d_sae, dtype=torch.float64, device=device)
         self._first = torch.full((d_sae,), _NEVER, dtype=torch.int64, device=device)
 
     def update(self, codes: SparseCodes) -> Tensor:
@@ -167,7 +166,6 @@ class Firing:
         fired = codes.values > 0
         columns, rows, size = codes.columns[fired], codes.rows[fired], len(self._count)
         self._count += torch.bincount(columns, minlength=size)
-        self._sum += torch.bincount(columns, weights=codes.values[fired].double(), minlength=size)
         fresh = self._first[columns] == _NEVER
         self._first.scatter_reduce_(0, columns[fresh], rows[fresh] + self.tokens, "amin")
         tokens = len(codes.offsets) - 1
@@ -184,12 +182,6 @@ class Firing:
         """Number of tokens seen before each latent first fires, -1 if it never does, (d_sae,)."""
         first = self._first.cpu().numpy()
         return np.where(first == _NEVER, -1, first)
-
-    @property
-    def means(self) -> np.ndarray:
-        """Mean of each latent's positive activations, NaN if it never fires, (d_sae,)."""
-        counts, sums = self.counts, self._sum.cpu().numpy()
-        return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
 
     @property
     def densities(self) -> np.ndarray:

@@ -18,7 +18,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
 from interpsweep.config.probes import ProbesSettings
-from interpsweep.saes.asked import Asked
+from interpsweep.saes.concept_samples import Sample
 from interpsweep.saes.linear import f1
 
 Floats = NDArray[np.float64]
@@ -54,34 +54,34 @@ class Baselines(NamedTuple):
     dense: list[Scores]
 
 
-def baselines(asked: Asked, s: ProbesSettings) -> Baselines:
+def baselines(sample: Sample, s: ProbesSettings) -> Baselines:
     """The probes on activations that the SAEs of a site share."""
-    values = range(len(asked.values))
-    neurons = [probes(asked.x, asked.value == v, asked.test, s.sparse_latents) for v in values]
+    values = range(len(sample.values))
+    neurons = [probes(sample.x, sample.value == v, sample.test, s.sparse_latents) for v in values]
     nothing = np.zeros(0, np.int64)
-    logits = asked.probes.logits(asked.x[asked.test])
-    dense = [_scores(nothing, logits[:, v], asked.value[asked.test] == v) for v in values]
+    logits = sample.probes.logits(sample.x[sample.test])
+    dense = [_scores(nothing, logits[:, v], sample.value[sample.test] == v) for v in values]
     return Baselines(neurons, dense)
 
 
 def rows(
-    asked: Asked, beside: Baselines, codes: csr_matrix, s: ProbesSettings
+    sample: Sample, beside: Baselines, codes: csr_matrix, s: ProbesSettings
 ) -> list[dict[str, Any]]:
     """Rows of `sparse.parquet` of one concept on the codes (n, d_sae) of an SAE."""
     made = []
-    for v, value in enumerate(asked.values.tolist()):
-        true, rng = asked.value == v, np.random.default_rng([s.seed, 4, v])
-        found = probes(codes, true, asked.test, s.sparse_latents)
-        shuffled = probes(codes, _shuffled(true, asked.test, rng), asked.test, s.sparse_latents)
+    for v, value in enumerate(sample.values.tolist()):
+        true, rng = sample.value == v, np.random.default_rng([s.seed, 4, v])
+        found = probes(codes, true, sample.test, s.sparse_latents)
+        shuffled = probes(codes, _shuffled(true, sample.test, rng), sample.test, s.sparse_latents)
         for k, own, chance, neurons in zip(
             s.sparse_latents, found, shuffled, beside.neurons[v], strict=True
         ):
             others = zip(BESIDE, (neurons, chance, beside.dense[v]), strict=True)
             made.append(
                 {
-                    "concept": asked.name,
+                    "concept": sample.name,
                     "value": value,
-                    "label": asked.labels[value],
+                    "label": sample.labels[value],
                     "tokens": int(true.sum()),
                     "k": k,
                     "latents": ",".join(map(str, own.units)),

@@ -18,7 +18,7 @@ def _wants(p: Place) -> Wanted:
 
 STAGE = Stage(
     name="encode",
-    version=6,
+    version=7,
     makes="sparse codes of the analysis tokens, statistics and top contexts of latents",
     noun="codes",
     module="interpsweep.saes.encode",
@@ -26,7 +26,7 @@ STAGE = Stage(
     kind="codes",
     target="codes",
     reads=("corpus", "capture", "mask", "train", "import"),
-    files=("features.parquet", "contexts.parquet"),
+    files=("latents.parquet", "contexts.parquet"),
     of_each="sae",
     wants=_wants,
     engine="torch",

@@ -31,7 +31,7 @@ def _wants(p: Place) -> Wanted:
 
 STAGE = Stage(
     name="evaluate",
-    version=4,
+    version=5,
     makes="reconstruction and recovered loss on held-out tokens",
     noun="evaluations",
     module="interpsweep.saes.evaluate",

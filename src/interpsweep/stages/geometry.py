@@ -22,7 +22,7 @@ def _wants(p: Place) -> Wanted:
 
 STAGE = Stage(
     name="geometry",
-    version=22,
+    version=23,
     makes="clusters, census, spectrum, map of one dictionary",
     noun="geometries",
     module="interpsweep.geometry.geometry",

@@ -23,12 +23,13 @@ def _each(s: Sizes) -> float:
 
 
 def _wants(p: Place) -> Wanted:
-    return p.sections.landscape.identity(), p.inputs("sae", "codes")
+    settings = p.sections.landscape.identity()
+    return (settings, p.inputs("sae", "codes")) if settings.pop("enabled") else None
 
 
 STAGE = Stage(
     name="landscape",
-    version=3,
+    version=4,
     makes="one dictionary as a whole: spectrum, packing, isotropy, what co-firing explains",
     noun="landscapes",
     module="interpsweep.geometry.landscape",
@@ -36,7 +37,7 @@ STAGE = Stage(
     kind="landscapes",
     target="landscape",
     reads=("train", "import", "encode"),
-    files=("measures.parquet", "dimensions.parquet", "summary.json"),
+    files=("measures.parquet", "summary.json"),
     of_each="sae",
     wants=_wants,
     work=_work,

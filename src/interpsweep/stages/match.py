@@ -29,7 +29,7 @@ def _label(at: dict[str, Any]) -> str:
 
 STAGE = Stage(
     name="match",
-    version=4,
+    version=5,
     makes="candidate pairs of two dictionaries with evidence and nulls",
     noun="matches",
     module="interpsweep.matching.match",

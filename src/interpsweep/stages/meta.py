@@ -17,7 +17,8 @@ def _each(s: Sizes) -> float:
 
 
 def _wants(p: Place) -> Wanted:
-    return p.sections.meta.identity(), p.inputs("sae")
+    settings = p.sections.meta.identity()
+    return (settings, p.inputs("sae")) if settings.pop("enabled") else None
 
 
 STAGE = Stage(

@@ -55,7 +55,7 @@ def _without(spec: Spec, lost: Set[str]) -> Spec | None:
 
 STAGE = Stage(
     name="tree",
-    version=6,
+    version=7,
     makes="typed edges and the forest of a family",
     noun="trees",
     module="interpsweep.matching.tree",

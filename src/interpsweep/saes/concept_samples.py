@@ -37,7 +37,7 @@ class Judges:
 
 
 @dataclass(frozen=True)
-class Asked:
+class Sample:
     """The sample of one concept, and its probes."""
 
     name: str
@@ -56,7 +56,7 @@ class Asked:
     judges: tuple[Judges, Judges] | None
 
 
-def ask(inputs: dict[str, Any], rows: tuple[int, int], s: ProbesSettings) -> list[Asked]:
+def draw_samples(inputs: dict[str, Any], rows: tuple[int, int], s: ProbesSettings) -> list[Sample]:
     """Sample the labelled tokens of every concept and learn its probes.
 
     Raises UserError if a concept is unknown or nothing has enough tokens.
@@ -106,7 +106,7 @@ def ask(inputs: dict[str, Any], rows: tuple[int, int], s: ProbesSettings) -> lis
                 judges_of(others, at_random.true, x, y, test, s),
             )
         made.append(
-            Asked(
+            Sample(
                 name, labels, values, here, flat[here], one, test, x, probes,
                 f1_of_each(probes, x[test], wanted[test]), words[here], at_random, judges,
             )

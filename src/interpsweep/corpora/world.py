@@ -28,12 +28,12 @@ from interpsweep.config.corpora import GeneratedCorpus
 from interpsweep.config.worlds import WorldSettings
 from interpsweep.context import Context
 from interpsweep.corpora.write import TokenStore, independent_contexts, write_meta
-from interpsweep.saes.codes import BLOCK_ROWS, FEATURES, Codes, CodesWriter
-from interpsweep.tables import read_json, write_parquet
+from interpsweep.saes.codes import BLOCK_ROWS, Codes, CodesWriter
+from interpsweep.tables import read_json, read_parquet, write_parquet
 from interpsweep.worlds import World, world
 from interpsweep.worlds.planted import BLOCK
 
-FOLDER, DIRECTIONS = "planted", "directions.safetensors"
+FOLDER, FEATURES, DIRECTIONS = "planted", "features.parquet", "directions.safetensors"
 _SETTINGS: TypeAdapter = TypeAdapter(WorldSettings)
 
 
@@ -58,10 +58,10 @@ class Planted:
         """Magnitudes of the planted features; row i is row i of the activations."""
         return Codes.open(self.corpus / FOLDER)
 
-    @property
+    @cached_property
     def features(self) -> pd.DataFrame:
         """The planted features."""
-        return self.codes.features
+        return read_parquet(self.corpus / FOLDER / FEATURES)
 
     @cached_property
     def directions(self) -> np.ndarray:

@@ -47,8 +47,8 @@ from interpsweep.context import Context, Item, Stopped
 from interpsweep.corpora.artifact import Corpus
 from interpsweep.saes import ablation, absorption, sparse
 from interpsweep.saes.artifact import Dictionary
-from interpsweep.saes.asked import Asked, Judges, ask
 from interpsweep.saes.codes import Codes
+from interpsweep.saes.concept_samples import Judges, Sample, draw_samples
 from interpsweep.spec import canonical_json
 from interpsweep.tables import typed, write_json, write_parquet
 
@@ -84,7 +84,7 @@ ABSORBER_COLUMNS = {
 class Site:
     """What the SAEs of a group share: concepts with probes, and where ablation is judged."""
 
-    asked: list[Asked]
+    samples: list[Sample]
     judge: str
     beyond: Any  # saes.downstream.Downstream, None where the judge is at the site itself
     settings: ProbesSettings
@@ -92,7 +92,7 @@ class Site:
     @cached_property
     def baselines(self) -> list[sparse.Baselines]:
         """What sparse probes of each concept are shown beside."""
-        return [sparse.baselines(one, self.settings) for one in self.asked]
+        return [sparse.baselines(one, self.settings) for one in self.samples]
 
 
 def run(items: list[Item], ctx: Context) -> None:
@@ -114,7 +114,7 @@ def _site(item: Item, codes: Codes, s: ProbesSettings, ctx: Context) -> Site:
     """Learn the probes, and load the model if a later site judges."""
     place, inputs = item.spec["settings"], dict(item.inputs)
     if "later" not in inputs:
-        return Site(ask(inputs, codes.rows, s), place.get("site", ""), None, s)
+        return Site(draw_samples(inputs, codes.rows, s), place.get("site", ""), None, s)
     from interpsweep.models.load import load_model  # torch: for this method only
     from interpsweep.saes.downstream import Downstream
 
@@ -123,10 +123,10 @@ def _site(item: Item, codes: Codes, s: ProbesSettings, ctx: Context) -> Site:
     if not model.replaceable(site):
         ctx.log(f"{site}: the skip connection goes around it, so ablation is judged there")
         del inputs["later"]
-        return Site(ask(inputs, codes.rows, s), site, None, s)
+        return Site(draw_samples(inputs, codes.rows, s), site, None, s)
     corpus = Corpus.open(inputs["corpus"])
     beyond = Downstream(model, site, later, corpus, s.batch_tokens, ctx)
-    return Site(ask(inputs, codes.rows, s), later, beyond, s)
+    return Site(draw_samples(inputs, codes.rows, s), later, beyond, s)
 
 
 def _write(item: Item, site: Site, codes: Codes, s: ProbesSettings, ctx: Context) -> dict[str, Any]:
@@ -135,7 +135,7 @@ def _write(item: Item, site: Site, codes: Codes, s: ProbesSettings, ctx: Context
     absorbers: list[dict[str, Any]] = []
     few: list[dict[str, Any]] = []
     absorbs = not {"projection", "ablation"}.isdisjoint(s.methods)
-    total = sum((len(one.values) + s.draws) * absorbs + 1 for one in site.asked)
+    total = sum((len(one.values) + s.draws) * absorbs + 1 for one in site.samples)
     with ctx.bar(total, "probing", unit="concepts") as bar:
 
         def done() -> None:
@@ -143,7 +143,7 @@ def _write(item: Item, site: Site, codes: Codes, s: ProbesSettings, ctx: Context
             if ctx.stopping:
                 raise Stopped("probe: stopped; run the same command to start this item again")
 
-        for i, one in enumerate(site.asked):
+        for i, one in enumerate(site.samples):
             held = read_codes(codes, one.rows)
             if "sparse" in s.methods:
                 few += sparse.rows(one, site.baselines[i], held, s)
@@ -185,22 +185,22 @@ class Measured:
 
     def __init__(
         self,
-        asked: Asked,
+        sample: Sample,
         site: Site,
         sae: Dictionary,
         codes: csr_matrix,
         s: ProbesSettings,
         done: Callable[[], None],
     ) -> None:
-        self.asked, self.site, self.codes, self.settings = asked, site, codes, s
+        self.sample, self.site, self.codes, self.settings = sample, site, codes, s
         self.decoder = sae.directions.astype(np.float64)
         # what latents add up to lacks the decoder bias
-        self.x = asked.x - np.asarray(sae.b_dec, np.float64)
+        self.x = sample.x - np.asarray(sae.b_dec, np.float64)
         self.null = self._by_chance(done)
 
     def _by_chance(self, done: Callable[[], None]) -> dict[str, Floats]:
         """Every measure of the random concepts."""
-        one, s = self.asked, self.settings
+        one, s = self.sample, self.settings
         which, main, ablated = one.random.towards(self.x), [], []
         concepts = one.random.chosen(which)
         for k, true in zip(which, concepts.true.T, strict=True):
@@ -218,7 +218,7 @@ class Measured:
 
     def value(self, v: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         """The row of a value, and its rows of `absorbers.parquet`."""
-        one, s = self.asked, self.settings
+        one, s = self.sample, self.settings
         true = one.value == v
         main = absorption.main_latents(self.codes, true, one.test, s)
         here = np.flatnonzero(true & (one.probes.of(v, one.x) > 0))
@@ -282,7 +282,7 @@ class Measured:
         if self.site.beyond is None:  # linear: the same everywhere
             return np.broadcast_to(weights, (len(rows), len(weights)))
         carried = np.asarray(codes @ self.decoder)
-        tokens = self.asked.tokens[rows]
+        tokens = self.sample.tokens[rows]
         return self.site.beyond.gradients(tokens, weights, carried, self.settings.steps)
 
     def _beside_chance(self, seen: dict[str, float]) -> dict[str, float]:
@@ -297,20 +297,20 @@ class Measured:
         return row
 
     def _probe(self, v: int) -> Floats:
-        return self.asked.probes.directions()[v]
+        return self.sample.probes.directions()[v]
 
     def _absorbers(self, method: str, v: int, rows: Ints, by: Ints) -> list[dict[str, Any]]:
         """Latents that absorb value `v` on some rows, `by` (m,); -1 = none."""
         latents, count = np.unique(by[by >= 0], return_counts=True)
         made = []
         for latent, tokens in sorted(zip(latents, count, strict=True), key=lambda f: -f[1]):
-            words, often = np.unique(self.asked.words[rows[by == latent]].astype(str),
+            words, often = np.unique(self.sample.words[rows[by == latent]].astype(str),
                                      return_counts=True)  # fmt: skip
             made.append(
                 {
                     "method": method,
-                    "concept": self.asked.name,
-                    "value": int(self.asked.values[v]),
+                    "concept": self.sample.name,
+                    "value": int(self.sample.values[v]),
                     "feature": int(latent),
                     "tokens": int(tokens),
                     "cosine": float(self.decoder[latent] @ self._probe(v)),

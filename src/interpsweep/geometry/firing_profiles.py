@@ -10,28 +10,16 @@ tokens (`vocabulary.py`).
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from interpsweep.saes.firing import Firing, firings, phi
+from interpsweep.saes import joint
+from interpsweep.saes.firing import Firing, firings
 
-Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
-
-
-class _Counts(NamedTuple):
-    """Sums over pairs of neighbouring tokens of one context: (a,) events, (a, c) by latents."""
-
-    pairs: float
-    first: Array  # (a,) events on the first token of a pair
-    second: Array
-    latent_first: Array  # (c,) latents on the first token of a pair
-    latent_second: Array
-    after: Array  # (a, c) a latent fires right after the event
-    before: Array
 
 
 def profiles(
@@ -49,7 +37,7 @@ def profiles(
     times the latent's largest one, because latents of TopK SAEs fire faintly on many tokens.
     `context` (rows,) is the context of every encoded row.
     """
-    above = Firing.above(codes, level, ctx.block_map)
+    above = Firing.above(codes, level)
     return _profiles(above, context, surroundings, partial(_latents, alive=alive), ctx)
 
 
@@ -63,7 +51,7 @@ def type_profiles(
     ctx: Any,
 ) -> NDArray[np.float32]:
     """The same for `types` kinds of tokens: `place` (rows,) is the kind of every row, -1 = none."""
-    above = Firing.above(codes, level, ctx.block_map)
+    above = Firing.above(codes, level)
     return _profiles(above, context, surroundings, partial(_types, place=place, types=types), ctx)
 
 
@@ -84,45 +72,29 @@ def one_hot(place: Ints, size: int) -> sp.csr_matrix:
 def _profiles(
     codes: Firing, context: NDArray[np.integer], surroundings: Ints, events: Any, ctx: Any
 ) -> NDArray[np.float32]:
-    work = partial(_count, codes=codes, context=context, surroundings=surroundings, events=events)
-    parts = list(ctx.block_map(work, list(codes.chunks()), "firing profiles"))
-    n, first, second, latent_first, latent_second, after, before = (
-        sum(part[1:], part[0]) for part in zip(*parts, strict=True)
-    )
-    made = np.hstack(
-        [
-            phi(after, first[:, None], latent_second, n),
-            phi(before, second[:, None], latent_first, n),
-        ]
-    )
+    work = partial(_pairs, codes=codes, context=context, surroundings=surroundings, events=events)
+    after, before = joint.count(work, codes.chunks(), ctx.block_map, "firing profiles")
+    made = np.hstack([after.phi(), before.phi()])
     made -= made.mean(axis=1, keepdims=True)
     made /= np.maximum(np.linalg.norm(made, axis=1, keepdims=True), 1e-12)
     return made.astype(np.float32)
 
 
-def _count(
+def _pairs(
     chunk: tuple[int, int],
     codes: Firing,
     context: NDArray[np.integer],
     surroundings: Ints,
     events: Any,
-) -> _Counts:
+) -> list[tuple[sp.csr_matrix, sp.csr_matrix]]:
+    """Over pairs of neighbouring tokens of one context: events on the first token and latents on
+    the second; events on the second and latents on the first.
+    """
     start, stop = chunk[0], min(chunk[1] + 1, codes.n_rows)  # the pair across the chunk's end
     on = firings(codes.read(start, stop)).astype(np.float64)
     event, latent = sp.csr_matrix(events(start, stop, on)), sp.csr_matrix(on[:, surroundings])
     within = np.diff(context[start:stop]) == 0
-    first, second = event[:-1][within], event[1:][within]
-    latent_first, latent_second = latent[:-1][within], latent[1:][within]
-    return _Counts(
-        float(within.sum()),
-        _total(first),
-        _total(second),
-        _total(latent_first),
-        _total(latent_second),
-        (first.T @ latent_second).toarray(),
-        (second.T @ latent_first).toarray(),
-    )
-
-
-def _total(part: sp.csr_matrix) -> Array:
-    return np.asarray(part.sum(axis=0)).ravel()
+    return [
+        (event[:-1][within], latent[1:][within]),
+        (event[1:][within], latent[:-1][within]),
+    ]

@@ -10,12 +10,13 @@ import pytest
 import zarr
 from scipy.sparse import csr_matrix
 
-from interpsweep.claims import probing
+from interpsweep.claims.claims import SPARSE_COLUMNS, sparse_over_seeds
 from interpsweep.config.inference import EncodeSettings
 from interpsweep.config.probes import ProbesSettings
 from interpsweep.context import Context
 from interpsweep.errors import UserError
-from interpsweep.saes import encode, probed, sparse
+from interpsweep.saes import encode, sparse
+from interpsweep.saes import probe as stage
 from interpsweep.saes.artifact import write_dictionary
 from interpsweep.sources import Source
 from interpsweep.tables import read_json, read_parquet, write_json, write_parquet
@@ -53,7 +54,7 @@ def probe(world: dict[str, Any], root: Any, settings: ProbesSettings = SETTINGS)
     encode.run({"settings": EncodeSettings().identity()}, inputs, root / "codes", Context())
     spec = {"settings": settings.identity()}
     item = Made(root / "item", spec, {**inputs, "codes": root / "codes"})
-    probed.run([item], Context())
+    stage.run([item], Context())
     return item
 
 
@@ -163,7 +164,7 @@ def test_seeds_are_gathered_by_value_and_number_of_latents(tmp_path: Any) -> Non
         at = {"model": "m", "site": "s", "layer": 0, "architecture": "topk", "sparsity": 4.0,
               "d_sae": 32, "seed": seed}  # fmt: skip
         sources.append(Source(str(seed), tmp_path / str(seed), at))
-    table = probing.over_seeds(sources)
+    table = sparse_over_seeds(sources)
     assert table["k"].tolist() == [1, 2] and table["seeds"].tolist() == [2, 2]
     assert table["f1_mean"].tolist() == pytest.approx([0.3, 0.6])
     assert table["f1_sd"].tolist() == pytest.approx([0.1 / np.sqrt(2), 0.2 / np.sqrt(2)])
@@ -171,6 +172,6 @@ def test_seeds_are_gathered_by_value_and_number_of_latents(tmp_path: Any) -> Non
     assert table["f1_high"].tolist() == pytest.approx((0.3 + half[0], 1), rel=1e-4)
     assert (table["f1_low"] == 0).all()
     assert table["auc_shuffled"].tolist() == pytest.approx([0.1, 0.1])
-    alone = probing.over_seeds(sources[:1])
+    alone = sparse_over_seeds(sources[:1])
     assert alone["f1_low"].isna().all() and alone["seeds"].tolist() == [1, 1]
-    assert list(probing.over_seeds([]).columns) == list(probing.COLUMNS)
+    assert list(sparse_over_seeds([]).columns) == list(SPARSE_COLUMNS)

@@ -6,62 +6,18 @@ docs/methods.md). Cosines of pairs are predicted from their co-firing alone, out
 
 from __future__ import annotations
 
-from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingRegressor
 
-from interpsweep.saes.firing import firings, jaccard, phi
+from interpsweep.saes.joint import Joint, without_itself
 
 Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
 MOST_PAIRS = 60_000  # pairs that one predictor learns from
 FREQUENCY_BINS = 4
-
-
-class Cofiring(NamedTuple):
-    """Tokens on which pairs of chosen latents fire: joint (n, n), single (n,), of `tokens`."""
-
-    joint: Array
-    single: Array
-    tokens: int
-
-    def phi(self) -> Array:
-        """Phi coefficients (n, n); 0 where a latent never or always fires; diagonal 0."""
-        made = phi(self.joint, self.single[:, None], self.single, self.tokens)
-        np.fill_diagonal(made, 0.0)
-        return made
-
-    def jaccard(self) -> Array:
-        """n_ij / (n_i + n_j - n_ij), (n, n); 0 where neither fires; diagonal 0."""
-        made = jaccard(self.joint, self.single[:, None], self.single)
-        np.fill_diagonal(made, 0.0)
-        return made
-
-
-def count(codes: Any, latents: Ints, ctx: Any, block: int = 1) -> Cofiring:
-    """Co-firing of `latents` (n,): on one token, or in blocks of `block` neighbouring tokens."""
-    work = partial(_joint, codes=codes, latents=latents, block=block)
-    joint = np.zeros((len(latents), len(latents)))
-    seen = 0
-    for part, units in ctx.block_map(work, list(codes.chunks()), "co-firing"):
-        joint, seen = joint + part, seen + units
-    return Cofiring(joint, np.diag(joint).copy(), seen)
-
-
-def _joint(
-    chunk: tuple[int, int], codes: Any, latents: Ints, block: int
-) -> tuple[NDArray[np.float64], int]:
-    on = firings(codes.read(*chunk)[:, latents])
-    rows = on.shape[0] // block * block  # what is left over of a block is dropped
-    if block > 1:
-        group = np.arange(rows) // block
-        sums = sp.csr_matrix((np.ones(rows, np.float32), (group, np.arange(rows))))
-        on = firings(sums @ on[:rows])
-    return (on.T @ on).toarray().astype(np.float64), on.shape[0]
 
 
 class Tested(NamedTuple):
@@ -72,7 +28,7 @@ class Tested(NamedTuple):
     size: int
 
 
-def explained(cosines: Array, cofiring: Cofiring, draws: int, rng: np.random.Generator) -> Tested:
+def explained(cosines: Array, cofiring: Joint, draws: int, rng: np.random.Generator) -> Tested:
     """Share of the variance of the cosines (n, n) of pairs that co-firing explains, out of sample.
 
     The predictors are phi, log lift and the two frequencies; the share is the squared correlation
@@ -101,12 +57,12 @@ def explained(cosines: Array, cofiring: Cofiring, draws: int, rng: np.random.Gen
     return Tested(_share(tested), np.array(null), pairs)
 
 
-def _features(cofiring: Cofiring) -> Array:
+def _features(cofiring: Joint) -> Array:
     """(4, n, n): phi, log lift (with half a token added), smaller and larger log frequency."""
-    rate = np.log((cofiring.single + 0.5) / cofiring.tokens)
-    lift = np.log((cofiring.joint + 0.5) / cofiring.tokens) - rate[:, None] - rate[None]
+    rate = np.log((cofiring.first + 0.5) / cofiring.rows)
+    lift = np.log((cofiring.both + 0.5) / cofiring.rows) - rate[:, None] - rate[None]
     smaller, larger = np.minimum(*np.meshgrid(rate, rate)), np.maximum(*np.meshgrid(rate, rate))
-    return np.stack([cofiring.phi(), lift, smaller, larger])
+    return np.stack([without_itself(cofiring.phi()), lift, smaller, larger])
 
 
 def _pairs(n: int, rng: np.random.Generator) -> tuple[Ints, Ints]:

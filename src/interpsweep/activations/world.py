@@ -21,7 +21,7 @@ from interpsweep.config.activations import CaptureItem
 from interpsweep.config.sites import site_layer
 from interpsweep.context import Context, Stopped
 from interpsweep.corpora.artifact import Corpus
-from interpsweep.corpora.planted import Planted
+from interpsweep.corpora.world import Planted
 from interpsweep.tables import write_json
 from interpsweep.worlds.planted import BLOCK, rotation
 

@@ -2,34 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from plain import Plain
+from plain import Matrix, Plain
 
 from interpsweep.config.analysis import GeometrySettings
-from interpsweep.geometry import census, clusters, cofiring
+from interpsweep.geometry import census, clusters, firing_profiles
 
 CONTEXTS, LENGTH, DIM = 1500, 8, 32
 RING, LINE, REST = 7, 6, 40
-SETTINGS = GeometrySettings(clusterings=("cosine",), draws=99, null_dictionaries=4, reruns=1)
-
-
-class Matrix:
-    """Codes held in memory."""
-
-    def __init__(self, values: sp.csr_matrix, chunk: int = 1000) -> None:
-        self.values, self.chunk = sp.csr_matrix(values), chunk
-        self.n_rows, self.d_sae = self.values.shape
-
-    def read(self, start: int, stop: int) -> Any:
-        return self.values[start:stop]
-
-    def chunks(self) -> list[tuple[int, int]]:
-        edges = range(0, self.n_rows, self.chunk)
-        return [(s, min(s + self.chunk, self.n_rows)) for s in edges]
+SETTINGS = GeometrySettings(clusterings=("cosine",), draws=99, null_dictionaries=4)
 
 
 def world() -> tuple[np.ndarray, np.ndarray]:
@@ -68,7 +51,7 @@ def directions() -> np.ndarray:
 
 def found(token: np.ndarray, context: np.ndarray) -> list[clusters.Cluster]:
     n = RING + LINE + REST
-    rows = cofiring.profiles(one_hot(token), context, np.arange(n), np.arange(n), 0.2, Plain)
+    rows = firing_profiles.profiles(one_hot(token), context, np.arange(n), np.arange(n), 0.2, Plain)
     return clusters.find(rows, 4, 50, 4096, 0)
 
 
@@ -81,13 +64,15 @@ def test_only_neighbours_of_one_context_count_whatever_the_chunks() -> None:
     token, context = world()
     n = RING + LINE + REST
     every = np.arange(n)
-    whole = cofiring.profiles(one_hot(token), context, every, every, 0.2, Plain)
+    whole = firing_profiles.profiles(one_hot(token), context, every, every, 0.2, Plain)
     split = one_hot(token)
     split.chunk = 37
     np.testing.assert_allclose(
-        cofiring.profiles(split, context, every, every, 0.2, Plain), whole, atol=1e-6
+        firing_profiles.profiles(split, context, every, every, 0.2, Plain), whole, atol=1e-6
     )
-    alone = cofiring.profiles(one_hot(token), np.arange(len(token)), every, every, 0.2, Plain)
+    alone = firing_profiles.profiles(
+        one_hot(token), np.arange(len(token)), every, every, 0.2, Plain
+    )
     assert not alone.any()  # contexts of one token have no neighbours
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from interpsweep.context import Item
 from interpsweep.saes.breakdown import Groups, add
 from interpsweep.saes.load import LoadedSAE, encode_parts
-from interpsweep.saes.metrics import Firing, Reconstruction, Truth
+from interpsweep.saes.metrics import FiringCounts, Reconstruction, Truth
 from interpsweep.saes.splice import Losses, LossRecovered, Passes
 
 
@@ -20,7 +20,7 @@ class Unsound(Exception):
 
 
 @dataclass
-class Judged:
+class Measurement:
     """One item with its SAE and what has been measured of it."""
 
     item: Item
@@ -32,7 +32,7 @@ class Judged:
         device = self.sae.b_dec.device
         self.reconstruction = Reconstruction(self.sae.d_out, device)
         self.left_out = Reconstruction(self.sae.d_out, device)
-        self.firing = Firing(self.sae.d_sae, device)
+        self.firing = FiringCounts(self.sae.d_sae, device)
         self.sums = {
             by: torch.zeros(len(groups), 2, dtype=torch.float64, device=device)
             for by, groups in self.groups.items()
@@ -47,8 +47,7 @@ class Judged:
         hats, active = [], []
         for part, codes in encode_parts(self.sae, x):
             hats.append(self.sae.reconstruct(part, codes))
-            folded = codes.values * self.sae.units[codes.columns]
-            active.append(self.firing.update(codes.with_values(folded)))
+            active.append(self.firing.update(codes))
         errors = self.reconstruction.update(truth, torch.cat(hats))
         bad = (~errors.isfinite()).nonzero()
         if len(bad):

@@ -16,9 +16,10 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from interpsweep.columns import CHILD
-from interpsweep.corpora.planted import Planted
+from interpsweep.corpora.world import Planted
 from interpsweep.matching.edges import TYPES
 from interpsweep.numerics.cosine import unit_rows
+from interpsweep.saes import joint
 from interpsweep.saes.artifact import Dictionary
 from interpsweep.saes.codes import Codes
 from interpsweep.saes.firing import BlockMap, Firing, firings
@@ -34,7 +35,7 @@ TRUTHS = ("identity", "identity_with_holes", *CHILD, "composition", "novel", "no
 Floats = NDArray[np.float64]
 
 
-class Held(NamedTuple):
+class Contents(NamedTuple):
     """What the latents of one dictionary hold; arrays over latents unless said otherwise."""
 
     feature: NDArray[np.int64]  # the planted feature, -1 = none
@@ -71,7 +72,7 @@ def score_tree(
     world = _world(Planted(corpus), layer)
     held = []
     for sae, encoded in zip(saes, codes, strict=True):
-        fired = Firing.above(Codes.open(encoded), summary["firing_level"], ctx.block_map)
+        fired = Firing.above(Codes.open(encoded), summary["firing_level"])
         decoder = unit_rows(np.asarray(Dictionary.open(sae).W_dec))
         held.append(holds(fired, decoder, world, ctx.block_map))
     edges = read_parquet(tree / "edges.parquet")
@@ -86,7 +87,7 @@ def _world(truth: Planted, layer: int) -> World:
     return World(truth.codes, truth.features["parent"].to_numpy(np.int64), directions)
 
 
-def holds(fired: Any, decoder: NDArray[np.float32], world: World, block_map: BlockMap) -> Held:
+def holds(fired: Any, decoder: NDArray[np.float32], world: World, block_map: BlockMap) -> Contents:
     """What every latent of a dictionary holds.
 
     `fired` reads the codes above the firing level, `decoder` (d_sae, d) has unit rows. A latent
@@ -95,43 +96,34 @@ def holds(fired: Any, decoder: NDArray[np.float32], world: World, block_map: Blo
     absorbed. One that fires within two features that have nothing to do with each other holds
     neither: it stands for both together.
     """
-    joint, count, total = _joint(fired, world, block_map)
-    f1 = 2 * joint / np.maximum(count[:, None] + total, 1)
+    work = partial(_on, fired=fired, codes=world.codes)
+    (found,) = joint.count(work, fired.chunks(), block_map, "planted features")
+    both, count, total = found.both, found.first, found.second
+    f1 = 2 * both / np.maximum(count[:, None] + total, 1)
     best = np.argmax(f1, axis=1)
     at = np.arange(len(best))
-    precision = joint / np.maximum(count, 1)[:, None]
+    precision = both / np.maximum(count, 1)[:, None]
     along = np.einsum("ij,ij->i", decoder, world.directions[best])
     good = (f1[at, best] >= HELD) | ((precision[at, best] >= PURE) & (along >= ALONG))
     pairs = _unrelated(precision >= PURE, world)
     feature = np.where(good & ~pairs & (count > 0), best, -1)
-    return Held(
+    return Contents(
         feature,
         f1[at, best],
-        joint[at, best] / np.maximum(total[best], 1),
+        both[at, best] / np.maximum(total[best], 1),
         pairs,
-        joint,
+        both,
         count,
     )
 
 
-def _joint(fired: Any, world: World, block_map: BlockMap) -> tuple[Floats, Floats, Floats]:
-    work = partial(_joint_block, fired=fired, codes=world.codes)
-    joint: Any = 0
-    count: Any = 0
-    total: Any = 0
-    for both, mine, theirs in block_map(work, list(fired.chunks()), "planted features"):
-        joint, count, total = joint + both, count + mine, total + theirs
-    return np.asarray(joint, np.float64), count, total
-
-
-def _joint_block(chunk: tuple[int, int], fired: Any, codes: Any) -> tuple[Any, Floats, Floats]:
+def _on(
+    chunk: tuple[int, int], fired: Any, codes: Any
+) -> list[tuple[sp.csr_matrix, sp.csr_matrix]]:
     # a world has no marks: its rows, before any are left out, are its tokens
     rows = fired.token(*chunk)
     first, last = int(rows[0]), int(rows[-1]) + 1
-    mine = firings(fired.read(*chunk))
-    theirs = firings(sp.csr_matrix(codes.read(first, last)[rows - first]))
-    both = (mine.T @ theirs).toarray().astype(np.float64)
-    return both, *(np.asarray(m.sum(axis=0), np.float64).ravel() for m in (mine, theirs))
+    return [(firings(fired.read(*chunk)), firings(codes.read(first, last)[rows - first]))]
 
 
 def _unrelated(within: NDArray[np.bool_], world: World) -> NDArray[np.bool_]:
@@ -144,7 +136,7 @@ def _unrelated(within: NDArray[np.bool_], world: World) -> NDArray[np.bool_]:
     return found
 
 
-def true_types(narrow: Held, wide: Held, world: World, least: int) -> list[tuple[str, int]]:
+def true_types(narrow: Contents, wide: Contents, world: World, least: int) -> list[tuple[str, int]]:
     """(true relation, planted feature of the parent or -1) of every wide latent to a narrower
     dictionary.
 
@@ -168,12 +160,12 @@ def true_types(narrow: Held, wide: Held, world: World, least: int) -> list[tuple
     return made
 
 
-def _recall(held: Held, feature: int) -> float:
+def _recall(held: Contents, feature: int) -> float:
     mine = held.feature == feature
     return float(held.recall[mine][np.argmax(held.f1[mine])])
 
 
-def _child(w: int, parent: int, wide: Held) -> str:
+def _child(w: int, parent: int, wide: Contents) -> str:
     """How a wide latent relates to its parent feature's latents in its own dictionary."""
     beside = np.flatnonzero(wide.feature == parent)
     if not len(beside):
@@ -185,7 +177,7 @@ def _child(w: int, parent: int, wide: Held) -> str:
 
 
 def score(
-    edges: pd.DataFrame, held: list[Held], world: World, least: int
+    edges: pd.DataFrame, held: list[Contents], world: World, least: int
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Confusion of types and scores of edges of one family.
 
@@ -227,7 +219,9 @@ def score(
     return confusion, pd.DataFrame(scores)
 
 
-def _skipping(edges: pd.DataFrame, held: list[Held], world: World, least: int) -> dict[str, Any]:
+def _skipping(
+    edges: pd.DataFrame, held: list[Contents], world: World, least: int
+) -> dict[str, Any]:
     """Score of all edges over levels in between.
 
     True are latents of which neither the feature nor one above it has a latent on the next level

@@ -6,28 +6,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import scipy.sparse as sp
+from plain import Matrix
 
-from interpsweep.matching import planted
+from interpsweep.matching import world_scores
 
 ROWS = 4000
 PARENT = np.array([-1, 0, 0, -1])  # a parent with two children, and a feature of its own
-
-
-class Matrix:
-    """Codes in memory, behind the reader's interface."""
-
-    def __init__(self, values: np.ndarray) -> None:
-        self.values, self.rows = sp.csr_matrix(values.astype(np.float32)), (0, ROWS)
-
-    def read(self, start: int, stop: int) -> Any:
-        return self.values[start:stop]
-
-    def chunks(self) -> list[tuple[int, int]]:
-        return [(0, 1500), (1500, ROWS)]
-
-    def token(self, start: int, stop: int) -> np.ndarray:
-        return np.arange(start, stop)
 
 
 def plain(function: Any, blocks: Any, what: str = "") -> Any:
@@ -42,14 +26,14 @@ def features() -> np.ndarray:
     ).astype(float)
 
 
-def held(latents: np.ndarray, decoder: np.ndarray) -> planted.Held:
-    world = planted.World(Matrix(features()), PARENT, np.eye(4, dtype=np.float32))
-    return planted.holds(Matrix(latents), decoder.astype(np.float32), world, plain)
+def held(latents: np.ndarray, decoder: np.ndarray) -> world_scores.Contents:
+    world = world_scores.World(Matrix(features()), PARENT, np.eye(4, dtype=np.float32))
+    return world_scores.holds(Matrix(latents), decoder.astype(np.float32), world, plain)
 
 
-def types(narrow: planted.Held, wide: planted.Held) -> list[str]:
-    world = planted.World(Matrix(features()), PARENT, np.eye(4, dtype=np.float32))
-    return [name for name, _ in planted.true_types(narrow, wide, world, 30)]
+def types(narrow: world_scores.Contents, wide: world_scores.Contents) -> list[str]:
+    world = world_scores.World(Matrix(features()), PARENT, np.eye(4, dtype=np.float32))
+    return [name for name, _ in world_scores.true_types(narrow, wide, world, 30)]
 
 
 AXES, F = np.eye(4), features()
@@ -85,8 +69,8 @@ def test_scores_count_types_and_places() -> None:
         {"level": 1, "step": 1, "n": [0, 0, 1, 1], "w": range(4), "type": names, "subtype": "",
          "primary": True, "related": True}
     )  # fmt: skip
-    world = planted.World(Matrix(F), PARENT, np.eye(4, dtype=np.float32))
-    confusion, scores = planted.score(edges, [NARROW, wide], world, 30)
+    world = world_scores.World(Matrix(F), PARENT, np.eye(4, dtype=np.float32))
+    confusion, scores = world_scores.score(edges, [NARROW, wide], world, 30)
     assert confusion["count"].sum() == 4
     by = scores[scores["level"] == 1].set_index("type")
     assert by.loc["absorption", ["true", "found", "right"]].tolist() == [2, 1, 1]
@@ -103,8 +87,8 @@ def test_edges_over_a_level_in_between_are_scored_by_themselves() -> None:
     ]  # fmt: skip
     edges = pd.DataFrame(rows, columns=["level", "step", "n", "w", "related"])
     edges = edges.assign(type="split", subtype="", primary=True)
-    world = planted.World(Matrix(F), PARENT, np.eye(4, dtype=np.float32))
-    confusion, scores = planted.score(edges, [NARROW, lacking, wide], world, 30)
+    world = world_scores.World(Matrix(F), PARENT, np.eye(4, dtype=np.float32))
+    confusion, scores = world_scores.score(edges, [NARROW, lacking, wide], world, 30)
     assert confusion["count"].sum() == 5
     skip = scores.set_index("type").loc["skip"]
     # the parent itself and both children have a latent two levels down; one of two edges is misplaced
