@@ -23,8 +23,8 @@ from interpsweep.config.base import own_fields
 from interpsweep.context import Context
 from interpsweep.corpora.artifact import Corpus
 from interpsweep.geometry import orders
-from interpsweep.geometry.class_means import planes_of
 from interpsweep.geometry.best_latents import Held, Holding, hold, row_labels
+from interpsweep.geometry.class_means import planes_of
 from interpsweep.numerics.cosine import unit_rows
 from interpsweep.saes.artifact import Dictionary
 from interpsweep.saes.codes import Codes

@@ -1,1 +1,1 @@
-"""Evidence that acts: what a model says when the value of a concept in its activations is changed."""
+"""Evidence that acts: what a model answers when a value in its activations changes."""

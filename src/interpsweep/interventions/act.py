@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from interpsweep.config.intervene import InterveneSettings
 from interpsweep.geometry.nulls import upper_p

@@ -154,11 +154,13 @@ class Planted:
         self._ids = {word.strip(): i for i, word in enumerate(corpus.vocabulary)}
 
     def answers(self, labels: list[str]) -> Ints:
+        """See `Writer`."""
         return np.array([self._ids[label] for label in labels], np.int64)
 
     def prompts(
         self, pieces: list[str | int], labels: list[str], n: int, rng: np.random.Generator
     ) -> Iterator[Prompt]:
+        """See `Writer`."""
         ids: list[int] = []
         values: dict[int, int] = {}
         for piece in pieces:
@@ -205,6 +207,7 @@ class Text:
         self._openings = slots(("weekday",))[0].openings  # all lists have the same
 
     def answers(self, labels: list[str]) -> Ints:
+        """See `Writer`."""
         lead = "is "
         return np.array([self._token_at(lead + label, len(lead))[0] for label in labels], np.int64)
 
@@ -222,6 +225,7 @@ class Text:
     def prompts(
         self, pieces: list[str | int], labels: list[str], n: int, rng: np.random.Generator
     ) -> Iterator[Prompt]:
+        """See `Writer`."""
         some = rng.choice(len(self._openings), n, replace=n > len(self._openings))
         for opening in some.tolist():
             text, ends = self._openings[opening], {}
