@@ -34,7 +34,7 @@ class Site:
 
     def __init__(self, model: LoadedModel, site: str) -> None:
         self._model, self._site = model, site
-        self._n, self._sum, self._squares = 0, np.zeros(0), np.zeros(0)
+        self._n, self._sum, self._squares = 0, np.zeros(1), np.zeros((1, 1))
 
     def ask(self, questions: Questions) -> list[Asked]:
         """Every prompt of a concept, put to the model as it is."""
