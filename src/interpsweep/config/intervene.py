@@ -24,7 +24,7 @@ class InterveneSettings(Section):
     concepts: tuple[str, ...] = field(
         (), "Labelled concepts that are acted on; empty takes all that there are prompts for."
     )
-    prompts: int = field(4, "Prompts of each form and value.", unit="prompts", ge=1)
+    prompts: int = field(2, "Prompts of each form and value.", unit="prompts", ge=1)
     draws: int = field(99, "Random directions behind the null of one action.", unit="draws", ge=19)
     batch_tokens: int = field(4096, "Most tokens in one forward pass.", unit="tokens", gt=0)
     seed: int = field(0, "Seed of the prompts and of the random directions.", ge=0)

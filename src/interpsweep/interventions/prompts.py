@@ -26,7 +26,7 @@ from interpsweep.models.batches import length_batches
 Ints = NDArray[np.int64]
 FORMS = Path(__file__).parent / "prompts.yaml"
 CYCLIC = "circle"
-LENGTH = 16  # tokens of a prompt in the planted language, its opening included
+LENGTH = 12  # tokens of a prompt in the planted language, its opening included
 _SLOT = re.compile(r"\{([+-]?\d*)\}")
 
 

@@ -4,7 +4,7 @@ from interpsweep.stages.record import Place, Sizes, Stage, Wanted, Work
 
 ACTED_ON = 6  # subspaces, about: two each of three concepts
 PROMPTS = 50  # forms and values of one of them, about
-LENGTH = 16  # tokens of a prompt, about
+LENGTH = 12  # tokens of a prompt, about
 
 
 def _work(s: Sizes) -> Work:
