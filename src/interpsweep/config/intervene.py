@@ -15,8 +15,8 @@ class InterveneSettings(Section):
     actions: tuple[Literal["shift", "ablate"], ...] = field(
         (),
         "What is done at the labelled tokens of prompts: 'shift', they get the coordinates of "
-        "another value, `steps` on around the circle or along the line; 'ablate', those of the mean over "
-        "values. Empty: nothing.",
+        "another value, `steps` on around the circle or along the line; 'ablate', those of the "
+        "mean over values. Empty: nothing.",
     )
     steps: tuple[int, ...] = field(
         (1, 2, 3), "By how many values 'shift' goes on, one after the other.", min_length=1

@@ -61,8 +61,9 @@ class Site:
 
     def answers(self, asked: Asked, moved: Floats, answers: Ints) -> Floats:
         """Logits (n, k) of the values with the activations in the slots moved by `moved` (m, d)."""
-        row, place = (torch.from_numpy(i) for i in np.nonzero(asked.batch.values >= 0))
-        by = torch.from_numpy(moved).float().to(self._model.device)
+        device = self._model.device
+        row, place = (torch.from_numpy(i).to(device) for i in np.nonzero(asked.batch.values >= 0))
+        by = torch.from_numpy(moved).float().to(device)
 
         def move(here: torch.Tensor) -> torch.Tensor:
             return here.index_put((row, place), (here[row, place].float() + by).to(here.dtype))
@@ -91,10 +92,14 @@ class Reached(NamedTuple):
     logit: float
 
 
-def actions(shape: str, s: InterveneSettings) -> list[Action]:
-    """Those that are wanted of a concept."""
-    name = "rotate" if shape == CYCLIC else "shift"
-    shifts = [Action(name, steps) for steps in s.steps]
+def actions(questions: Questions, s: InterveneSettings) -> list[Action]:
+    """Those that are wanted of a concept, but for steps all around its circle."""
+    circle = questions.shape == CYCLIC
+    shifts = [
+        Action("rotate" if circle else "shift", steps)
+        for steps in s.steps
+        if not circle or steps % len(questions.answers)
+    ]
     return [
         *(shifts if "shift" in s.actions else []),
         *([Action("ablate", 0)] if "ablate" in s.actions else []),
@@ -110,9 +115,14 @@ def effect(
     random: RandomRows,
     draws: int,
     done: Callable[[], None],
-) -> dict[str, Any]:
-    """One row of ``effects.parquet``: an action on a subspace, beside random directions."""
+) -> dict[str, Any] | None:
+    """One row of ``effects.parquet``: an action on a subspace, beside random directions.
+
+    None if no prompt has values that can be shifted so far.
+    """
     parts = [part for one in asked if len((part := _with_targets(one, questions, action)).x)]
+    if not parts:
+        return None
     before = np.concatenate([part.logits for part in parts])
     answer = np.concatenate([part.batch.answer for part in parts])
     wanted = questions.on(answer, action.steps)

@@ -48,7 +48,7 @@ class Place:
     site: Site | None  # None if nothing can be asked there
     means: dict[str, ClassMeans]
     asked: dict[str, tuple[Questions, list[Asked]]] = field(default_factory=dict)
-    left_out: dict[str, str] = field(default_factory=dict)  # concept, or "" for all -> why
+    left_out: dict[str, str] = field(default_factory=dict)  # concept, or "all" -> why
 
 
 def run(items: list[Item], ctx: Context) -> None:
@@ -74,7 +74,7 @@ def _place(item: Item, s: InterveneSettings, ctx: Context) -> Place:
     means = class_means(item.inputs["concepts"])
     if (why := _unfit(model, settings["site"])) is not None:
         ctx.log(f"{settings['site']}: {why}")
-        return Place(None, means, left_out={"": why})
+        return Place(None, means, left_out={"all": why})
     place = Place(Site(model, settings["site"]), means)
     writer: Writer = Planted(corpus) if model.tokenizer is None else Text(corpus, model.tokenizer)
     for name, its in asked.items():
@@ -121,9 +121,14 @@ def _forms(model: dict[str, Any], corpus: Corpus, s: InterveneSettings) -> dict[
 
 
 def _write(item: Item, place: Place, s: InterveneSettings, ctx: Context) -> dict[str, Any]:
-    found = [(name, subspace) for name in place.asked for subspace in _subspaces(name, item, place)]
-    rows = []
-    total = sum(len(actions(place.asked[name][0].shape, s)) for name, _ in found) * (1 + s.draws)
+    found = [
+        (name, subspace, action)
+        for name, (its, _) in place.asked.items()
+        for subspace in _subspaces(name, item, place)
+        for action in actions(its, s)
+    ]
+    rows, left_out = [], dict(place.left_out)
+    total = len(found) * (1 + s.draws)
     with ctx.bar(total, "acting", unit="draws") as bar:
 
         def done() -> None:
@@ -133,19 +138,20 @@ def _write(item: Item, place: Place, s: InterveneSettings, ctx: Context) -> dict
 
         if place.site is not None and found:
             random = RandomRows(place.site.covariance(), s.seed)
-            for name, subspace in found:
+            for name, subspace, action in found:
                 its, asked = place.asked[name]
-                for action in actions(its.shape, s):
-                    rows.append(
-                        effect(place.site, its, asked, subspace, action, random, s.draws, done)
-                    )
+                row = effect(place.site, its, asked, subspace, action, random, s.draws, done)
+                if row is None:
+                    left_out[f"{name}, {action.name} {action.steps}"] = "beyond the ends"
+                else:
+                    rows.append(row)
     table = typed(rows, EFFECTS)
     write_parquet(table, item.out / "effects.parquet")
     best = table[table["action"] != "ablate"].groupby(["concept", "space"])
     summary = {
         "rows": len(table),
         "effects": {f"{c} {space}": float(of["effect"].mean()) for (c, space), of in best},
-        "left_out": place.left_out,
+        "left_out": left_out,
     }
     write_json(summary, item.out / "summary.json")
     return summary

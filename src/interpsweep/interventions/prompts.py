@@ -75,11 +75,13 @@ class Questions:
     concept: str
     shape: str
     answers: Ints  # (k,) token ids
+    known: NDArray[np.bool_]  # (k,) values whose class mean is known
     batches: list[Batch]
 
     def on(self, values: Ints, steps: int) -> Ints:
-        """Values so many steps on, -1 beyond the ends of a line; -1 stays."""
-        return step_on(values, steps, len(self.answers), self.shape)
+        """Known values so many steps on, -1 beyond the ends of a line; -1 stays."""
+        on = step_on(values, steps, len(self.answers), self.shape)
+        return np.where(self.known[on], on, -1)
 
 
 def step_on(values: Ints, steps: int, k: int, shape: str) -> Ints:
@@ -132,7 +134,8 @@ def questions(
             made += [(p, on[form.step]) for p in writer.prompts(pieces, labels, n, rng)]
     if not made:
         return "none of its prompts has values with enough tokens only"
-    return Questions(name, shape, answers, list(_batches(made, batch_tokens)))
+    known_ones = np.isin(np.arange(len(labels)), known)
+    return Questions(name, shape, answers, known_ones, list(_batches(made, batch_tokens)))
 
 
 def _batches(made: list[tuple[Prompt, int]], batch_tokens: int) -> Iterator[Batch]:
