@@ -148,7 +148,7 @@ SETTINGS = (
     Row(_SETTINGS, "`concepts.draws`, while concepts are acted on", put("concepts", {"draws": 999}),
         below("concepts", "recovery", "agreement", "intervene"), before=put("intervene", ACTS)),
     Row(_SETTINGS, "`recovery.levels`, while concepts are acted on", put("recovery", {"levels": [0, 0.5]}),
-        {**below("recovery", "agreement"), "intervene": of_an_sae}, before=put("intervene", ACTS)),
+        {**below("recovery", "agreement", "intervene"), "intervene": of_an_sae}, before=put("intervene", ACTS)),
     Row(_SETTINGS, "`meta.k`", put("meta", {"k": 3}), below("meta", "agreement")),
     Row(_SETTINGS, "`concepts.draws`", put("concepts", {"draws": 999}), below("concepts", "recovery", "agreement")),
     Row(_SETTINGS, "`recovery.levels`", put("recovery", {"levels": [0, 0.5]}), below("recovery", "agreement")),

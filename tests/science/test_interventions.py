@@ -37,6 +37,45 @@ def effects(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
     return pd.concat(map(pd.read_parquet, paths), ignore_index=True)
 
 
+def of(effects: pd.DataFrame, source: str, space: str) -> pd.DataFrame:
+    """The shifts in a subspace."""
+    shifts = effects[effects["action"] != "ablate"]
+    return shifts[(shifts["source"] == source) & shifts["space"].isin(space.split())]
+
+
 @pytest.mark.slow
 def test_answers_follow_a_value_that_is_shifted(effects: pd.DataFrame) -> None:
-    print(effects.round(3).to_string())
+    """In all directions in which class means differ, to .8 of the model's own accuracy and more;
+    moved as far in random directions, it answers so no more often than by guessing.
+    """
+    assert (effects["accuracy"] > 0.8).all()
+    span = of(effects, "means", "span")
+    assert sorted(span["concept"].unique()) == ["month", "number", "weekday"] and len(span) == 9
+    assert (span["effect"] >= 0.8 * span["accuracy"]).all()
+    assert (span["p"] == 1 / 20).all() and (span["logit_p"] == 1 / 20).all()
+    assert (span["logit"] > 0).all() and (span["logit_null"] < 0).all()
+    around = span[span["shape"] == "circle"]
+    assert (around["null_mean"] <= 1 / around["values"]).all()
+    # two steps down the number line is a slip that damage brings about as well
+    assert span["null_mean"].max() < 0.2
+    ablated = effects[(effects["action"] == "ablate") & (effects["space"] == "span")]
+    assert (ablated["effect"] > ablated["null_high"]).all()
+
+
+@pytest.mark.slow
+def test_the_plane_of_a_circle_is_a_part_of_it(effects: pd.DataFrame) -> None:
+    """The embeddings of weekdays and months lie in more dimensions than two, and the model reads
+    them: the plane alone turns answers more than random planes do, and less than all directions.
+    """
+    plane, span = of(effects, "means", "plane line"), of(effects, "means", "span")
+    around = plane[plane["shape"] == "circle"]
+    far = around[around["steps"] > 1]
+    assert (far["p"] == 1 / 20).all() and (far["effect"] > 0.2 * far["accuracy"]).all()
+    assert plane["effect"].mean() < 0.6 * span["effect"].mean()
+
+
+@pytest.mark.slow
+def test_latents_hold_what_the_model_computes_with(effects: pd.DataFrame) -> None:
+    held = of(effects, "latents", "span")
+    assert len(held) == 9 and (held["p"] == 1 / 20).all()
+    assert (held["effect"] >= 0.5 * held["accuracy"]).all()

@@ -45,11 +45,12 @@ def draw(table: pd.DataFrame, style: FigureStyle) -> Figure:
     sites = s.order_sites(table)
     cells = [(concept, ablated) for concept in concepts for ablated in done]
     across = len(done) if len(done) > 1 else 2
-    figure, axes = s.panels(style, len(cells), across, aspect=0.55)
-    for axis, (concept, ablated) in zip(axes, cells, strict=True):
+    figure, axes = s.panels(style, len(cells), across, aspect=0.62)
+    for i, (axis, (concept, ablated)) in enumerate(zip(axes, cells, strict=True)):
         _panel(axis, table[(table.concept == concept) & (table.ablated == ablated)], sites)
         axis.set_title(f"{s.plain(s.words(concept), 18)}: {_PANELS[ablated]}", pad=4)
-        axis.set_ylabel("share of own accuracy")
+        if i % across == 0:
+            axis.set_ylabel("share")
     _name_sites(axes[-across:], sites, table["model"].nunique() > 1)
     marks = [
         Line2D([], [], color=colour, marker=marker, ls="", label=label)
