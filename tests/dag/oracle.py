@@ -52,6 +52,7 @@ class State:
     learning_rate: float = 1e-3
     directions: tuple[str, ...] = ("width", "seed")
     skip_levels: int = 1
+    acts: bool = False  # on concepts
     # numbers of stages
     numbers: dict[str, int] = field(default_factory=lambda: dict.fromkeys(NUMBERS, 0))
     title: str = ""
@@ -108,6 +109,7 @@ def config(state: State, reverse: bool, decimal: bool) -> dict[str, Any]:
             "seeds": axis(state.seeds), "tokens": 10000, "learning_rate": state.learning_rate,
         },
         "match": {"directions": list(state.directions), "skip_levels": state.skip_levels},
+        "intervene": {"actions": ["shift"] if state.acts else []},
         "report": {"title": state.title},
         "run": {"pack": state.pack},
     }  # fmt: skip
@@ -154,6 +156,8 @@ class _Sweep:
             acts = self._add("capture", at, s.dtype, site, model, corpus)
             used = self._add("mask", at, acts, corpus)
             concepts = self._add("concepts", at, used)
+            if s.acts:
+                self._add("intervene", at, concepts)
             saes += self._site(at, used, concepts)
         if "layer" in s.directions:
             keys = ("architecture", "sparsity", "d_sae", "seed")
@@ -179,7 +183,10 @@ class _Sweep:
                         self._add("geometry", here, sae, codes)
                         self._add("landscape", here, sae, codes)
                         meta = self._add("meta", here, sae)
-                        read[sae] = meta, self._add("recovery", here, sae, codes, concepts)
+                        recovery = self._add("recovery", here, sae, codes, concepts)
+                        if s.acts:
+                            self._add("intervene", here, sae, recovery, concepts)
+                        read[sae] = meta, recovery
                         saes.append((here, sae, codes))
         steps, family = {}, ("architecture", "sparsity", "seed")
         if "width" in s.directions:
@@ -250,7 +257,7 @@ class _Sweep:
             s.architectures,
             s.learning_rate,
         )
-        others = (*sorted(s.models.items()), *s.numbers.items(), s.corpus_seed, s.dtype)
+        others = (*sorted(s.models.items()), *s.numbers.items(), s.corpus_seed, s.dtype, s.acts)
         self._add("bundle", {}, report, *map(_unordered, told), others)
 
     def _draw(self, name: str, claims: int) -> list[int]:

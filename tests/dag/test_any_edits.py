@@ -39,6 +39,7 @@ FIELDS: dict[str, st.SearchStrategy] = {
     "learning_rate": st.sampled_from([1e-3, 2e-3]),
     "directions": some_of(("width", "seed", "layer")),
     "skip_levels": st.integers(0, 1),
+    "acts": st.booleans(),
     "title": st.sampled_from(["", "T"]),
     "label": st.sampled_from(["", "a note"]),
     "pack": st.integers(0, 2),
