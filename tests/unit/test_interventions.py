@@ -98,6 +98,16 @@ def test_slots_hold_the_values_that_the_corpus_labels(corpus: Corpus) -> None:
             assert len(values) == len(every) and len(set(n)) == 1
 
 
+def test_contexts_without_room_or_whole_sentences_are_refused(tmp_path: Path) -> None:
+    short = make(GeneratedCorpus(n_tokens=400, context_length=4), tmp_path / "short")
+    with pytest.raises(UserError, match=r"raise corpus\.context_length"):
+        list(Planted(short).prompts(["count", 3, 4, 5], ["one"] * 6, 1, np.random.default_rng(0)))
+    few = make(GeneratedCorpus(n_tokens=400, context_length=64), tmp_path / "few")
+    with pytest.raises(UserError, match="full stop as its token"):
+        for size in range(1, 6):  # of one context, some beginning ends in the middle of a sentence
+            list(Planted(few).prompts(["then"] * size, [], 1, np.random.default_rng(0)))
+
+
 def test_steps_around_a_circle_and_along_a_line() -> None:
     values = np.array([-1, 0, 3, 4])
     assert step_on(values, 2, 5, "circle").tolist() == [-1, 2, 0, 1]

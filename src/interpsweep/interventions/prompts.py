@@ -178,6 +178,11 @@ class Planted:
     def _openings(self, size: int, n: int, rng: np.random.Generator) -> Ints:
         """Beginnings (n, length) of held-out contexts that are whole sentences, before `size`."""
         length = min(LENGTH, self._contexts.shape[1]) - size
+        if length < 1:
+            raise UserError(
+                f"intervene: contexts of {self._contexts.shape[1]} tokens have no room for a "
+                f"prompt of {size} and a mark; raise corpus.context_length"
+            )
         whole = self._contexts[:, length - 1] == self._ids["." if length > 1 else "<bos>"]
         found = np.flatnonzero(whole)
         if not len(found):
