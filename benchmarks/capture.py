@@ -102,13 +102,9 @@ def write_corpus(path: Path, tokens: int, n_vocabulary: int, longest: int) -> Pa
 
 
 def scaled_settings(tokens: int) -> CaptureSettings:
-    """The default settings, with what they fix in rows scaled from a million tokens to `tokens`."""
-    default = CaptureSettings()
-    rows = {
-        name: max(16, getattr(default, name) * tokens // 2**20)
-        for name in ("statistics_rows", "chunk_rows")
-    }
-    return CaptureSettings(**rows)
+    """The default settings, with chunks scaled from a million tokens to `tokens`."""
+    rows = CaptureSettings().chunk_rows * tokens // 2**20
+    return CaptureSettings(chunk_rows=max(16, rows))
 
 
 def nothing(_site: str, _activations: torch.Tensor) -> None:

@@ -278,7 +278,9 @@ class _Sweep:
         ]
 
     def _figure(self, name: str, at: At, items: list[tuple[str, At, int]]) -> int:
-        return self._add("figures", {**at, "figure": name}, name, _placed(items))
+        early = READS[name] <= {"mask", "train", "evaluate"}  # else with the analysis
+        at = {**at, "figure": name, "drawn": "early" if early else "late"}
+        return self._add("figures", at, name, _placed(items))
 
 
 def _placed(items: list[tuple[str, At, int]]) -> frozenset:

@@ -115,3 +115,27 @@ def test_a_file_that_changes_is_noticed(place: Place) -> None:
         weights.write_bytes(held)
         place.run("lock", *QUICK)
     assert "nothing to do" in place.run("run", *QUICK, "--dry-run")
+
+
+def test_saes_of_which_nothing_ever_fires(place: Place) -> None:
+    for item in sorted((place.root / "store/saes").iterdir()):  # silent twins of the trained SAEs
+        sae = Dictionary.open(item)
+        names = ("W_enc", "W_dec", "b_dec")
+        tensors = {name: np.ascontiguousarray(sae.tensors[name]) for name in names}
+        tensors["b_enc"] = np.full(sae.d_sae, -1e9, np.float32)
+        foreign.write_saelens(place.root / f"silent/w{sae.d_sae}", "standard", tensors)
+    model = YAML(typ="safe").load(place.root / QUICK[1])["models"][0]
+    model["saes"] = [
+        {"path": "silent/w{width}", "site": SITE, "sparsity": 4, "each": {"width": [32, 64]}}
+    ]
+    silent = {"sweep": "silent", "models": [model], "train": {"widths": []}}
+    with (place.root / "silent.yaml").open("w") as file:
+        YAML().dump(silent, file)
+    said = place.run("run", *QUICK[:2], "silent.yaml")  # status 0: nothing is missing
+    assert "is complete" in said
+    shown = place.root / "results/silent"
+    for file in (shown / f"calendar/{SITE}/geometry").glob("*/summary.json"):
+        assert json.loads(file.read_text())["alive"] == 0
+    claims = pd.read_parquet(shown / "claims/claims/claims.parquet")
+    claimed = claims.loc[claims["verdict"] == "claimed", "kind"]
+    assert set(claimed) <= {"concept"}  # which is of activations, not of these SAEs

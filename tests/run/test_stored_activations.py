@@ -21,7 +21,7 @@ train: {widths: [8, 16], sparsities: [2], seeds: [0], tokens: 20_000, batch_size
 geometry: {most_draws: 99, null_dictionaries: 2, cloud_clusters: 4}
 landscape: {draws: 19, dictionaries: 3}
 meta: {steps: 20}
-claims: {draws: 99, null_dictionaries: 19}
+children: {draws: 99, null_dictionaries: 19}
 figures: {draw: [pareto, edges]}
 """
 

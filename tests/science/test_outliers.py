@@ -41,11 +41,13 @@ def best(found: Made) -> dict[str, Any]:
     seed = min({sae.at["seed"] for sae in found.plan.items.of("train")}, key=loss)
     (tree,) = found.summaries("tree", seed=seed, direction=None)
     scores = edge_scores(found).query("level == 1 and seed == @seed").set_index("type")
+    (mask,) = found.summaries("mask")
     (evaluated,) = found.paths("evaluate", seed=seed, d_sae=20)
     metrics = read_json(evaluated / "metrics.json")
     return {
         "counts": {kind: n for kind, n in tree["steps"][0]["counts"].items() if n},
         "f1": scores["f1"].dropna().to_dict(),
+        **{key: mask[key] for key in ("left_out", "left_out_eval")},
         **{key: metrics[f"{key}.v2"] for key in ("fvu", "explained_variance_all_rows")},
     }
 
@@ -58,7 +60,8 @@ def test_masked_they_change_nothing(tmp_path: Path, share: float, norm: float) -
     assert set(found["f1"].values()) == {1.0}
     assert found["fvu"] < 5e-4
     # they are counted all the same, and hide the rest: one dimension in them is all variance
-    assert found["explained_variance_all_rows"] < 0.9
+    assert found["left_out"] > 0
+    assert (found["explained_variance_all_rows"] < 0.9) == (found["left_out_eval"] > 0)
 
 
 def test_unmasked_they_do(tmp_path: Path) -> None:

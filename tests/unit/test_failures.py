@@ -13,8 +13,10 @@ import pytest
 
 from interpsweep import results
 from interpsweep.commands.care import collect_garbage, reclaim_activations
+from interpsweep.config.load import load_sweep
 from interpsweep.errors import UserError
 from interpsweep.jobs import run_job
+from interpsweep.plan import build_plan
 from interpsweep.spec import digest
 from interpsweep.stages import STAGES
 from interpsweep.store import Store, failures
@@ -188,3 +190,45 @@ def test_activations_stay_for_what_is_to_be_tried_again(bench: Bench, tmp_path: 
     bench.run("train", bench.saes)
     reclaim_activations(bench.saes[0], record, bench.store, readers)
     assert record.exists() and not (bench.store.find(bench.saes[0]) / "file").exists()
+
+
+@pytest.mark.parametrize("lost", [16, 32, 64, 128])
+def test_the_tree_without_a_width_is_that_of_a_sweep_without_it(tmp_path: Path, lost: int) -> None:
+    widths = [16, 32, 64, 128]
+    (tree, sweep), (wanted, _) = (
+        _tree(tmp_path, of) for of in (widths, [w for w in widths if w != lost])
+    )
+    named = {item.digest for item in sweep.items.by_digest.values() if item.at.get("d_sae") == lost}
+    named |= {
+        item.digest
+        for item in sweep.items.by_digest.values()
+        if lost in [item.at.get(side, {}).get("d_sae") for side in ("a", "b")]
+    }
+    gathers = STAGES["tree"].gathers
+    assert callable(gathers)
+    assert gathers(tree, named) == wanted
+
+
+def test_widths_that_are_not_matched_make_no_tree(tmp_path: Path) -> None:
+    gathers = STAGES["tree"].gathers
+    tree, _ = _tree(tmp_path, [16, 32, 64], skip_levels=0)
+    assert callable(gathers)
+    assert gathers(tree, {tree["inputs"]["saes"][1]}) is None  # 16 and 64 were never compared
+    two = gathers(tree, {tree["inputs"]["codes"][2]})
+    assert two is not None and two["inputs"]["matches"] == tree["inputs"]["matches"][:1]
+
+
+def _tree(folder: Path, widths: list[int], skip_levels: int = 3) -> tuple[Any, Any]:
+    """The spec of the one family's tree in a sweep over `widths`, and the plan."""
+    config = folder / f"{len(widths)}.yaml"
+    config.write_text(f"""
+sweep: ladder
+models:
+  - {{name: w, source: world, world: {{kind: tree}}, sites: [blocks.0.hook_resid_post]}}
+corpus: {{source: generated, n_tokens: 2000}}
+train: {{widths: {widths}, sparsities: [4], seeds: [0], tokens: 1000}}
+match: {{directions: [width], skip_levels: {skip_levels}}}
+""")
+    plan = build_plan(load_sweep([config]), {})
+    (tree,) = plan.items.of("tree", direction=None)
+    return tree.spec, plan

@@ -11,7 +11,9 @@ import pytest
 import scipy.sparse as sp
 
 from interpsweep.blockmap import block_map
+from interpsweep.config.analysis import MatchSettings
 from interpsweep.matching import association, coactivation, dependence, operators, pairs, stitching
+from interpsweep.matching.match import match
 from interpsweep.matching.sides import Side
 from interpsweep.numerics.cosine import compare, unit_rows
 from interpsweep.saes.firing import Firing, firing_statistics
@@ -42,8 +44,10 @@ class Ctx:
     block_map = staticmethod(plain)
 
 
-def random_side(rng: np.random.Generator, width: int, level: float = 0.1) -> Side:
-    values = rng.exponential(1.0, (ROWS, width)) * (rng.random((ROWS, width)) < 0.25)
+def random_side(
+    rng: np.random.Generator, width: int, level: float = 0.1, share: float = 0.25
+) -> Side:
+    values = rng.exponential(1.0, (ROWS, width)) * (rng.random((ROWS, width)) < share)
     reader = Firing.above(Matrix(sp.csr_matrix(values, dtype=np.float32)), level, plain)
     count, mean = firing_statistics(reader, plain)
     rows = unit_rows(rng.standard_normal((width, DIM)))
@@ -252,3 +256,20 @@ def test_stitching_leads_from_one_reconstruction_to_the_other(world: dict[str, A
         assert row["mse_centred"] == pytest.approx(centred, rel=1e-5)
         assert row["l0"] == pytest.approx((dense(side)[1] > 0).sum() / ROWS)
     assert made["removed"].iloc[-1] == N_A and made["inserted"].iloc[-1] == N_B
+
+
+@pytest.mark.parametrize("silent", ["a", "b", "ab"])
+@pytest.mark.filterwarnings("error")
+def test_a_dictionary_of_which_nothing_fires_matches_nothing(silent: str) -> None:
+    rng = np.random.default_rng(0)
+    x = Matrix(rng.standard_normal((ROWS, DIM)).astype(np.float32))
+    a, b = (random_side(rng, width, share=0 if name in silent else 0.25)
+            for name, width in (("a", N_A), ("b", N_B)))  # fmt: skip
+    edges, latents, summary = match(a, b, x, 0, MatchSettings(), Ctx())
+    assert len(edges) == 0 and len(latents) == N_A + N_B
+    assert (latents["nearest"] == -1).all() and (latents["mutual"] == -1).all()
+    assert summary["mmcs_ab"] == 0 and summary["p_mmcs_covariance"] == 1
+    assert summary["null_covariance"]["mmcs_ab"] is None
+    assert summary["reason"].startswith("no latent of " + " and ".join(silent))
+    curve = stitching.curve(a, b, x, 0, stitching.plan(a, b, latents), Ctx())
+    assert (curve["l0"].iloc[0] > 0) == ("a" not in silent)

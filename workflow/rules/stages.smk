@@ -12,6 +12,7 @@ for stage in STAGES.values():
             f"logs/{stage.name}/{{name}}-{{digest}}.log",
         benchmark:
             f"store/.benchmarks/{stage.name}/{{name}}-{{digest}}.tsv"
+        priority: 1 if stage.soon else 0
         threads: sweep.threads
         resources:
             mem_mb=sweep.memory,

@@ -33,6 +33,11 @@ class Figure:
     only_with: str | None = None
 
     @property
+    def drawn(self) -> str:
+        """When: ``early``, as soon as there are SAEs to look at, or ``late``, with the analysis."""
+        return "early" if {"mask", "train", "evaluate"}.issuperset(self.needs) else "late"
+
+    @property
     def module(self) -> str:
         """Dotted name of the module that holds ``table`` and ``draw``."""
         return f"interpsweep.figures.{self.name}"

@@ -24,9 +24,10 @@ _COLUMNS = ("architecture", "sparsity", "direction", "a_d_sae", "a_seed", "b_d_s
 def table(sources: Sources) -> pd.DataFrame:
     """One row per ordered pair of SAEs (both directions of every match) with MMCS and nulls."""
     rows = [row for source in sources.get("match", []) for row in _rows(source)]
-    return (
-        pd.DataFrame(rows).sort_values([*_COLUMNS], ignore_index=True) if rows else pd.DataFrame()
-    )
+    if not rows:
+        return pd.DataFrame()
+    nulls = dict.fromkeys(("null_rotated", "null_covariance"), float)  # None where none was drawn
+    return pd.DataFrame(rows).astype(nulls).sort_values([*_COLUMNS], ignore_index=True)
 
 
 def _rows(source: Source) -> list[dict[str, Any]]:

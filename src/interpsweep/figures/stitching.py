@@ -36,8 +36,10 @@ def _rows(source: Source) -> list[dict]:
         f"{side}_{k}": end[k] for k in ("d_sae", "seed") for side, end in (("a", a), ("b", b))
     }
     moved = (curve["inserted"] + curve["removed"]) / (a["d_sae"] + b["d_sae"])
+    none = dict.fromkeys(("latents", "auc", "threshold"), np.nan)
+    began = curve["mse_centred"].iloc[0]
     rows = [
-        {**place, "part": "curve", "action": action, "x": x, "y": y / curve["mse_centred"].iloc[0]}
+        {**place, "part": "curve", "action": action, "x": x, "y": y / began, **none}
         for action, x, y in zip(curve["action"], moved, curve["mse_centred"], strict=True)
     ]
     wide = source.frame("features.parquet", ["side", "count", "cosine", "delta_mse"])

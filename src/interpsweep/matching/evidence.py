@@ -150,7 +150,9 @@ def summarise(
     ab = operators.mmcs(found.cosine_ab[live_a])
     covered = covered_pairs(edges, settings)
     stitched = features[(features["side"] == "b") & (features["count"] > 0)]
+    silent = " and ".join(name for name, live in (("a", live_a), ("b", live_b)) if not live.any())
     return {
+        **({"reason": f"no latent of {silent} fires on the analysis split"} if silent else {}),
         "rows": int(sums.rows[0]),
         "firing_level": settings.firing_level,
         "n_a": len(a.count),
@@ -170,13 +172,13 @@ def summarise(
             for way, values in (("ab", found.cosine_ab[live_a]), ("ba", found.cosine_ba[live_b]))
         },
         "null_rotated": {
-            "mmcs_ab": float(nulls.rotated_ab.mean()),
-            "mmcs_ba": float(nulls.rotated_ba.mean()),
-            "mcc": float(nulls.rotated_mcc.mean()) if len(nulls.rotated_mcc) else None,
+            "mmcs_ab": _mean(nulls.rotated_ab),
+            "mmcs_ba": _mean(nulls.rotated_ba),
+            "mcc": _mean(nulls.rotated_mcc),
         },
         "null_covariance": {
-            "mmcs_ab": float(nulls.covariance_ab.mean()),
-            "mmcs_ba": float(nulls.covariance_ba.mean()),
+            "mmcs_ab": _mean(nulls.covariance_ab),
+            "mmcs_ba": _mean(nulls.covariance_ba),
             **{
                 name: float(np.quantile(nulls.largest_b, q)) if len(nulls.largest_b) else 0.0
                 for name, q in (("q50", 0.5), ("q95", 0.95), ("q99", 0.99), ("q999", 0.999))
@@ -191,6 +193,11 @@ def summarise(
             float(sums.squared_error[0] / sums.rows[0]),
         ),
     }
+
+
+def _mean(draws: NDArray[np.float64]) -> float | None:
+    """The mean under the null; None where nothing was drawn."""
+    return float(draws.mean()) if len(draws) else None
 
 
 def covered_pairs(edges: pd.DataFrame, settings: MatchSettings) -> dict[str, int]:

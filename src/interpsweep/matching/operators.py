@@ -117,8 +117,12 @@ def null_matches(
     """Rotated and covariance-matched nulls of all matching statistics.
 
     At most `latents` latents of each side, chosen at random, look for their nearest one among all
-    of the other side. Assignments are drawn rarely: three times, above `limit` latents once.
+    of the other side. Assignments are drawn rarely: three times, above `limit` latents once. Where
+    one side has no latents there is no null: its arrays are empty.
     """
+    if not (len(a) and len(b)):
+        none, no_cosine = np.zeros(0), np.zeros(0, np.float32)
+        return Nulls(none, none, none, none, none, no_cosine, no_cosine, typical=0.0)
     turned, assigned, twins_a, twins_b = [], [], [], []
     some_a, some_b = (rng.permutation(len(side))[:latents] for side in (a, b))
     drawn = 3 if max(len(a), len(b)) <= limit else 1

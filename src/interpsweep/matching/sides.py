@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from interpsweep.activations.artifact import Activations
 from interpsweep.config.analysis import MatchSettings
 from interpsweep.context import Context
-from interpsweep.errors import UserError
 from interpsweep.matching import operators
 from interpsweep.numerics.cosine import Comparison, Floats, Ints, Neighbours, compare, unit_rows
 from interpsweep.saes.artifact import Dictionary
@@ -61,11 +60,6 @@ def load_side(
     n = dictionary.d_sae if leading is None else leading
     reader = Firing.above(codes, level, ctx.block_map)
     count, mean = firing_statistics(reader, ctx.block_map)
-    if not count.any():
-        raise UserError(
-            f"{sae}: no latent fires on the analysis split; this SAE did not train "
-            "(see its training.parquet): change train.* or leave it out of the sweep"
-        )
     return Side(
         unit_rows(np.asarray(dictionary.W_dec)[:n]),
         unit_rows(np.asarray(dictionary.W_enc).T[:n]),
@@ -122,6 +116,8 @@ def _first(
     """Nearest latent, its cosine, and how far behind the second is, for all `size` latents."""
     index = np.full(size, -1)
     cosine, margin = np.zeros(size, np.float32), np.zeros(size, np.float32)
+    if not len(live_other):
+        return index, cosine, margin
     index[live], cosine[live] = live_other[found.index[:, 0]], found.cosine[:, 0]
     margin[live] = found.cosine[:, 0] - found.cosine[:, min(1, found.cosine.shape[1] - 1)]
     return index, cosine, margin

@@ -51,7 +51,11 @@ def plan_figures(items: Items, sweep: Sweep, claims: str) -> list[str]:
                 stage: [item.digest for item in chosen if item.stage == stage]
                 for stage in figure.needs
             }
-            drawn.append(items.add("figures", settings, inputs, {**at, "figure": name}))
+            drawn.append(
+                items.add(
+                    "figures", settings, inputs, {**at, "figure": name, "drawn": figure.drawn}
+                )
+            )
     return drawn
 
 

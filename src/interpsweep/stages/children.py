@@ -45,4 +45,5 @@ STAGE = Stage(
     wants=_wants,
     work=_work,
     each=_each,
+    gathers=True,
 )

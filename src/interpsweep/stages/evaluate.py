@@ -49,4 +49,5 @@ STAGE = Stage(
     held=_held,
     each=_each,
     at_once=True,
+    soon=True,
 )

@@ -7,10 +7,11 @@ nothing heavy is imported here or beside it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from interpsweep.spec import Spec
 from interpsweep.stages.sizes import MB, Sizes, Work
 
 # bytes of a process of ours with the engine imported, and of the Snakemakes around it
@@ -107,7 +108,10 @@ class Stage:
     packed: bool = False  # `run.pack` cuts its jobs; what they hold is on the GPU at once
     bank: bool = False  # `run` gets all items of a job: one pass over what they share
     label: Callable[[dict[str, Any]], str] | None = None  # readable name, by coordinates
-    gathers: bool = False  # goes without inputs that could not be made, and says so
+    soon: bool = False  # its jobs go first when there is a choice: people wait to look at them
+    # goes without inputs that could not be made, and says so: True leaves them out of its lists; a
+    # function makes the spec that is left of one and of what is lost, None if nothing can be made
+    gathers: bool | Callable[[Spec, Set[str]], Spec | None] = False
     opens_outside: bool = True  # what its settings name by content is opened by its jobs
 
     engine: Literal["torch", "numpy"] = "numpy"

@@ -1,7 +1,10 @@
 """Stage ``tree``: typed edges and the forest of a family."""
 
+from collections.abc import Set
+from itertools import pairwise
 from typing import Any
 
+from interpsweep.spec import Spec
 from interpsweep.stages.record import Sizes, Stage, Work, sae_label
 from interpsweep.stages.sizes import MB
 
@@ -23,6 +26,33 @@ def _label(at: dict[str, Any]) -> str:
     return sae_label(at)
 
 
+def _without(spec: Spec, lost: Set[str]) -> Spec | None:
+    """The tree of the widths that are left; None if not all that then follow each other match."""
+    settings, inputs = dict(spec["settings"]), spec["inputs"]
+    if "leading" in settings:  # its levels are one SAE's
+        return None
+    both = enumerate(zip(inputs["saes"], inputs["codes"], strict=True))
+    left = [level for level, needed in both if lost.isdisjoint(needed)]
+    matches = {(level, level + 1): match for level, match in enumerate(inputs["matches"])}
+    matches |= zip(map(tuple, settings["skips"]), inputs["skips"], strict=True)
+    there = {
+        (left.index(low), left.index(high)): match
+        for (low, high), match in matches.items()
+        if match not in lost and low in left and high in left
+    }
+    steps = [there.pop(pair, None) for pair in pairwise(range(len(left)))]
+    if not steps or None in steps:
+        return None
+    reduced = {
+        "saes": [inputs["saes"][level] for level in left],
+        "codes": [inputs["codes"][level] for level in left],
+        "matches": steps,
+        "skips": list(there.values()),
+    }
+    settings["skips"] = [list(ends) for ends in there]
+    return {**spec, "settings": settings, "inputs": {**inputs, **reduced}}
+
+
 STAGE = Stage(
     name="tree",
     version=6,
@@ -37,4 +67,5 @@ STAGE = Stage(
     label=_label,
     work=_work,
     each=_each,
+    gathers=_without,
 )

@@ -73,7 +73,12 @@ def resolve(store: Store, item: str) -> str | Failure:
             lost[wanted] = failure
     if not lost and not instead:
         return item
-    reduced = _without(spec, lost, instead) if STAGES[spec["stage"]].gathers else None
+    gathers = STAGES[spec["stage"]].gathers
+    reduced = None
+    if callable(gathers):
+        reduced = gathers(spec, lost.keys())
+    elif gathers:
+        reduced = _without(spec, lost, instead)
     if reduced is None:
         cause = next(iter(lost.values()))
         return Failure(item, cause.reason, cause.root)
@@ -96,7 +101,7 @@ def _without(spec: Spec, lost: dict[str, Failure], instead: dict[str, str]) -> S
 
 def _saying(store: Store, reduced: Spec, spec: Spec, lost: dict[str, Failure]) -> Spec:
     """The reduced spec with the places of its inputs, if it has them, and what is missing."""
-    places, settings = spec["settings"].get("index", {}), dict(spec["settings"])
+    places, settings = spec["settings"].get("index", {}), dict(reduced["settings"])
     if places:
         kept = [wanted for wanted in input_digests(spec) if wanted not in lost]
         renamed = zip(kept, input_digests(reduced), strict=True)
