@@ -156,6 +156,18 @@ META_PARENTS: Columns = {
     **dict.fromkeys(("explained_variance", "explained_variance_null"), "float64"),
 }
 
+# ---------------------------------------------------------------------------- interventions
+
+EFFECTS: Columns = {
+    **dict.fromkeys(("concept", "shape", "source", "space"), str),
+    "dimensions": "int32",
+    "action": str,
+    **dict.fromkeys(("steps", "prompts", "values"), "int32"),
+    **dict.fromkeys(("accuracy", "length", "effect", "null_mean", "null_high", "p"), "float64"),
+    **dict.fromkeys(("logit", "logit_before", "logit_null", "logit_p"), "float64"),
+    "draws": "int32",
+}
+
 # --------------------------------------------------------------------------------- concepts
 
 CONCEPT_RELATIONS: Columns = {

@@ -157,6 +157,7 @@ def write_sae(folder: str, d_sae: int, value: float = 1.0) -> None:
 # What each figure is drawn from.
 READS = {
     "concepts": {"concepts"},
+    "interventions": {"intervene"},
     "massive": {"mask"},
     **{
         name: {"claims"}

@@ -54,6 +54,7 @@ class State:
     skip_levels: int = 1
     landscapes: bool = True
     metas: bool = True
+    acts: bool = False  # on concepts
     # numbers of stages
     numbers: dict[str, int] = field(default_factory=lambda: dict.fromkeys(NUMBERS, 0))
     title: str = ""
@@ -112,6 +113,7 @@ def config(state: State, reverse: bool, decimal: bool) -> dict[str, Any]:
         "match": {"directions": list(state.directions), "skip_levels": state.skip_levels},
         "landscape": {"enabled": state.landscapes},
         "meta": {"enabled": state.metas},
+        "intervene": {"actions": ["shift"] if state.acts else []},
         "report": {"title": state.title},
         "run": {"pack": state.pack},
     }  # fmt: skip
@@ -158,6 +160,8 @@ class _Sweep:
             acts = self._add("capture", at, s.dtype, site, model, corpus)
             used = self._add("mask", at, acts, corpus)
             concepts = self._add("concepts", at, used)
+            if s.acts:
+                self._add("intervene", at, concepts)
             saes += self._site(at, used, concepts)
         if "layer" in s.directions:
             keys = ("architecture", "sparsity", "d_sae", "seed")
@@ -184,7 +188,10 @@ class _Sweep:
                         if s.landscapes:
                             self._add("landscape", here, sae, codes)
                         meta = self._add("meta", here, sae) if s.metas else None
-                        read[sae] = meta, self._add("recovery", here, sae, codes, concepts)
+                        recovery = self._add("recovery", here, sae, codes, concepts)
+                        if s.acts:
+                            self._add("intervene", here, sae, recovery, concepts)
+                        read[sae] = meta, recovery
                         saes.append((here, sae, codes))
         steps, family = {}, ("architecture", "sparsity", "seed")
         if "width" in s.directions:
@@ -256,7 +263,7 @@ class _Sweep:
             s.learning_rate,
         )
         others = (*sorted(s.models.items()), *s.numbers.items(), s.corpus_seed, s.dtype,
-                  s.landscapes, s.metas)  # fmt: skip
+                  s.landscapes, s.metas, s.acts)  # fmt: skip
         self._add("bundle", {}, report, *map(_unordered, told), others)
 
     def _draw(self, name: str, claims: int) -> list[int]:

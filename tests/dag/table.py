@@ -47,6 +47,8 @@ from edits import (
 )
 
 FROM_SAES = of_saes(everything)
+ACTS = {"actions": ["shift"]}
+of_an_sae = Where("of SAEs", lambda at: "d_sae" in at)
 FROM_SITES = of_sites()
 FROM_CODES = below("encode", "geometry", "landscape", "match", "tree", "recovery", *OF_FAMILIES)
 FROM_MATCHES = below("match", "tree", *OF_FAMILIES)
@@ -148,6 +150,11 @@ SETTINGS = (
     Row(_SETTINGS, "`probes.methods`: k-sparse probing as well", put("probes", {"methods": ["sparse"]}), below("probe")),
     Row(_SETTINGS, "`probes.methods`: both kinds of absorption by probes", put("probes", {"methods": ["projection", "ablation"]}),
         below("probe")),
+    Row(_SETTINGS, "`intervene.actions`: acting on concepts as well", put("intervene", ACTS), below("intervene")),
+    Row(_SETTINGS, "`concepts.draws`, while concepts are acted on", put("concepts", {"draws": 999}),
+        below("concepts", "recovery", "agreement", "intervene"), before=put("intervene", ACTS)),
+    Row(_SETTINGS, "`recovery.levels`, while concepts are acted on", put("recovery", {"levels": [0, 0.5]}),
+        {**below("recovery", "agreement", "intervene"), "intervene": of_an_sae}, before=put("intervene", ACTS)),
     Row(_SETTINGS, "`meta.k`", put("meta", {"k": 3}), below("meta", "agreement")),
     Row(_SETTINGS, "`concepts.draws`", put("concepts", {"draws": 999}), below("concepts", "recovery", "agreement")),
     Row(_SETTINGS, "`recovery.levels`", put("recovery", {"levels": [0, 0.5]}), below("recovery", "agreement")),

@@ -41,6 +41,7 @@ FIELDS: dict[str, st.SearchStrategy] = {
     "skip_levels": st.integers(0, 1),
     "landscapes": st.booleans(),
     "metas": st.booleans(),
+    "acts": st.booleans(),
     "title": st.sampled_from(["", "T"]),
     "label": st.sampled_from(["", "a note"]),
     "pack": st.integers(0, 2),

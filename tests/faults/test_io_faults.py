@@ -19,8 +19,8 @@ from injection import Action, Fault, in_child
 from interpsweep.stages import STAGES
 
 POINTS = int(os.environ.get("INTERPSWEEP_POINTS", "3"))
-# the sweep has no SAEs from outside and no probes; both stages publish like the others
-MADE = [name for name in STAGES if name not in ("import", "probe")]
+# the sweep has no SAEs from outside, probes or interventions; they publish like the others
+MADE = [name for name in STAGES if name not in ("import", "probe", "intervene")]
 FAULTS: tuple[Action, ...] = ("fail", "full", "kill")
 
 

@@ -26,8 +26,8 @@ def test_the_sweep_leaves_everything_a_user_is_told_of(finished: Place) -> None:
     for name in ("index.html", "bundle.zip", "snakemake-report.zip", "claims.json", "figures.json"):
         assert (results / name).exists(), name
     drawn = [path.name for path in (results / "figures").glob("*.svg")]
-    # absorption by probes is an option, and no SAE here has nested levels
-    planned = set(FIGURES) - {"probes", "levels"}
+    # probes and interventions are options, and no SAE here has nested levels
+    planned = set(FIGURES) - {"probes", "interventions", "levels"}
     assert {name.partition("-")[0].removesuffix(".svg") for name in drawn} == planned
     assert len(drawn) == len(json.loads((results / "figures.json").read_text())["items"])
     saes = json.loads((results / "calendar/blocks.1.hook_resid_post/saes.json").read_text())

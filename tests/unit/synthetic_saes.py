@@ -87,6 +87,24 @@ def sparsely(at: dict[str, Any], widths: tuple[int, ...]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def effects(source: str, seed: int) -> pd.DataFrame:
+    """Weekdays that a plane moves half-way and all directions wholly; months that nothing moves."""
+    rows = []
+    for concept, most in (("weekday", 0.9), ("month", 0.06)):
+        for space, share in (("plane", 0.5), ("span", 0.95)):
+            for action, steps in (("rotate", 1), ("rotate", 2), ("ablate", 0)):
+                effect = most * share * (0.8 if source == "latents" else 1.0)
+                rows.append(
+                    {
+                        **{"concept": concept, "shape": "circle", "source": source},
+                        **{"space": space, "action": action, "steps": steps},
+                        **{"accuracy": 0.9, "effect": effect - 0.03 * seed - 0.05 * (steps == 2)},
+                        **{"null_mean": 0.04, "null_high": 0.08 + 0.01 * steps},
+                    }
+                )
+    return pd.DataFrame(rows)
+
+
 def contexts(width: int) -> pd.DataFrame:
     """Top contexts: features fire for days, months and such."""
     names = [*DAYS, " the", "$5", "New", " York", "été"]

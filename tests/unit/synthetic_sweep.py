@@ -35,7 +35,16 @@ from synthetic_geometry import (
     spectrum,
 )
 from synthetic_matches import contrasts, write_match
-from synthetic_saes import contexts, error_groups, latents, probed, sae_row, sparsely, training_log
+from synthetic_saes import (
+    contexts,
+    effects,
+    error_groups,
+    latents,
+    probed,
+    sae_row,
+    sparsely,
+    training_log,
+)
 
 from interpsweep.claims.claims import GATHERED, RELATION_COLUMNS
 from interpsweep.claims.sweep_tables import MASK_COLUMNS
@@ -123,6 +132,8 @@ class SyntheticSweep:
         concepts = self.item("concepts", **self.place(site))
         write_parquet(concept_table(), concepts / "concepts.parquet")
         write_parquet(mean_table(), concepts / "means.parquet")
+        acted = self.item("intervene", **self.place(site))
+        write_parquet(effects("means", 0), acted / "effects.parquet")
         write_parquet(norms(), self.item("mask", **self.place(site)) / "norms.parquet")
         for at in self.saes(site):
             rng = np.random.default_rng([at["layer"], at["d_sae"], at["seed"]])
@@ -131,6 +142,8 @@ class SyntheticSweep:
             self._evaluation(at, rng)
             self._geometry(at, rng)
             write_parquet(landscape(rng), self.item("landscape", **at) / "measures.parquet")
+            acted = self.item("intervene", **at)
+            write_parquet(effects("latents", at["seed"]), acted / "effects.parquet")
             place = self.item("probe", **at)
             write_parquet(probed(rng), place / "values.parquet")
             write_parquet(sparsely(at, self.widths), place / "sparse.parquet")

@@ -19,9 +19,9 @@ from interpsweep.geometry import (
     cloud,
     clusters,
     fiedler,
-    models,
     nulls,
     selection,
+    shape_fits,
     spectrum,
     tegum,
 )
@@ -65,8 +65,8 @@ def test_shape_is_found_and_named(shape: str, k: int) -> None:
         points = nulls.principal(cloud, 8)
         order = SHAPES["circle"].order
         assert order is not None
-        closure = models.closure(points, order(points))
-        named += models.name(passing, models.adjusted(points, rng), closure) == shape
+        closure = shape_fits.closure(points, order(points))
+        named += shape_fits.name(passing, shape_fits.adjusted(points, rng), closure) == shape
     assert hits == 5
     assert named >= 4
 
@@ -90,7 +90,7 @@ def test_regular_polygon_scores_one() -> None:
     assert SHAPES["circle"].statistic(heptagon)[0] == pytest.approx(1)
     order = SHAPES["circle"].order
     assert order is not None
-    assert models.closure(heptagon[0], order(heptagon[0])) == pytest.approx(1)
+    assert shape_fits.closure(heptagon[0], order(heptagon[0])) == pytest.approx(1)
 
 
 def test_equal_steps_on_a_line() -> None:
@@ -98,7 +98,7 @@ def test_equal_steps_on_a_line() -> None:
     # Spearman is just below 1 (equal distances have no order); of 9 equal places 8 are steps of 1,
     # and the mean distance of two is 10/3
     assert SHAPES["line"].statistic(points[None])[0] == pytest.approx(0.7, abs=0.02)
-    assert models.closure(points, np.arange(9)) == pytest.approx(8)
+    assert shape_fits.closure(points, np.arange(9)) == pytest.approx(8)
 
 
 def test_equidistant_points_are_a_star_not_a_tree() -> None:
@@ -235,10 +235,12 @@ def test_a_cluster_is_compared_with_null_clusters_of_its_size() -> None:
 def test_a_horseshoe_is_a_line_not_a_circle() -> None:
     t = np.linspace(0, 1.5 * np.pi, 14)
     arc = np.c_[np.cos(t), np.sin(t)] - np.c_[np.cos(t), np.sin(t)].mean(axis=0)
-    fitted = models.fits(arc)
+    fitted = shape_fits.fits(arc)
     order = SHAPES["circle"].order
     assert order is not None
-    assert models.name(["circle", "line"], fitted, models.closure(arc, order(arc))) == "line"
+    assert (
+        shape_fits.name(["circle", "line"], fitted, shape_fits.closure(arc, order(arc))) == "line"
+    )
     along = SHAPES["line"].order
     assert along is not None
     assert list(along(arc)) in (list(range(14)), list(range(13, -1, -1)))
@@ -246,27 +248,34 @@ def test_a_horseshoe_is_a_line_not_a_circle() -> None:
 
 def test_a_shape_is_named_only_if_it_is_clearly_better_than_the_plain_ones() -> None:
     fitted = {"circle": 0.12, "line": 0.52, "tree": -0.1, "sphere": 0.7, "helix": 0.86}
-    assert models.name(["circle"], fitted, 1.0) == "unresolved"  # a line, had its test passed
-    assert models.name(["circle", "line"], fitted, 1.0) == "line"
-    assert models.name(["line", "sphere"], fitted, 1.0) == "line"  # .30 is more than a third of .48
-    assert models.name(["line", "sphere", "helix"], fitted, 1.0) == "helix"
-    assert models.name(["sphere", "simplex"], fitted, 1.0) == "unresolved"
-    assert models.name(["simplex"], fitted, 1.0) == "simplex"
-    assert models.name(["circle", "line"], fitted, 1.0, opening=1.9) == "circle"  # the ends meet
-    near = {"circle": 0.10, "line": 0.50, "tree": 0.53}
-    assert models.name(["line", "tree"], near, 3.0) == "unresolved"
+    assert shape_fits.name(["circle"], fitted, 1.0) == "unresolved"  # a line, had its test passed
+    assert shape_fits.name(["circle", "line"], fitted, 1.0) == "line"
     assert (
-        models.name(["circle", "line"], {"circle": 0.55, "line": 0.5, "tree": 0.0}, 3.0) == "line"
+        shape_fits.name(["line", "sphere"], fitted, 1.0) == "line"
+    )  # .30 is more than a third of .48
+    assert shape_fits.name(["line", "sphere", "helix"], fitted, 1.0) == "helix"
+    assert shape_fits.name(["sphere", "simplex"], fitted, 1.0) == "unresolved"
+    assert shape_fits.name(["simplex"], fitted, 1.0) == "simplex"
+    assert (
+        shape_fits.name(["circle", "line"], fitted, 1.0, opening=1.9) == "circle"
+    )  # the ends meet
+    near = {"circle": 0.10, "line": 0.50, "tree": 0.53}
+    assert shape_fits.name(["line", "tree"], near, 3.0) == "unresolved"
+    assert (
+        shape_fits.name(["circle", "line"], {"circle": 0.55, "line": 0.5, "tree": 0.0}, 3.0)
+        == "line"
     )
 
 
 def test_models_predict_what_was_left_out_only_where_their_shape_is() -> None:
     t = 2 * np.pi * np.arange(9) / 9
     ring = np.c_[np.cos(t), np.sin(t)]
-    fitted = models.fits(ring)
+    fitted = shape_fits.fits(ring)
     assert fitted["circle"] == pytest.approx(1) and fitted["circle"] > max(fitted["line"], 0.5)
     noise = np.random.default_rng(0).standard_normal((12, 30))
-    assert max(models.adjusted(nulls.principal(noise, 8), np.random.default_rng(1)).values()) < 0.3
+    assert (
+        max(shape_fits.adjusted(nulls.principal(noise, 8), np.random.default_rng(1)).values()) < 0.3
+    )
 
 
 def test_strays_are_left_out() -> None:

@@ -85,7 +85,10 @@ def test_every_stage_of_a_plan_has_a_rate(ask: Any) -> None:
     """Settings that make a stage's items slower make its jobs longer, and nobody else's."""
     plain = {stage: request.seconds for stage, request in ask().items()}
     probes = {"methods": ["projection"], "first_letters": True}
-    optional = ask({"probes": probes, "match": {"directions": ["width", "layer"]}})
+    acts = {"actions": ["shift"]}
+    optional = ask(
+        {"probes": probes, "intervene": acts, "match": {"directions": ["width", "layer"]}}
+    )
     assert set(optional) >= set(STAGES) - {"import"}
     slower = {
         "landscape": {"landscape": {"draws": 1999, "dictionaries": 399}},

@@ -26,6 +26,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("lock",),
     ("report",),
     ("figures",),
+    ("interventions",),
     ("claims", "geometry", "matching"),
     ("saes",),
     ("activations",),

@@ -28,6 +28,7 @@ from interpsweep.stages import STAGES  # noqa: E402
 EVERY: dict[str, Any] = {
     "match": {"directions": ["width", "seed", "layer", "levels"]},
     "probes": {"methods": ["projection", "ablation"], "first_letters": True},
+    "intervene": {"actions": ["shift", "ablate"]},
 }
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from interpsweep.claims import (
+    interventions,
     match_tables,
     recovery,
     relations,
@@ -76,6 +77,7 @@ def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str
     concepts = with_q(concepts, ["test"]) if len(concepts) else concepts
     clusters, census = rows.of_clusters(found["geometries"], found["matches"], settings)
     matching = match_tables.matching(found["matches"])
+    acted = interventions.table(found["interventions"])
     branches = branches_with_q(found["children"])
     recovered = recovery.table(found, concepts, census, settings)
     claims = rows.assemble(
@@ -88,6 +90,7 @@ def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str
             rows.of_families(branches, settings),
             rows.of_steps(made, settings),
             rows.of_complexes(made["complexes"], settings),
+            rows.of_interventions(acted, settings),
         ],
         settings,
     )
@@ -102,6 +105,7 @@ def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str
         "saes": sweep_tables.saes(found["evaluations"], found["geometries"]),
         "branches": branches,
         "masks": sweep_tables.masks(found["masks"]),
+        "interventions": acted,
         "sparse_probes": sparse_over_seeds(found["probes"]),
     }
     for name, table in made.items():

@@ -249,11 +249,27 @@ def of_complexes(complexes: pd.DataFrame, s: ClaimsSettings) -> pd.DataFrame:
     )
 
 
+def of_interventions(acted: pd.DataFrame, s: ClaimsSettings) -> pd.DataFrame:
+    """Claims that a model answers by what was done to its activations: `interventions.parquet`."""
+    if not len(acted):
+        return pd.DataFrame()
+    ablated = acted["action"] == "ablate"
+    return acted.assign(
+        kind="intervention",
+        subject=acted["concept"] + ", " + acted["space"] + " of " + acted["source"],
+        test=acted["action"].where(ablated, acted["action"] + " " + acted["steps"].astype(str)),
+        null_effect=acted["null_mean"],
+        z=np.nan,
+        members=acted["prompts"],
+        null="as far along random directions with the covariance of the activations",
+    ).pipe(lambda t: t.assign(**_over_seeds(t, ["d_sae", "subject"], s)))
+
+
 def _over_seeds(table: pd.DataFrame, of: list[str], s: ClaimsSettings) -> dict[str, pd.Series]:
     """In how many rows, one per seed, of a recipe and test with these coordinates it was tested,
     and in how many p is at most the level.
     """
-    p = table.groupby(["model", "site", "architecture", "sparsity", *of, "test"])["p"]
+    p = table.groupby(["model", "site", "architecture", "sparsity", *of, "test"], dropna=False)["p"]
     return {
         "seeds": p.transform("size"),
         "replicated_seeds": p.transform(lambda p: (p <= s.q).sum()),

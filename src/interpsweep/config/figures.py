@@ -57,6 +57,7 @@ def _figure(
 # In reading order: the report shows categories and figures in this order.
 _ENTRIES = (
     _figure("concepts", "Known concepts in activation space", "sweep", ("concepts",), "Concepts"),
+    _figure("interventions", "Answers when a value changes", "sweep", ("intervene",), "Concepts"),
     _figure(
         "recovery", "Planted structure against what was found", "sweep", ("claims",), "Calibration"
     ),

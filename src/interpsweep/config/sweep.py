@@ -21,6 +21,7 @@ from interpsweep.config.analysis import (
 from interpsweep.config.base import Section, field, merge_values
 from interpsweep.config.corpora import CorpusSettings, GeneratedCorpus
 from interpsweep.config.inference import EncodeSettings, EvaluateSettings
+from interpsweep.config.intervene import InterveneSettings
 from interpsweep.config.landscape import LandscapeSettings
 from interpsweep.config.mask import MaskSettings
 from interpsweep.config.meta import MetaSettings
@@ -129,6 +130,9 @@ class Overridable(Section):
     probes: ProbesSettings = field(ProbesSettings, "Absorption as probes see it (an option)")
     concepts: ConceptsSettings = field(ConceptsSettings, "Geometry of labelled concepts")
     recovery: RecoverySettings = field(RecoverySettings, "Labelled concepts in the latents of SAEs")
+    intervene: InterveneSettings = field(
+        InterveneSettings, "Acting on labelled concepts in a forward pass (an option)"
+    )
     children: ChildrenSettings = field(ChildrenSettings, "Geometry of the children in trees")
     complexes: ComplexesSettings = field(ComplexesSettings, "Topology of matches between layers")
 

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from safetensors.numpy import save_file
 
 from interpsweep.activations.artifact import Activations
 from interpsweep.columns import CONCEPT_RELATIONS
@@ -20,6 +19,7 @@ from interpsweep.config.base import own_fields
 from interpsweep.context import Context
 from interpsweep.corpora.artifact import Corpus
 from interpsweep.geometry import class_means, orders, relations
+from interpsweep.geometry.concept_vectors import write_vectors
 from interpsweep.geometry.tokens import Tokens
 from interpsweep.spec import Spec
 from interpsweep.tables import typed, write_json, write_parquet
@@ -72,7 +72,7 @@ def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str
     found = class_means.moments(activations, tokens, first, ctx)
     apart = class_means.separation(activations, tokens, first, found, ctx)
     kept = {name: keep(m, settings.min_tokens) for name, m in found.items()}
-    rows, pictures, planes = [], [], {}
+    rows, pictures, planes = [], [], dict[str, Array]()
     for name, concept in tokens.concepts.items():
         if len(kept[name].values) < 3:
             continue
@@ -89,7 +89,7 @@ def run(spec: Spec, inputs: dict[str, Any], out: Path, ctx: Context) -> dict[str
     write_parquet(concepts, out / "concepts.parquet")
     write_parquet(typed(means, MEAN_COLUMNS), out / "means.parquet")
     write_parquet(typed(related, CONCEPT_RELATIONS), out / "relations.parquet")
-    save_file(planes, out / "planes.safetensors")
+    write_vectors(planes, {name: kept[name].means for name in planes}, out)
     summary = {
         "rows": last - first,
         "concepts": {
@@ -124,7 +124,7 @@ def examine(
     found: class_means.Moments,
     concepts: dict[str, Any],
     settings: ConceptsSettings,
-) -> tuple[dict[str, Any], pd.DataFrame, NDArray[np.float32]]:
+) -> tuple[dict[str, Any], pd.DataFrame, Array]:
     """One row of `concepts.parquet`, the rows of `means.parquet`, and the plane of one concept."""
     mine, shape = kept[name], concept["shape"]
     points = orders.centred_components(mine.means, COMPONENTS)
@@ -153,13 +153,9 @@ def examine(
     return row, drawn, plane(mine.means, points[:, sorted({i, j})])
 
 
-def plane(means: Array, coordinates: Array) -> NDArray[np.float32]:
-    """Orthonormal rows (2, d) along which means (k, d) have these principal coordinates (k, 2).
-
-    In C order: safetensors writes an array's memory as it lies.
-    """
-    rows = unit_length(coordinates.T @ (means - means.mean(axis=0)))
-    return np.ascontiguousarray(rows, np.float32)
+def plane(means: Array, coordinates: Array) -> Array:
+    """Orthonormal rows (2, d) along which means (k, d) have these principal coordinates (k, 2)."""
+    return unit_length(coordinates.T @ (means - means.mean(axis=0)))
 
 
 def family(

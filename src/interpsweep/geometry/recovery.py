@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from safetensors.numpy import load_file
 
 from interpsweep.columns import HELD, LABELLED, SHARES, STANDS_FOR, TILING, VALUES
 from interpsweep.config.analysis import RecoverySettings
@@ -25,6 +24,7 @@ from interpsweep.context import Context
 from interpsweep.corpora.artifact import Corpus
 from interpsweep.geometry import orders
 from interpsweep.geometry.best_latents import Held, Holding, hold, row_labels
+from interpsweep.geometry.concept_vectors import planes_of
 from interpsweep.numerics.cosine import unit_rows
 from interpsweep.saes.artifact import Dictionary
 from interpsweep.saes.codes import Codes
@@ -137,12 +137,6 @@ def direction_shape(shape: str, held: Held, unit: Unit) -> dict[str, Any]:
         "shape_p": found.p,
         "shape_exact": found.exact,
     }
-
-
-def planes_of(concepts: Path) -> dict[str, Array]:
-    """Orthonormal rows of every concept's plane at a site, from its item of stage `concepts`."""
-    found = load_file(concepts / "planes.safetensors")
-    return {name: plane.astype(np.float64) for name, plane in found.items()}
 
 
 def capture(

@@ -192,9 +192,13 @@ def _tree(
 
 def families(items: Items, place: Place, at: Coordinates) -> Iterator[tuple[Place, Coordinates]]:
     """Every family at one site, as the stages that make one item of each see it, and where."""
-    of_sae = [stage for stage in STAGES.values() if stage.of_each == "sae"]
+    of_sae = [stage for stage in STAGES.values() if "sae" in stage.of_each]
     made = {
-        stage.kind: {item.spec["inputs"]["sae"]: item for item in items.of(stage.name, **at)}
+        stage.kind: {
+            item.spec["inputs"]["sae"]: item
+            for item in items.of(stage.name, **at)
+            if "sae" in item.spec["inputs"]
+        }
         for stage in of_sae
     }
     trees = {_family(tree): tree for tree in items.of("tree", direction=None, **at)}

@@ -123,7 +123,7 @@ def _site_items(items: Items, lock: Lock, model: Any, place: Place) -> None:
 def _of_each(items: Items, kind: str, place: Place, at: Coordinates) -> None:
     """The items of the stages that make one of each site, SAE or family."""
     for stage in STAGES.values():
-        if stage.of_each == kind and stage.wants is not None:
+        if kind in stage.of_each and stage.wants is not None:
             wanted = stage.wants(place)
             if wanted is not None:
                 place.read[stage.kind] = items.add(stage.name, *wanted, at)

@@ -13,7 +13,17 @@ from interpsweep.report.text import listing, number, plural, share
 
 Tone = Literal["good", "mixed", "miss", "fact"]
 # of claims, in the order in which they are read; others follow
-KINDS = ("concept", "cluster", "tree", "family", "width step", "layer step", "match", "dictionary")
+KINDS = (
+    "concept",
+    "intervention",
+    "cluster",
+    "tree",
+    "family",
+    "width step",
+    "layer step",
+    "match",
+    "dictionary",
+)
 CONTROL = ("concept", "order")  # labelled categories without a shape: nothing should be claimed
 GOOD = 0.8  # F1 of edges
 MASSIVE_MOMENT = 0.05  # share of the second moment in massive rows that is worth a sentence

@@ -41,7 +41,7 @@ STAGE = Stage(
         *("nested.parquet", "value_edges.parquet", "edge_scores.parquet"),
         *("edge_confusion.parquet", "levels.parquet", "meta_parents.parquet", "summary.json"),
     ),
-    of_each="family",
+    of_each=("family",),
     wants=_wants,
     gathers=True,
     work=_work,

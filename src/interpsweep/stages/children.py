@@ -41,7 +41,7 @@ STAGE = Stage(
         *("branches.parquet", "dendrograms.parquet", "parallelograms.parquet"),
         "summary.json",
     ),
-    of_each="family",
+    of_each=("family",),
     wants=_wants,
     work=_work,
     each=_each,

@@ -4,7 +4,7 @@ from interpsweep.stages.record import Stage
 
 STAGE = Stage(
     name="claims",
-    version=30,
+    version=31,
     makes="q-values, replication, recovery: all that depends on the whole sweep",
     noun="claims",
     module="interpsweep.claims.claims",
@@ -13,7 +13,7 @@ STAGE = Stage(
     target="claims",
     reads=(
         *("mask", "evaluate", "match", "tree", "geometry", "landscape", "probe", "concepts"),
-        *("recovery", "children", "agreement", "complex"),
+        *("recovery", "children", "agreement", "complex", "intervene"),
     ),
     files=(
         *("claims.parquet", "recovery.parquet", "values.parquet", "saes.parquet"),
@@ -21,7 +21,7 @@ STAGE = Stage(
         *("dendrograms.parquet", "parallelograms.parquet", "levels.parquet", "complexes.parquet"),
         *("edge_scores.parquet", "edge_confusion.parquet", "meta_parents.parquet"),
         *("relations.parquet", "concept_relations.parquet", "masks.parquet"),
-        *("sparse_probes.parquet", "summary.json"),
+        *("sparse_probes.parquet", "interventions.parquet", "summary.json"),
     ),
     together=(),
     gathers=True,

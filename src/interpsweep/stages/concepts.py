@@ -11,7 +11,7 @@ def _wants(p: Place) -> Wanted:
 
 STAGE = Stage(
     name="concepts",
-    version=3,
+    version=4,
     makes="class means of labelled concepts at one site, and their tests",
     noun="concepts",
     module="interpsweep.geometry.concepts",
@@ -20,6 +20,6 @@ STAGE = Stage(
     target="concepts",
     reads=("corpus", "capture", "mask"),
     files=("concepts.parquet", "means.parquet", "relations.parquet", "summary.json"),
-    of_each="site",
+    of_each=("site",),
     wants=_wants,
 )

@@ -22,7 +22,7 @@ STAGE = Stage(
     target="figures",
     reads=(
         *("mask", "train", "evaluate", "encode", "match", "tree", "geometry", "landscape", "probe"),
-        *("concepts", "claims"),
+        *("concepts", "intervene", "claims"),
     ),
     files=("figure.svg", "figure.png", "data.parquet", "data.csv", "caption.md"),
     together=("drawn",),

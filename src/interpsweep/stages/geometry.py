@@ -34,7 +34,7 @@ STAGE = Stage(
         *("census.parquet", "clusters.parquet", "panels.parquet", "persistence.parquet"),
         *("embedding.parquet", "spectrum.parquet", "summary.json"),
     ),
-    of_each="sae",
+    of_each=("sae",),
     wants=_wants,
     work=_work,
     each=_each,

@@ -96,8 +96,8 @@ class Stage:
     reads: tuple[str, ...]  # stages whose items are inputs
     files: tuple[str, ...]  # of an item, that a user's own rule may name, if the item has them
 
-    # where it makes one item of each site, SAE or family, what that is; the others are in plan/
-    of_each: Literal["site", "sae", "family"] | None = None
+    # where it makes one item of each site, SAE or family, which of them; the others are in plan/
+    of_each: tuple[Literal["site", "sae", "family"], ...] = ()
     wants: Callable[[Place], Wanted] | None = None
 
     # what one job makes: the items alike in these coordinates
