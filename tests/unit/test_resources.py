@@ -192,7 +192,7 @@ def test_the_plan_for_a_cluster_says_what_it_will_cost(
         r"train .* 2 │ +1 │ +\d+\.\d GB │ +\d+\.\d GB │ +\d+ min",
         r"compute: about \d+\.\d GPU hours and \d+\.\d hours of other jobs",
         r"time: about \d+\.\d hours, 50 jobs at a time",
-        r"nodes: up to 10 at once, 4 of them with a GPU",
+        r"nodes: up to 11 at once, 4 of them with a GPU",
         r"quota: /scratch 12G of 100G",
         r"disk: about \d+\.\d+ GB to write, [\d,]+ GB free",
     ):

@@ -26,7 +26,7 @@ _LOOKS = {
 
 def table(sources: Sources) -> pd.DataFrame:
     """One row per site or SAE, concept, subspace and action."""
-    return stacked(sources.get("intervene", []), "effects.parquet")
+    return stacked(sources.get("intervene", []), "effects")
 
 
 def draw(table: pd.DataFrame, style: FigureStyle) -> Figure:
