@@ -174,7 +174,7 @@ def test_a_trade_off_is_drawn_over_sparsities_and_architectures(tmp_path: Path) 
     write_parquet(pd.concat(others, ignore_index=True), claims / "saes.parquet")
     draw_one(many, "pareto", tmp_path / "out")
     svg = (tmp_path / "out" / "figure.svg").read_text(encoding="utf-8")
-    assert all(f">{word}<" in svg for word in ("relu", "topk", "512 features", "2k features"))
+    assert all(f">{word}<" in svg for word in ("relu", "topk", "512 latents", "2k latents"))
     assert "Lines join the sparsities" in (tmp_path / "out" / "caption.md").read_text()
     assert draw_one(many, "widths", tmp_path / "widths")["rows"] == len(saes) * 6
 

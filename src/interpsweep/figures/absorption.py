@@ -1,4 +1,4 @@
-"""Holes in surviving features against the control between seeds, and what absorbers conserve."""
+"""Holes in surviving latents against the control between seeds, and what absorbers conserve."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def _hedging(axis: Axes, hedging: pd.DataFrame) -> None:
     of = hedging.groupby("d_narrow")[["value", "null"]].mean()
     axis.plot(hedging["d_narrow"], hedging["value"], "D", color=s.GREEN, alpha=0.5, ms=3, mew=0)
     axis.plot(of.index, of["value"], color=s.GREEN, marker="D", label="hedging")
-    axis.plot(of.index, of["null"], "_", color=s.GREY, mew=2, ms=12, label="random features")
+    axis.plot(of.index, of["null"], "_", color=s.GREY, mew=2, ms=12, label="random latents")
     s.width_axis(axis, hedging["d_narrow"].tolist(), "width of the narrower")
     axis.set_ylabel("part of the children in it")
     axis.set_ylim(bottom=0)

@@ -68,7 +68,7 @@ def draw(table: pd.DataFrame, style: FigureStyle) -> Figure:
         axis.set_xlabel(_X[by])
         _scales(axis, table[table["by"] == by], by, metric)
         s.finish(axis)
-    marks = [Line2D([], [], color=c, label=f"{s.count(w)} features") for w, c in colours.items()]
+    marks = [Line2D([], [], color=c, label=f"{s.count(w)} latents") for w, c in colours.items()]
     s.legend_outside(figure, marks)
     return figure
 

@@ -71,7 +71,7 @@ def _grid(table: pd.DataFrame, style: FigureStyle, panel: str, along: str) -> Fi
         groups = [(s.in_group(table, g), s.group_title(table, g)) for g in s.order_groups(table)]
     else:
         keys = sorted(table["d_sae"].unique())
-        groups = [(table[table.d_sae == w], f"{s.count(w)} features") for w in keys]
+        groups = [(table[table.d_sae == w], f"{s.count(w)} latents") for w in keys]
     groups = s.evenly(groups, min(6, style.max_panels))
     columns = min(3, len(groups))
     figure, axes = s.panels(style, len(groups), columns, 0.9 if columns > 1 else 0.55, sharey=True)

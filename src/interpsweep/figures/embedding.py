@@ -10,7 +10,7 @@ from interpsweep.config.pictures import FigureStyle
 from interpsweep.figures import style as s
 from interpsweep.figures.sources import Sources, stacked
 
-MISSING = "No map: no dictionary of this site had enough live features."
+MISSING = "No map: no dictionary of this site had enough live latents."
 
 _SAE = ["architecture", "sparsity", "d_sae", "seed"]
 _COLUMNS = ["feature", "x", "y", "cluster", "shape"]
@@ -42,7 +42,7 @@ def draw(table: pd.DataFrame, style: FigureStyle) -> Figure:
             scale = 1.0 if shape == "" else 2.0
             axis.scatter(part["x"], part["y"], s=size * scale, color=colour, lw=0, rasterized=True,
                          zorder=1 if shape == "" else 2)  # fmt: skip
-        title = f"{s.count(key[2])} features"
+        title = f"{s.count(key[2])} latents"
         recipes = {k[:2] for k in first}
         axis.set_title(title + (f"\n{s.plain(key[0])} {key[1]:g}" if len(recipes) > 1 else ""))
         axis.set_xticks([])

@@ -1,4 +1,4 @@
-"""What becomes of features from one width to the next, beside what two seeds of a width give."""
+"""What becomes of latents from one width to the next, beside what two seeds of a width give."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def draw(table: pd.DataFrame, style: FigureStyle) -> Figure:
         _panel(axis, of, types, steps, colours)
         axis.set_title(s.group_title(table, group))
         if i >= len(groups) - columns:
-            axis.set_xlabel("share of live wide features")
+            axis.set_xlabel("share of live wide latents")
     marks = [
         Line2D(
             [], [], color=colours[p], marker="o", lw=1.2, label=f"{s.count(p[0])} → {s.count(p[1])}"
@@ -118,7 +118,7 @@ def _by_layer(table: pd.DataFrame, style: FigureStyle) -> Figure:
         if i >= len(steps) - columns:
             axis.set_xlabel("layer")
         if i % columns == 0:
-            axis.set_ylabel("share of live wide features")
+            axis.set_ylabel("share of live wide latents")
         s.finish(axis)
     marks = [Line2D([], [], color=s.EDGE_COLOURS[t], label=s.words(t)) for t in types]
     if table["horizontal"].notna().any():

@@ -1,4 +1,4 @@
-"""The largest lineages of a family: features of the narrow dictionary and what they become."""
+"""The largest lineages of a family: latents of the narrow dictionary and what they become."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def draw(table: pd.DataFrame, style: FigureStyle) -> Figure:
     for tree in trees:
         top = tree.draw(axis, top, style) + 0.8
     levels = table[["level", "d_sae"]].drop_duplicates().sort_values("level")
-    axis.set_xticks(levels["level"], [f"{s.count(w)} features" for w in levels["d_sae"]])
+    axis.set_xticks(levels["level"], [f"{s.count(w)} latents" for w in levels["d_sae"]])
     axis.xaxis.tick_top()
     axis.tick_params(length=0)
     axis.set_yticks([])

@@ -70,7 +70,7 @@ def draw(table: pd.DataFrame, style: FigureStyle) -> Figure:
 
 def _label(key: str, value: Any, several: bool) -> str:
     if key == "d_sae":
-        return f"{s.count(value)} features"
+        return f"{s.count(value)} latents"
     model, site = value
     return s.site_title(model, site, several)
 

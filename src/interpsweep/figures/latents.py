@@ -1,4 +1,4 @@
-"""How often features are active and how alike their directions are, by width."""
+"""How often latents are active and how alike their directions are, by width."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _SAE = [*RECIPE, "d_sae", "seed"]
 def table(sources: Sources) -> pd.DataFrame:
     """One row per SAE, part and bin.
 
-    ``part`` is "density" (x: middle of a bin of log10 density; NaN counts the dead features) or
+    ``part`` is "density" (x: middle of a bin of log10 density; NaN counts the dead latents) or
     "nearest" (x: middle of a bin of the largest cosine with another live feature), ``share`` that
-    of all features ("density") or of the live ones, ``null`` the median of "nearest" for as many
+    of all latents ("density") or of the live ones, ``null`` the median of "nearest" for as many
     random directions.
     """
     rows = [row for source in sources.get("evaluate", []) for row in _bins(source)]
@@ -80,12 +80,12 @@ def draw(table: pd.DataFrame, style: FigureStyle) -> Figure:
             axis.set_title(recipe_title(recipe))
         axis.set_xlabel("density" if i < n else "nearest cosine")
         if i % n == 0:
-            axis.set_ylabel("share of features" if i < n else "share of live features")
+            axis.set_ylabel("share of latents" if i < n else "share of live latents")
     _density_axis(axes[0], dead, narrow=n > 2)
     axes[n].set_xlim(0, 1)
     for axis in (axes[0], axes[n]):
         axis.set_ylim(0, axis.get_ylim()[1])
-    marks = [Line2D([], [], color=c, label=f"{s.count(w)} features") for w, c in colours.items()]
+    marks = [Line2D([], [], color=c, label=f"{s.count(w)} latents") for w, c in colours.items()]
     marks.append(Line2D([], [], color="#777777", ls="--", lw=1, label="random directions"))
     s.legend_outside(figure, marks)
     return figure

@@ -9,10 +9,10 @@ import pandas as pd
 from interpsweep.figures.sources import PLACE, Sources, stacked
 
 TITLES = {
-    "l0": "L0 (active features per token)",
+    "l0": "L0 (active latents per token)",
     "explained_variance": "explained variance",
     "ce_recovered": "cross-entropy recovered",
-    "dead_fraction": "dead features (share)",
+    "dead_fraction": "dead latents (share)",
     "nearest_cosine_q50": "nearest cosine (median)",
     "duplicate_fraction": "duplicates (share of live)",
 }

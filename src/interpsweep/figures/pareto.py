@@ -81,7 +81,7 @@ def _sparsity_axis(axes: list[Axes], table: pd.DataFrame) -> None:
 
 def _legend(colours: dict, looks: dict) -> list[Line2D]:
     marks = [
-        Line2D([], [], color=c, marker="o", lw=0, label=f"{s.count(w)} features")
+        Line2D([], [], color=c, marker="o", lw=0, label=f"{s.count(w)} latents")
         for w, c in colours.items()
     ]
     if len(looks) > 1:

@@ -39,7 +39,7 @@ def draw(table: pd.DataFrame, style: FigureStyle) -> Figure:
         of = table[table["d_sae"] == width]
         _lines(axis, of, "eigenvalue", colours)
         _lines(axis, of, "null_eigenvalue", colours, ls="--", alpha=0.6)
-        axis.set_title(f"{s.count(width)} features")
+        axis.set_title(f"{s.count(width)} latents")
     _lines(axes[-1], table, "activation_eigenvalue", colours)
     axes[-1].set_title("activations")
     for i, axis in enumerate(axes):

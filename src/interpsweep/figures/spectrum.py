@@ -1,4 +1,4 @@
-"""Spectrum of the decoder directions, and how many features share a dimension."""
+"""Spectrum of the decoder directions, and how many latents share a dimension."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def draw(table: pd.DataFrame, style: FigureStyle) -> Figure:
         axes[1].set_visible(False)
     else:
         _dimensionality(axes[1], bars, colours)
-    marks = [Line2D([], [], color=c, label=f"{s.count(w)} features") for w, c in colours.items()]
+    marks = [Line2D([], [], color=c, label=f"{s.count(w)} latents") for w, c in colours.items()]
     marks.append(Line2D([], [], color="#777777", ls="--", lw=1, label="random directions"))
     s.legend_outside(figure, marks)
     return figure
@@ -81,7 +81,7 @@ def _spectrum(axis: Axes, lines: pd.DataFrame, colours: dict) -> None:
     s.log_ticks(axis, "x")
     s.log_ticks(axis, "y")
     axis.set_xlabel("rank")
-    axis.set_ylabel("eigenvalue / number of features")
+    axis.set_ylabel("eigenvalue / number of latents")
     s.finish(axis)
 
 
@@ -104,5 +104,5 @@ def _dimensionality(axis: Axes, bars: pd.DataFrame, colours: dict) -> None:
     axis.set_xlim(0, 1)
     axis.set_ylim(bottom=0)
     axis.set_xlabel("dimensions per feature, D")
-    axis.set_ylabel("share of live features")
+    axis.set_ylabel("share of live latents")
     s.finish(axis)

@@ -213,7 +213,7 @@ def notice(style: FigureStyle, text: str) -> Figure:
 
 
 def width_axis(
-    axis: Axes, widths: Sequence[int], name: str = "dictionary width (features)"
+    axis: Axes, widths: Sequence[int], name: str = "dictionary width (latents)"
 ) -> None:
     """A logarithmic axis over dictionary widths, labelled at the widths themselves."""
     axis.set_xscale("log", base=2)

@@ -16,9 +16,9 @@ MISSING = "No training log: the SAEs of this site were not trained by this sweep
 _CURVES = {
     "fvu": "unexplained variance",
     "loss": "training loss",
-    "l0": "L0 (active features per token)",
-    "dead_fraction": "dead features (share)",
-    "dead": "dead features (count)",
+    "l0": "L0 (active latents per token)",
+    "dead_fraction": "dead latents (share)",
+    "dead": "dead latents (count)",
 }
 _POINTS = 400  # most points per curve
 
@@ -50,7 +50,7 @@ def draw(table: pd.DataFrame, style: FigureStyle) -> Figure:
         axis.set_ylabel(_CURVES[curve])
         if i >= len(curves) - columns:
             axis.set_xlabel("training tokens" if clock == "tokens" else "training step")
-    marks = [Line2D([], [], color=c, label=f"{s.count(w)} features") for w, c in colours.items()]
+    marks = [Line2D([], [], color=c, label=f"{s.count(w)} latents") for w, c in colours.items()]
     s.legend_outside(figure, marks)
     return figure
 

@@ -1,4 +1,4 @@
-"""Reconstruction, dead features and alike directions against dictionary width."""
+"""Reconstruction, dead latents and alike directions against dictionary width."""
 
 from __future__ import annotations
 

@@ -164,7 +164,7 @@ def _subject(row: pd.Series) -> str:
 def _at(row: pd.Series) -> str:
     parts = [str(row[key]) for key in ("site",) if row.get(key)]
     if row.get("d_sae", -1) > 0:
-        parts.append(f"{int(row['d_sae']):,} features")
+        parts.append(f"{int(row['d_sae']):,} latents")
     return f" ({', '.join(parts)})" if parts else ""
 
 
@@ -176,7 +176,7 @@ def _matching(matching: pd.DataFrame) -> list[Finding]:
     if steps.empty:
         return []
     text = (
-        f"A feature's nearest neighbour in the next wider dictionary has a mean cosine of "
+        f"A latent's nearest neighbour in the next wider dictionary has a mean cosine of "
         f"{number(steps['mmcs_ab'].mean())}"
     )
     horizontal = steps["horizontal_mmcs_ab"].mean()
@@ -201,7 +201,7 @@ def _families(families: pd.DataFrame) -> list[Finding]:
         for kind, row in by.iterrows()
         if kind not in ("rare", "root") and row["mean"] > 0
     ]
-    step = f"{int(widest['d_narrow'].iloc[0]):,} to {int(widest['d_wide'].iloc[0]):,} features"
+    step = f"{int(widest['d_narrow'].iloc[0]):,} to {int(widest['d_wide'].iloc[0]):,} latents"
     return [Finding("fact", "Lineages", f"From {step}: {listing(parts, 7)} (± over families).")]
 
 

@@ -92,7 +92,7 @@ _CLAIMS_NOTE = (
     "Benjamini-Hochberg q-value within its family of tests. Claimed means q at most the level."
 )
 _RECOVERY_NOTE = (
-    "What the corpus was made with, against what was found. A value is held when some feature "
+    "What the corpus was made with, against what was found. A value is held when some latent "
     "has an F1 above the level for it. In concepts without a shape nothing should be claimed."
 )
 _RELATIONS_NOTE = (
@@ -113,7 +113,7 @@ _MATCHING_NOTE = (
     "Mean maximum cosine from a to b, the mean over pairs of seeds at a's width, and the mean for "
     "random dictionaries with the same mean and covariance."
 )
-_TREES_NOTE = "Shares of the live features of the wider dictionary, by relation to the narrower."
+_TREES_NOTE = "Shares of the live latents of the wider dictionary, by relation to the narrower."
 _MASKS_NOTE = (
     "Captured rows and those that nothing reads: leading positions, chosen tokens, norms far above "
     "the median. Massive rows are above ten medians, left out or not; their share of the second "

@@ -13,7 +13,7 @@ def _label(at: dict[str, Any]) -> str:
 
 STAGE = Stage(
     name="figures",
-    version=24,
+    version=25,
     makes="one figure with its table and caption",
     noun="figures",
     module="interpsweep.figures.draw",

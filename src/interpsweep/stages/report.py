@@ -4,7 +4,7 @@ from interpsweep.stages.record import Stage
 
 STAGE = Stage(
     name="report",
-    version=9,
+    version=10,
     makes="the atlas",
     noun="atlas",
     module="interpsweep.report.report",
