@@ -28,9 +28,9 @@ def test_a_sweep_through_slurm_gives_the_bytes_of_a_local_run(
 
     jobs = place.jobs("State,Partition,AllocTRES")
     assert {state for state, _, _ in jobs} == {"COMPLETED"}
-    # model, capture, train and encode got a GPU each; corpus and match did not
+    # model, capture, train and encode got a GPU each; corpus, mask and match did not
     assert sorted(("gres/gpu=1" in got, partition) for _, partition, got in jobs) == [
-        *[(False, "cpu")] * 2,
+        *[(False, "cpu")] * 3,
         *[(True, "gpu")] * 4,
     ]
     # processors reach the step that works, not only the job around it

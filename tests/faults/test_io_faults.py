@@ -19,8 +19,9 @@ from injection import Action, Fault, in_child
 from interpsweep.stages import STAGES
 
 POINTS = int(os.environ.get("INTERPSWEEP_POINTS", "3"))
-# the sweep has no SAEs from outside, probes or interventions; they publish like the others
-MADE = [name for name in STAGES if name not in ("import", "probe", "intervene")]
+# the sweep has no SAEs from outside, probes, interventions or layers that are matched; their stages
+# publish like the others
+MADE = [name for name in STAGES if name not in ("import", "probe", "intervene", "complex")]
 FAULTS: tuple[Action, ...] = ("fail", "full", "kill")
 
 

@@ -58,6 +58,7 @@ def make_store(root: Path, world: dict) -> tuple[Store, list[str]]:
     site = {"site": "blocks.0.hook", "model": {"source": "trained"}}
     inputs = {"corpus": _put(store, _spec("corpus", {}, {}), world["corpus"])}
     inputs["activations"] = _put(store, _spec("capture", site, inputs), world["activations"])
+    inputs["masks"] = [_put(store, _spec("mask", {}, inputs), world["masks"][0])]
     specs = [_spec("train", settings.identity(), inputs) for settings in bank()]
     return store, [store.write_spec(spec) for spec in specs]
 

@@ -212,9 +212,7 @@ def notice(style: FigureStyle, text: str) -> Figure:
     return figure
 
 
-def width_axis(
-    axis: Axes, widths: Sequence[int], name: str = "dictionary width (latents)"
-) -> None:
+def width_axis(axis: Axes, widths: Sequence[int], name: str = "dictionary width (latents)") -> None:
     """A logarithmic axis over dictionary widths, labelled at the widths themselves."""
     axis.set_xscale("log", base=2)
     shown = evenly(sorted(set(widths)), 6)

@@ -24,16 +24,20 @@ def sealed(manifest: dict[str, Any]) -> str:
 def read_manifest(path: Path, *, strict: bool = False) -> dict[str, Any]:
     """The content of a manifest file. Raises UserError if it is gone or damaged.
 
-    One without a seal, from a time before there were any, counts as damaged if `strict`.
+    If `strict`, one without a seal, from a time before there were any, counts as damaged, and so
+    does one whose numbers are written otherwise: the last digit of a long one may not change it.
     """
+    text = ""
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        manifest = json.loads(text)
         seal = manifest.pop(SEAL, None)
     except FileNotFoundError:
         raise UserError(f"{path}: no such item; run the sweep to make it") from None
     except (ValueError, AttributeError, TypeError):  # neither UTF-8 nor JSON, or no mapping
         seal, manifest = "", {}
-    if seal != digest(manifest) and (strict or seal is not None):
+    changed = text != sealed(manifest) if strict else seal not in (None, digest(manifest))
+    if changed:
         raise UserError(
             f"{path}: this manifest is damaged; `interpsweep verify --repair` drops its item, and "
             "the next run makes it again"
