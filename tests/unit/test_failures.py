@@ -232,3 +232,12 @@ match: {{directions: [width], skip_levels: {skip_levels}}}
     plan = build_plan(load_sweep([config]), {})
     (tree,) = plan.items.of("tree", direction=None)
     return tree.spec, plan
+
+
+def test_a_stage_that_goes_without_nothing_reads_what_stands_in(bench: Bench) -> None:
+    bench.run_all()
+    reader = bench._spec("geometry", {}, {"claims": bench.claims})
+    found = failures.resolve(bench.store, reader)
+    stands_in = failures.present(bench.store, bench.claims)
+    assert isinstance(found, str) and stands_in not in ("", bench.claims)
+    assert bench.store.read_spec(found)["inputs"] == {"claims": stands_in}

@@ -10,6 +10,7 @@ that can be made. Whether an item exists never depends on these files.
 from __future__ import annotations
 
 import json
+from collections.abc import Set
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -73,30 +74,40 @@ def resolve(store: Store, item: str) -> str | Failure:
             lost[wanted] = failure
     if not lost and not instead:
         return item
-    gathers = STAGES[spec["stage"]].gathers
-    reduced = None
-    if callable(gathers):
-        reduced = gathers(spec, lost.keys())
-    elif gathers:
-        reduced = _without(spec, lost, instead)
-    if reduced is None:
+    left: Spec | None = spec
+    if lost:
+        gathers = STAGES[spec["stage"]].gathers
+        going_without = gathers if callable(gathers) else _without
+        left = going_without(spec, lost.keys()) if gathers else None
+    if left is None:
         cause = next(iter(lost.values()))
         return Failure(item, cause.reason, cause.root)
-    return store.write_spec(_saying(store, reduced, spec, lost))
+    return store.write_spec(_saying(store, _standing_in(left, instead), spec, lost))
 
 
-def _without(spec: Spec, lost: dict[str, Failure], instead: dict[str, str]) -> Spec | None:
-    """A spec that goes without inputs that are lost; None if it cannot, or nothing is left."""
+def _without(spec: Spec, lost: Set[str]) -> Spec | None:
+    """A spec whose lists go without what is lost; None if it needs one of that, or has no more."""
     inputs: dict[str, Any] = {}
     for role, wanted in spec["inputs"].items():
-        if isinstance(wanted, list):
-            inputs[role] = [instead.get(one, one) for one in wanted if one not in lost]
-        elif wanted in lost:
-            return None
+        if not isinstance(wanted, list):
+            if wanted in lost:
+                return None
+            inputs[role] = wanted
         else:
-            inputs[role] = instead.get(wanted, wanted)
+            inputs[role] = [one for one in wanted if one not in lost]
     reduced = {**spec, "inputs": inputs}
     return reduced if any(input_digests(reduced)) else None
+
+
+def _standing_in(spec: Spec, instead: dict[str, str]) -> Spec:
+    """A spec that reads what stands in for its inputs."""
+    inputs = {
+        role: [instead.get(one, one) for one in wanted]
+        if isinstance(wanted, list)
+        else instead.get(wanted, wanted)
+        for role, wanted in spec["inputs"].items()
+    }
+    return {**spec, "inputs": inputs}
 
 
 def _saying(store: Store, reduced: Spec, spec: Spec, lost: dict[str, Failure]) -> Spec:
