@@ -29,6 +29,7 @@ from interpsweep.config.models import (
     is_gguf,
     model_identity,
 )
+from interpsweep.config.sites import MODELLESS
 from interpsweep.config.sweep import Sweep
 from interpsweep.corpora import identity as corpora
 from interpsweep.corpora import stored_identity as stored
@@ -201,7 +202,7 @@ def model_folder(model: PathModel | HubModel, lock: Lock) -> Path | None:
 
 def tokenizer_of(model: Any, lock: Lock) -> dict[str, Any] | None:
     """Identity of the tokenizer that turns text into a model's tokens; None if text is none."""
-    if model.source in ("trained", "world", "activations"):
+    if model.source in ("trained", *MODELLESS):
         return None
     if weights_to_convert(model, lock):
         return {"source": "model"}

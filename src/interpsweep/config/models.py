@@ -13,7 +13,6 @@ from interpsweep.config.sites import expand_sites
 from interpsweep.config.worlds import WorldSettings
 from interpsweep.errors import nearest
 
-MODELLESS = ("world", "activations")  # sources of activations without a model
 Dtype = Literal["float32", "float16", "bfloat16"]
 
 

@@ -1,4 +1,5 @@
-"""Names of sites: TransformerLens hook names, their short range form and their layer. No torch.
+"""Sites: TransformerLens hook names, their short range form and their layer; what stands for a
+model without having any. No torch.
 
 A site is a place in a model where activations are read, such as ``blocks.8.hook_resid_post`` or
 ``hook_embed``. In a config one entry may stand for several layers: ``blocks.{0..5}.hook_mlp_out``
@@ -11,6 +12,7 @@ import math
 import re
 from collections.abc import Iterable
 
+MODELLESS = ("world", "activations")  # sources of activations without a model
 _SITE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z0-9_]+)*")
 _BRACES = re.compile(r"\{([^{}]*)\}")
 _RANGE = re.compile(r"(\d+)\.\.(\d+)(?:\.\.(\d+))?")

@@ -30,7 +30,6 @@ HELD = 0.5  # F1 with which a latent holds a feature
 PURE, ALONG = 0.8, 0.8  # or: share of its firings within the feature's, and cosine with it
 SAME = 0.9  # recall relative to the narrow latent's from which a feature survives whole
 BESIDE = 0.5  # share of the child's firings on which the parent's latent is on
-TRUTHS = ("identity", "identity_with_holes", *CHILD, "composition", "novel", "none", "rare")
 
 Floats = NDArray[np.float64]
 

@@ -42,7 +42,7 @@ from interpsweep.activations.artifact import Activations, LeftOut
 from interpsweep.activations.reader import check_paired
 from interpsweep.config.base import own_fields
 from interpsweep.config.inference import EvaluateSettings
-from interpsweep.config.models import MODELLESS
+from interpsweep.config.sites import MODELLESS
 from interpsweep.context import Context, Item, Stopped
 from interpsweep.corpora.artifact import Corpus
 from interpsweep.errors import UserError

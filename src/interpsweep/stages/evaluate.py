@@ -1,6 +1,6 @@
 """Stage ``evaluate``: reconstruction and recovered loss on held-out tokens."""
 
-from interpsweep.stages.record import Place, Sizes, Stage, Wanted, Work
+from interpsweep.stages.record import Place, Sizes, Stage, Wanted, Work, held_by_answers
 from interpsweep.stages.sizes import MB
 
 
@@ -10,13 +10,6 @@ def _work(s: Sizes) -> Work:
     passes = s.settings["contexts"] * s.corpus.get("context_length", 0)
     flop = 6.0 * s.shape.parameters * passes + 4.0 * s.cells * (held_out + passes)
     return Work(held_out, 0, flop, 2.0)
-
-
-def _held(s: Sizes) -> float:
-    shape = s.shape
-    return s.model_bytes + s.settings["batch_tokens"] * (
-        shape.d_model * 160.0 + shape.vocabulary * 12
-    )
 
 
 def _each(s: Sizes) -> float:
@@ -46,7 +39,7 @@ STAGE = Stage(
     engine="torch",
     gpu=True,
     work=_work,
-    held=_held,
+    held=held_by_answers,
     each=_each,
     at_once=True,
     soon=True,

@@ -1,6 +1,7 @@
 """Stage ``intervene``: what a model says when a value in its activations is changed (an option)."""
 
-from interpsweep.stages.record import Place, Sizes, Stage, Wanted, Work
+from interpsweep.config.sites import MODELLESS
+from interpsweep.stages.record import Place, Sizes, Stage, Wanted, Work, held_by_answers
 
 ACTED_ON = 6  # subspaces, about: two each of three concepts
 PROMPTS = 50  # forms and values of one of them, about
@@ -18,15 +19,9 @@ def _work(s: Sizes) -> Work:
     return Work(tokens, 0, 2.0 * s.shape.parameters * passes * tokens, 5.0 + 0.01 * passes)
 
 
-def _held(s: Sizes) -> float:
-    shape = s.shape
-    per_token = shape.d_model * 160.0 + shape.vocabulary * 12
-    return s.model_bytes + s.settings["batch_tokens"] * per_token
-
-
 def _wants(p: Place) -> Wanted:
     intervene = p.sections.intervene
-    if not intervene.actions or not p.labelled or p.model["source"] in ("world", "activations"):
+    if not intervene.actions or not p.labelled or p.model["source"] in MODELLESS:
         return None
     read = p.inputs("model", "corpus", "concepts")
     if "sae" in p.read:
@@ -53,5 +48,5 @@ STAGE = Stage(
     engine="torch",
     gpu=True,
     work=_work,
-    held=_held,
+    held=held_by_answers,
 )

@@ -1,6 +1,6 @@
 """Stage ``probe``: labelled concepts by probes (an option): k-sparse probing, absorption."""
 
-from interpsweep.config.sites import next_site
+from interpsweep.config.sites import MODELLESS, next_site
 from interpsweep.stages.record import PROCESS, Place, Sizes, Stage, Wanted, Work, held_inputs
 from interpsweep.stages.sizes import MB
 
@@ -48,7 +48,7 @@ def _wants(p: Place) -> Wanted:
     if "ablation" not in probes.methods:
         return settings, read
     settings["site"] = p.site
-    later = None if p.model["source"] in ("world", "activations") else next_site(p.site, p.captured)
+    later = None if p.model["source"] in MODELLESS else next_site(p.site, p.captured)
     if later is None:
         return settings, read
     settings |= {"later_site": later, "model": p.model}

@@ -30,6 +30,12 @@ def held_inputs(sizes: Sizes) -> float:
     return 3 * MB * sizes.inputs
 
 
+def held_by_answers(sizes: Sizes) -> float:
+    """Bytes of a model that is run to its logits, a batch of tokens at a time."""
+    shape, tokens = sizes.shape, sizes.settings["batch_tokens"]
+    return sizes.model_bytes + tokens * (shape.d_model * 160.0 + shape.vocabulary * 12)
+
+
 def little(_sizes: Sizes) -> float:
     """Bytes that an item without SAEs takes, beside its inputs."""
     return 200 * MB
